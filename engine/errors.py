@@ -1,0 +1,73 @@
+"""Every error the engine raises, as one tree.
+
+EngineError                    a message, a stable code, and where in the config it happened
+├── InvalidValue               also a ValueError
+│   ├── Unsupported            Keras knows it, this engine does not (yet)
+│   ├── ShapeMismatch          shapes that do not fit each other
+│   └── DataInvalid            the numbers handed in cannot be trained on
+└── InvalidType                also a TypeError
+
+Each leaf is also the builtin class that Keras raises in its place, so that ``except ValueError``
+written for Keras keeps working.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self, TypeAlias
+
+PathPart: TypeAlias = str | int
+
+
+class EngineError(Exception):
+    """Base of every error of the engine.
+
+    Attributes:
+        message: what was received, what is accepted, what to do; the text of the original where it defines one.
+        code: stable snake_case name for programs.
+        path: where inside the config the fault lies, outermost part first.
+    """
+
+    default_code: ClassVar[str] = "engine_error"
+
+    def __init__(self, message: str, *, code: str | None = None, path: tuple[PathPart, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.path = path
+
+    def __str__(self) -> str:
+        return self.message
+
+    def at(self, *outer: PathPart) -> Self:
+        """Return the same error, placed under the outer path: readers of containers add where they were."""
+        return type(self)(self.message, code=self.code, path=(*outer, *self.path))
+
+
+class InvalidValue(EngineError, ValueError):
+    """A value of a right type that is not accepted."""
+
+    default_code = "invalid_value"
+
+
+class InvalidType(EngineError, TypeError):
+    """A value of a type that is not accepted, or a keyword that does not exist."""
+
+    default_code = "invalid_type"
+
+
+class Unsupported(InvalidValue):
+    """Something that Keras knows and this engine does not."""
+
+    default_code = "unsupported"
+
+
+class ShapeMismatch(InvalidValue):
+    """Shapes that do not fit each other."""
+
+    default_code = "shape_mismatch"
+
+
+class DataInvalid(InvalidValue):
+    """Training data that cannot be trained on: not finite, out of range, or empty."""
+
+    default_code = "data_invalid"
