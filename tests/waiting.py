@@ -1,0 +1,32 @@
+"""The one way in which tests wait for something that happens elsewhere."""
+
+import time
+from collections.abc import Callable
+from threading import Event
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_PAUSE_SECONDS = 0.02
+
+
+def until(predicate: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
+    """Ask `predicate` again and again until its answer is true, and return that answer.
+
+    Args:
+        predicate: cheap question without side effects, asked about fifty times a second.
+        timeout: seconds to wait at most.
+        what: what is waited for, for the message.
+
+    Raises:
+        AssertionError: when `timeout` seconds have gone by; names the last answer.
+    """
+    deadline = time.monotonic() + timeout
+    pause = Event()
+    while True:
+        answer = predicate()
+        if answer:
+            return answer
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"waited {timeout} s for {what or predicate!r}; the last answer was {answer!r}")
+        pause.wait(_PAUSE_SECONDS)
