@@ -1,0 +1,99 @@
+"""How Keras writes an object down, and how it reads it back: a class name and a config of keyword arguments.
+
+Source: ``tensorflow.python.keras.utils.generic_utils`` of TF 2.4 (``deserialize_keras_object`` and
+``class_and_config_for_serialized_keras_object``), whose errors these are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+from engine.errors import InvalidType, InvalidValue, located
+
+T = TypeVar("T")
+Reader: TypeAlias = Callable[[Any], T]
+"""Makes an object of the config of its class: a ``from_config``."""
+
+_PASSIVE = "__passive_serialization__"
+_ENVELOPE = ("class_name", "config")
+
+
+def serialized(value: Any) -> dict[str, Any]:
+    """Return the dict that Keras writes for an object with a ``get_config``."""
+    return {"class_name": type(value).__name__, "config": value.get_config()}
+
+
+def deserialize(identifier: Any, readers: Mapping[str, Reader[T]], noun: str) -> T | None:
+    """Return the object that a name or a ``{"class_name", "config"}`` dict describes, and None for None.
+
+    Args:
+        identifier: a class name (read with no arguments), a dict, or None; it is not changed.
+        readers: the accepted class names and how each reads its config.
+        noun: what to call such an object in messages, such as "loss scale".
+
+    Raises:
+        InvalidValue: an unknown name, a dict without the two keys, or another kind of value.
+        InvalidType: a class name that is not a string, or what the reader refuses.
+    """
+    if identifier is None:
+        return None
+    if isinstance(identifier, str):
+        return _reader(identifier, readers, noun)({})
+    if not isinstance(identifier, dict):
+        raise InvalidValue(f"Could not interpret serialized {noun}: {identifier}", code="not_serialized")
+    if any(key not in identifier for key in _ENVELOPE):
+        raise InvalidValue(f"Improper config format: {identifier}", code="improper_config")
+    reader = _reader(identifier["class_name"], readers, noun)
+    with located("config"):
+        return reader(_config(identifier["config"], readers))
+
+
+def check_arguments(
+    owner: str, config: Any, *, required: Collection[str] = (), optional: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the config as keyword arguments of ``owner``, after checking its keys.
+
+    Raises:
+        InvalidType: not a dict, a key that ``owner`` does not take, or one that it needs and is missing.
+    """
+    accepted = [*required, *optional]
+    if not isinstance(config, dict):
+        raise InvalidType(f"The config of {owner} must be a dict of {accepted}, but got: {config!r}", code="not_a_dict")
+    for key in config:
+        if key not in accepted:
+            raise InvalidType(
+                f"{owner} got an unexpected argument {key!r}; accepted are {accepted}.",
+                code="unexpected_argument",
+                path=(str(key),),
+            )
+    missing = [key for key in required if key not in config]
+    if missing:
+        raise InvalidType(f"{owner} needs the arguments {missing}, which are missing.", code="missing_argument")
+    return dict(config)
+
+
+def _reader(class_name: Any, readers: Mapping[str, Reader[T]], noun: str) -> Reader[T]:
+    if not isinstance(class_name, str):
+        raise InvalidType(
+            f"The class_name of a {noun} must be a string, but got: {class_name!r}", code="invalid_class_name"
+        )
+    if class_name not in readers:
+        raise InvalidValue(f"Unknown {noun}: {class_name}", code=f"unknown_{noun.replace(' ', '_')}")
+    return readers[class_name]
+
+
+def _config(config: Any, readers: Mapping[str, Reader[T]]) -> Any:
+    """Return the config with every entry marked as passively serialized read first, as Keras does."""
+    if isinstance(config, list):  # The reader refuses it; Keras lets lists through for very old Sequential models.
+        return config
+    if not isinstance(config, dict):
+        raise InvalidType(f"A config must be a dict, but got: {config!r}", code="not_a_dict", original="AttributeError")
+    return {key: _entry(key, item, readers) for key, item in config.items()}
+
+
+def _entry(key: str, item: Any, readers: Mapping[str, Reader[T]]) -> Any:
+    if not (isinstance(item, dict) and _PASSIVE in item):
+        return item
+    with located(key):
+        return deserialize(item, readers, "config_item")
