@@ -1,0 +1,96 @@
+"""The shape of a training job: three Keras objects and data, under Keras's own names."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Discriminator, Field, StringConstraints, Tag
+
+from worker.specs.losses import LossValue
+from worker.specs.metrics import MetricValue
+from worker.specs.model import ModelValue
+from worker.specs.optimizers import OptimizerValue
+from worker.specs.policy import PolicyValue
+from worker.specs.shape import Bool, Int, Number, Spec, Text, Unset
+
+MAX_SEED = 2**31 - 1
+
+
+class CompileSpec(Spec):
+    """What `model.get_compile_config()` prints."""
+
+    optimizer: OptimizerValue = Field(default="sgd", description="Name or serialized optimizer.", examples=["adam"])
+    loss: LossValue = Field(
+        description="Name or serialized loss.", examples=["sparse_categorical_crossentropy", "mean_squared_error"]
+    )
+    metrics: tuple[MetricValue, ...] | None = Field(default=None, examples=[["accuracy"]])
+    loss_weights: Unset = None
+    weighted_metrics: Unset = None
+    run_eagerly: Bool | None = Field(default=None, description="Accepted; every run is eager.")
+    steps_per_execution: Literal[1] | None = 1
+    jit_compile: Bool | Text | None = Field(default=None, description="Accepted; nothing is compiled.")
+    auto_scale_loss: Bool = Field(default=True, description="Whether `mixed_float16` wraps the optimizer by itself.")
+
+
+class FitSpec(Spec):
+    """Arguments of `model.fit`."""
+
+    batch_size: Int | None = Field(default=32, description="Samples of one step.", examples=[32])
+    epochs: Int = Field(default=1, description="Passes over the data.", examples=[5])
+    validation_split: Number = Field(default=0.0, description="Share of the data, its end, kept for validation.")
+    shuffle: Bool = Field(default=True, description="Whether each epoch has an order of its own, drawn from the seed.")
+    callbacks: Annotated[tuple[Any, ...], Field(max_length=0)] = Field(
+        default=(), description="No callbacks are offered yet; must be empty."
+    )
+
+
+class BuiltinData(Spec):
+    """A built-in data set."""
+
+    dataset: Text = Field(description="Name of a built-in data set; see GET /v1/datasets.", examples=["digits"])
+
+
+class InlineData(Spec):
+    """Data inside the job: nested lists of numbers, one entry a sample."""
+
+    x: Any = Field(json_schema_extra={"type": "array", "items": {}}, examples=[[[0.0, 1.0], [1.0, 0.0]]])
+    y: Any = Field(json_schema_extra={"type": "array", "items": {}}, examples=[[0, 1]])
+
+
+def _kind_of_data(value: object) -> str | None:
+    """Choose by the keys, so that a misspelt neighbour is reported where it stands."""
+    if isinstance(value, BuiltinData | InlineData):
+        return type(value).__name__
+    if not isinstance(value, dict):
+        return None
+    kinds = {"file": "file", "dataset": "BuiltinData", "x": "InlineData", "y": "InlineData"}
+    return next((kind for key, kind in kinds.items() if key in value), None)
+
+
+DataValue: TypeAlias = Annotated[
+    Annotated[BuiltinData, Tag("BuiltinData")] | Annotated[InlineData, Tag("InlineData")],
+    Discriminator(_kind_of_data, custom_error_type="unknown_data", custom_error_message="unknown data"),
+]
+MetadataKey: TypeAlias = Annotated[Text, StringConstraints(max_length=64)]
+MetadataText: TypeAlias = Annotated[Text, StringConstraints(max_length=512)]
+
+
+class JobSpec(Spec):
+    """A training job."""
+
+    model: ModelValue = Field(description="What `model.to_json()` prints.")
+    policy: PolicyValue = Field(
+        default=None,
+        description="Dtype policy: a name, or a serialized policy of any dialect; null is float32.",
+        examples=["mixed_float16"],
+    )
+    compile: CompileSpec
+    fit: FitSpec = FitSpec()
+    data: DataValue
+    seed: Annotated[Int, Field(ge=0, le=MAX_SEED)] = Field(default=0, description="Fixes every random number.")
+    suffix: Annotated[Text, StringConstraints(max_length=64)] | None = Field(
+        default=None, description="Up to 64 characters to tell jobs apart."
+    )
+    metadata: Annotated[dict[MetadataKey, MetadataText], Field(max_length=16)] = Field(
+        default_factory=dict, description="Up to 16 pairs of yours."
+    )

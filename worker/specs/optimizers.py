@@ -1,0 +1,115 @@
+"""Shapes of optimizers, and of the loss-scale wrapper in each spelling it ever had.
+
+SOURCE: `get_config` of TF 2.4.4 (`OptimizerV2`, `LossScaleOptimizer`, `LossScaleOptimizerV1`), tf_keras 2.21
+(`LossScaleOptimizerV3`) and Keras 3.15.1.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from worker.specs.policy import LossScaleValue
+from worker.specs.shape import Bool, Int, Node, Number, OneOf, Only, Spec, Text, tabulate
+
+TF24 = Only("tf2.4")
+TF_KERAS = Only("tf_keras")
+KERAS3 = Only("keras3")
+NEWER = Only("tf_keras", "keras3")
+#: TF 2.4 prints the clipping arguments only when they are set.
+CLIPPING = Only("tf_keras", "keras3")
+
+
+class OptimizerConfig(Spec):
+    """What every optimizer's `get_config()` returns."""
+
+    name: Text | None = None
+    learning_rate: Number = Field(default=0.01, examples=[0.001])
+    decay: Annotated[Number, TF24] = Field(default=0.0, description="The learning rate shrinks as 1/(1 + decay * t).")
+    weight_decay: Annotated[Number | None, NEWER] = None
+    clipnorm: Annotated[Number | None, CLIPPING] = None
+    global_clipnorm: Annotated[Number | None, CLIPPING] = None
+    clipvalue: Annotated[Number | None, CLIPPING] = None
+    use_ema: Annotated[Bool, NEWER] = False
+    ema_momentum: Annotated[Number, NEWER] = 0.99
+    ema_overwrite_frequency: Annotated[Int | None, NEWER] = None
+    jit_compile: Annotated[Bool, TF_KERAS] = False
+    is_legacy_optimizer: Annotated[Bool, TF_KERAS] = False
+    loss_scale_factor: Annotated[Number | None, KERAS3] = None
+    gradient_accumulation_steps: Annotated[Int | None, KERAS3] = None
+
+
+class SGDConfig(OptimizerConfig):
+    """What `SGD.get_config()` returns."""
+
+    momentum: Number = 0.0
+    nesterov: Bool = False
+
+
+class AdamConfig(OptimizerConfig):
+    """What `Adam.get_config()` returns."""
+
+    learning_rate: Number = Field(default=0.001, examples=[0.001])
+    beta_1: Number = 0.9
+    beta_2: Number = 0.999
+    epsilon: Number = 1e-7
+    amsgrad: Bool = False
+
+
+class SGD(Node):
+    """Gradient descent with momentum."""
+
+    class_name: Literal["SGD"]
+    config: SGDConfig = SGDConfig()
+
+
+class Adam(Node):
+    """Adam."""
+
+    class_name: Literal["Adam"]
+    config: AdamConfig = AdamConfig()
+
+
+INNER = tabulate(SGD, Adam)
+InnerOptimizer: TypeAlias = Annotated[Node, OneOf("optimizer", INNER)]
+
+
+class LossScaleOptimizerConfig(Spec):
+    """What `LossScaleOptimizer.get_config()` returns: TF 2.4 and tf_keras print `dynamic`, Keras 3 a name.
+
+    TF 2.3 and the experimental class wrote `optimizer` and `loss_scale` instead.
+    """
+
+    name: Annotated[Text | None, KERAS3] = None
+    inner_optimizer: InnerOptimizer | None = None
+    dynamic: Annotated[Bool, Only("tf2.4", "tf_keras")] = True
+    initial_scale: Number | None = Field(default=None, description="Loss scale of the first step.", examples=[32768.0])
+    dynamic_growth_steps: Int | None = Field(default=None, description="Finite steps before the scale doubles.")
+    optimizer: Annotated[InnerOptimizer | None, Only()] = None
+    loss_scale: Annotated[LossScaleValue, Only()] = None
+
+
+class LossScaleOptimizer(Node):
+    """An optimizer whose loss is scaled before the gradients, which are unscaled after."""
+
+    class_name: Literal["LossScaleOptimizer"]
+    config: LossScaleOptimizerConfig
+
+
+class LossScaleOptimizerV1(Node):
+    """The experimental wrapper of TF 2.4."""
+
+    class_name: Literal["LossScaleOptimizerV1"]
+    config: LossScaleOptimizerConfig
+
+
+class LossScaleOptimizerV3(Node):
+    """The wrapper of tf_keras for its newer optimizers."""
+
+    class_name: Literal["LossScaleOptimizerV3"]
+    config: LossScaleOptimizerConfig
+
+
+OPTIMIZERS = tabulate(SGD, Adam, LossScaleOptimizer, LossScaleOptimizerV1, LossScaleOptimizerV3)
+OptimizerValue: TypeAlias = Annotated[Node | str, OneOf("optimizer", OPTIMIZERS, "name")]

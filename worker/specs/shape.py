@@ -1,0 +1,179 @@
+"""The bricks every spec is made of: strict scalars, the frozen base, and the choice of a class by `class_name`.
+
+A spec holds the *shape* of a config (which keys, which JSON types). What a value means, and whether it is allowed, is
+the engine's `from_config`; so no spec has a bound or a default of its own that the engine does not have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PlainValidator,
+    StrictBool,
+    StrictStr,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+Dialect: TypeAlias = Literal["tf2.4", "tf_keras", "keras3"]
+
+
+class Spec(BaseModel):
+    """A frozen record that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+    def given(self) -> dict[str, Any]:
+        """Return what the caller wrote, as plain JSON values: defaults are left to the engine, which owns them."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+@dataclass(frozen=True)
+class Only:
+    """Marks a field that `get_config()` prints in some dialects only.
+
+    Attributes:
+        dialects: where the key exists; empty for a key printed only when it was set (`batch_input_shape`).
+    """
+
+    dialects: tuple[Dialect, ...] = ()
+
+    def __init__(self, *dialects: Dialect) -> None:
+        object.__setattr__(self, "dialects", dialects)
+
+
+def fields_of(config: type[Spec], dialect: Dialect) -> frozenset[str]:
+    """Return the keys that this config always has in the dialect."""
+    found = set()
+    for name, field in config.model_fields.items():
+        marks = [mark for mark in field.metadata if isinstance(mark, Only)]
+        if all(dialect in mark.dialects for mark in marks):
+            found.add(field.alias or name)
+    return frozenset(found)
+
+
+def _number(value: object) -> float:
+    """Accept a JSON number that a float64 can hold; true and "1" are not numbers."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("number_type", "must be a number")
+    try:
+        fits = math.isfinite(float(value))
+    except OverflowError:
+        fits = False
+    if not fits:
+        raise PydanticCustomError("not_finite", "must be a finite number")
+    return value
+
+
+def _integer(value: object) -> int:
+    """Accept a JSON integer; 32.0, true and "32" are not integers to Keras either."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise PydanticCustomError("integer_type", "must be an integer")
+    _number(value)
+    return value
+
+
+Bool: TypeAlias = StrictBool
+Text: TypeAlias = StrictStr
+Int: TypeAlias = Annotated[int, PlainValidator(_integer), WithJsonSchema({"type": "integer"})]
+#: A JSON number. Its int or float nature is kept, because messages of the original show it.
+Number: TypeAlias = Annotated[float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
+Shape: TypeAlias = tuple[Int | None, ...]
+#: A setting of Keras that must stay unset here.
+Unset: TypeAlias = None
+
+KERAS_MODULES = ("keras", "tf_keras", "tensorflow")
+
+
+def _keras_module(value: str) -> str:
+    if value != "builtins" and value.split(".", 1)[0] not in KERAS_MODULES:
+        raise PydanticCustomError("custom_module", "must be a module of Keras")
+    return value
+
+
+Module: TypeAlias = Annotated[Text, AfterValidator(_keras_module)]
+
+
+class Node(Spec):
+    """A serialized Keras object: a class name and what its `get_config()` returned.
+
+    `module` and `registered_name` are printed by Keras 3 and tf_keras; they say where the class comes from.
+    """
+
+    class_name: Text = Field(description="Name of the Keras class.")
+    config: Spec
+    module: Module | None = Field(default=None, description="Printed by Keras 3; must be a module of Keras.")
+    registered_name: Text | None = Field(default=None, description="Printed by Keras 3; null for built-in classes.")
+    build_config: dict[str, Any] | None = Field(default=None, description="Printed by Keras 3; follows from the rest.")
+
+
+Table: TypeAlias = Mapping[str, type[Node]]
+
+
+Plain: TypeAlias = Literal["name", "number", "null"]
+_PLAIN_SCHEMAS: Mapping[Plain, Callable[[GetCoreSchemaHandler], CoreSchema]] = {
+    "name": lambda handler: handler.generate_schema(Text),
+    "number": lambda handler: handler.generate_schema(Number),
+    "null": lambda handler: handler.generate_schema(type(None)),
+}
+
+
+def _tag_of(value: object) -> str | None:
+    """Return the class name of a node, or which kind of plain value stands in its place."""
+    if isinstance(value, Node):
+        return value.class_name
+    if isinstance(value, dict):
+        name = value.get("class_name")
+        return name if isinstance(name, str) else None
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return "name"
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+class OneOf:
+    """Annotation: the value is a node of one of the classes of a table, or one of a few plain kinds of value.
+
+    A union of its own, because one error is wanted of it: which class or kind was given, and which there are.
+    """
+
+    def __init__(self, family: str, table: Table, *plain: Plain) -> None:
+        self.family = family
+        self.table = table
+        self.plain = plain
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Build the tagged union; `worker.specs.errors` words its error from the context given here."""
+        nodes: dict[Hashable, CoreSchema] = {name: handler.generate_schema(node) for name, node in self.table.items()}
+        plain: dict[Hashable, CoreSchema] = {kind: _PLAIN_SCHEMAS[kind](handler) for kind in self.plain}
+        return core_schema.tagged_union_schema(
+            choices=nodes | plain,
+            discriminator=_tag_of,
+            custom_error_type="unknown_class",
+            custom_error_message="unknown class",
+            custom_error_context={
+                "family": self.family,
+                "known": "|".join(self.table),
+                "plain": "|".join(self.plain),
+            },
+        )
+
+
+def tabulate(*nodes: type[Node]) -> Table:
+    """Return the nodes by class name, in the order given."""
+    return dict(_named(nodes))
+
+
+def _named(nodes: tuple[type[Node], ...]) -> Iterator[tuple[str, type[Node]]]:
+    for node in nodes:
+        yield get_args(node.model_fields["class_name"].annotation)[0], node
