@@ -54,7 +54,16 @@ def running_postgres() -> Iterator[Postgres]:
         if os.geteuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)
             os.chown(data, _NOBODY, _NOBODY)
-        init = [binaries / "initdb", "--auth=trust", "--encoding=utf8", "--no-sync", "-U", "postgres", "-D", data]
+        init: list[str | Path] = [
+            binaries / "initdb",
+            "--auth=trust",
+            "--encoding=utf8",
+            "--no-sync",
+            "-U",
+            "postgres",
+            "-D",
+            data,
+        ]
         subprocess.run(init, check=True, stdout=subprocess.DEVNULL, cwd=folder, **_as_nobody())
         with _server(binaries, folder, data):
             until(lambda: _ready(binaries, folder), _START_SECONDS, "PostgreSQL to start")
@@ -64,7 +73,7 @@ def running_postgres() -> Iterator[Postgres]:
 @contextmanager
 def _server(binaries: Path, folder: Path, data: Path) -> Iterator[None]:
     settings = [part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}")]
-    command = [binaries / "postgres", "-D", data, "-k", folder, "-h", "", *settings]
+    command: list[str | Path] = [binaries / "postgres", "-D", data, "-k", folder, "-h", "", *settings]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder, **_as_nobody())
     try:
