@@ -145,7 +145,7 @@ def describe(loss_scale: LossScale | None, state: ScalerState) -> str:
     if not isinstance(loss_scale, DynamicLossScale):
         return repr(loss_scale)
     return (
-        f"DynamicLossScale(current_loss_scale={np.float32(state.loss_scale)!s}, num_good_steps={state.counter}, "
+        f"DynamicLossScale(current_loss_scale={_float32_text(state.loss_scale)}, num_good_steps={state.counter}, "
         f"initial_loss_scale={loss_scale.initial_loss_scale}, increment_period={loss_scale.increment_period}, "
         f"multiplier={loss_scale.multiplier})"
     )
@@ -171,6 +171,14 @@ def deserialize(config: Any) -> LossScale | None:
         InvalidValue, InvalidType: a class other than the two, a config that its class refuses, or no such dict.
     """
     return keras_config.deserialize(config, READERS, "loss scale")
+
+
+def _float32_text(value: float) -> str:
+    """Return a float32 as numpy 1.19 prints it; numpy 2 turns to powers of ten earlier."""
+    number = np.float32(value)
+    if number == 0 or 1e-4 <= abs(number) < 1e16:
+        return np.format_float_positional(number, trim="0")
+    return np.format_float_scientific(number, trim="-")
 
 
 def _float(name: str, value: Any) -> float:

@@ -5,15 +5,17 @@ Source: ``serialize`` and ``deserialize`` in ``tensorflow.python.keras.mixed_pre
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from engine import keras_config
+from engine.keras_config import Reader
 from engine.policy import Policy, PolicyV1, is_dtype_name
 from engine.serialization.reading import Read
 
 # TF reads both classes as the plain one, so that models saved with the experimental class outlive it.
-_READERS = {"Policy": Policy.from_config, "PolicyV1": Policy.from_config}
-_WITH_LOSS_SCALE = {"Policy": Policy.from_config, "PolicyV1": PolicyV1.from_config}
+_READERS: Mapping[str, Reader[Policy]] = {"Policy": Policy.from_config, "PolicyV1": Policy.from_config}
+_WITH_LOSS_SCALE: Mapping[str, Reader[Policy]] = {"Policy": Policy.from_config, "PolicyV1": PolicyV1.from_config}
 _ENVELOPE = ("class_name", "config")
 
 
@@ -54,7 +56,7 @@ def read_policy(value: Any) -> Read[Policy]:
     return _read(value, _WITH_LOSS_SCALE)
 
 
-def _read(config: Any, readers: dict[str, keras_config.Reader[Policy]]) -> Read[Policy]:
+def _read(config: Any, readers: Mapping[str, Reader[Policy]]) -> Read[Policy]:
     if isinstance(config, str) and is_dtype_name(config):
         return Read(Policy(config))
     policy = keras_config.deserialize(config, readers, "dtype policy")
