@@ -82,8 +82,17 @@ def _integer(value: object) -> int:
     return value
 
 
+def _storable(value: str) -> str:
+    """Refuse text that PostgreSQL (NUL) or UTF-8 (lone surrogates) cannot hold; no Keras name has either."""
+    if "\0" in value:
+        raise PydanticCustomError("nul_character", "must not contain NUL")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise PydanticCustomError("string_unicode", "must be valid Unicode")
+    return value
+
+
 Bool: TypeAlias = StrictBool
-Text: TypeAlias = StrictStr
+Text: TypeAlias = Annotated[StrictStr, AfterValidator(_storable)]
 Int: TypeAlias = Annotated[int, PlainValidator(_integer), WithJsonSchema({"type": "integer"})]
 #: A JSON number. Its int or float nature is kept, because messages of the original show it.
 Number: TypeAlias = Annotated[float, PlainValidator(_number), WithJsonSchema({"type": "number"})]

@@ -1,0 +1,108 @@
+"""What is wrong with a job: every fault at once, each with its place, what was received and what is accepted.
+
+SpecError        a ValueError that carries `FieldError`s
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from engine.errors import EngineError
+from worker.specs.places import accepted_keys, place_in
+from worker.specs.wording import OTHERWISE, WORDINGS, Wording
+
+Path: TypeAlias = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One fault.
+
+    Attributes:
+        code: stable snake_case name for programs.
+        type: the Python error class that Keras raises in its place.
+        message: what was received, what is accepted, what to do.
+        pointer: JSON pointer (RFC 6901) into the request body; empty for the whole of it.
+    """
+
+    code: str
+    type: str
+    message: str
+    pointer: str
+
+
+class SpecError(ValueError):
+    """A request that cannot be carried out.
+
+    Attributes:
+        errors: the faults, at least one.
+    """
+
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(f"{error.pointer or '/'}: {error.message}" for error in self.errors))
+
+
+def pointer_to(path: Path) -> str:
+    """Return the JSON pointer of a path; text that UTF-8 cannot carry is shown escaped."""
+    parts = (str(part).encode("utf-8", "backslashreplace").decode() for part in path)
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def from_engine(error: EngineError, *outer: str | int) -> FieldError:
+    """Return the field error of an engine error, placed under the outer path."""
+    return FieldError(error.code, error.original, error.message, pointer_to((*outer, *error.path)))
+
+
+def from_pydantic(
+    errors: Sequence[ErrorDetails] | Sequence[Mapping[str, Any]], body: object, root: type[BaseModel]
+) -> tuple[FieldError, ...]:
+    """Translate what pydantic found.
+
+    Args:
+        errors: `ValidationError.errors()`, their locations starting at the root (not at FastAPI's "body").
+        body: the JSON value that was validated.
+        root: the model it was validated against.
+
+    Returns:
+        One error for each place, in the order of the body.
+    """
+    found: dict[str, FieldError] = {}
+    for error in errors:
+        translated = _translate(error, body, root)
+        found.setdefault(translated.pointer, translated)
+    return tuple(found.values())
+
+
+def from_validation(error: ValidationError, body: object, root: type[BaseModel]) -> SpecError:
+    """Return the SpecError of a pydantic ValidationError."""
+    return SpecError(from_pydantic(error.errors(include_url=False), body, root))
+
+
+def _translate(error: ErrorDetails | Mapping[str, Any], body: object, root: type[BaseModel]) -> FieldError:
+    location = tuple(error["loc"])
+    kind = str(error["type"])
+    path = place_in(body, location)
+    context = {**error.get("ctx", {}), "message": error["msg"]}
+    if kind == "extra_forbidden":
+        context["accepted"] = accepted_keys(root, location)
+    if kind == "unknown_class" and isinstance(error.get("input"), dict):
+        path = (*path, "class_name")
+    wording: Wording = WORDINGS.get(kind, OTHERWISE)
+    code, original, message = wording(_name(path), error.get("input"), context)
+    return FieldError(code, original, message, pointer_to(path))
+
+
+def _name(path: Path) -> str:
+    """Return what to call a place in a message: its last key, with the indexes after it."""
+    keys = [index for index, part in enumerate(path) if isinstance(part, str)]
+    if not keys:
+        return "the body" if not path else f"entry {path[-1]}"
+    tail = path[keys[-1] :]
+    return f"{json.dumps(tail[0])[1:-1]}{''.join(f'[{index}]' for index in tail[1:])}"
