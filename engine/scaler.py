@@ -16,8 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from engine.dtypes import FLOAT32
-from engine.errors import ScaleExhausted
+from engine.dtypes import FLOAT32, DType
+from engine.errors import InvalidType, ScaleExhausted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +169,20 @@ def _computed(rule: ScalerRule, operation: Callable[..., np.floating], scale: fl
         if not rule.flush_subnormals:
             return float(operation(np.float32(scale), np.float32(factor)))
         return _flushed(float(operation(np.float32(_flushed(scale)), np.float32(_flushed(factor)))))
+
+
+def check_gradient_dtype(dtype: DType) -> None:
+    """Check that gradients of a dtype can be looked at for nonfinite values.
+
+    Raises:
+        InvalidType: it is not a float.
+    """
+    if not dtype.is_floating:
+        raise InvalidType(
+            f"Value for attr 'T' of {dtype.name} is not in the list of allowed values: bfloat16, half, float, double",
+            code="gradient_dtype",
+            original="InvalidArgumentError",
+        )
 
 
 def _flushed(value: float) -> float:

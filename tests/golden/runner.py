@@ -1,0 +1,94 @@
+"""Runs cases and counts them: passed, failed, unsupported, deviating on purpose."""
+
+import fnmatch
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import EngineError
+from tests.golden import construct, dynamics, loss_scales, roundtrip, train
+from tests.golden.cases import Case
+from tests.golden.compare import differences
+from tests.golden.outcome import NotBuilt, refused
+
+OPS: Mapping[str, Any] = {**construct.OPS, **roundtrip.OPS, **loss_scales.OPS, **dynamics.OPS}
+"""The adapter of each op of a policy case; ops that are not here count as unsupported."""
+
+_CRASHES = (
+    EngineError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+DEVIATIONS = Path(__file__).parent / "deviations.toml"
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Cases in which the engine refuses better than the original, on purpose."""
+
+    cases: str
+    reason: str
+
+
+@dataclass
+class Tally:
+    """The outcome of a run."""
+
+    passed: int = 0
+    deviating: int = 0
+    failed: list[str] = field(default_factory=list)
+    unsupported: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.passed} passed, {len(self.failed)} failed, {self.unsupported.total()} unsupported, "
+            f"{self.deviating} deviations"
+        )
+
+
+def read_deviations(path: Path = DEVIATIONS) -> list[Deviation]:
+    return [Deviation(**entry) for entry in tomllib.loads(path.read_text(encoding="utf-8")).get("deviation", [])]
+
+
+def run(cases: Iterable[Case], deviations: Iterable[Deviation] = ()) -> Tally:
+    """Run every case and count the outcomes."""
+    tally = Tally()
+    allowed = list(deviations)
+    for case in cases:
+        try:
+            found = list(_differences(case))
+        except NotBuilt as lacking:
+            tally.unsupported[f"{case.group} {case.kind}: {lacking}"] += 1
+            continue
+        except _CRASHES as crash:
+            found = [f"crashed with {crash!r}"]
+        if not found:
+            tally.passed += 1
+        elif any(fnmatch.fnmatchcase(case.id, deviation.cases) for deviation in allowed):
+            tally.deviating += 1
+        else:
+            tally.failed.append(f"{case.id}: {'; '.join(found)}")
+    return tally
+
+
+def _differences(case: Case) -> Iterator[str]:
+    table: Mapping[str, Any] = train.KINDS if case.is_training else OPS
+    if case.kind not in table:
+        raise NotBuilt(f"no adapter for {case.kind}")
+    if case.is_training:
+        yield from train.KINDS[case.kind]({**case.document, "directory": str(case.path.parent)}, case.arrays())
+        return
+    try:
+        got = table[case.kind](case.document["input"])
+    except EngineError as error:
+        got = refused(error)
+    yield from differences(case.document, got)
