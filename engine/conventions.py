@@ -1,0 +1,85 @@
+"""Where the three Keras lines differ, as data: one record per line, picked once, passed explicitly.
+
+Sources: ``golden/README-train.md`` ("Behaviours to know") and ``reference/mixed-precision.md``, both observed by
+running TF 2.4.4, tf_keras 2.21 and Keras 3.15.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from engine.dtypes import FLOAT32, DType
+
+
+@dataclass(frozen=True, slots=True)
+class Conventions:
+    """How one line of Keras trains.
+
+    Attributes:
+        name: "tf2.4", "tf_keras" or "keras3"; also the dialect in which configs are written.
+        floatx_losses: losses cast predictions to float32 first (Keras 3); else they run in the prediction's dtype.
+        autocast_all_arguments: every call argument is cast to the compute dtype (Keras 3); else only the first.
+        bessel_batch_variance: batch normalization of 4-D input stores the N/(N-1) variance (Keras 2, fused kernel).
+        hard_sigmoid_slope: 0.2 in Keras 2, 1/6 in Keras 3; clipped to [0, 1] around 0.5.
+        clipped_binary_logs: binary crossentropy of probabilities clips and takes logs (Keras 3); else it also adds
+            epsilon inside the logs (Keras 2).
+        floatx: Keras's ``backend.floatx()``: dtype of inputs, of Keras 3's losses, of metrics.
+    """
+
+    name: str
+    floatx_losses: bool
+    autocast_all_arguments: bool
+    bessel_batch_variance: bool
+    hard_sigmoid_slope: float
+    clipped_binary_logs: bool
+    floatx: DType = FLOAT32
+
+    @property
+    def keras3(self) -> bool:
+        """Whether configs of this line use Keras 3's spelling (module, registered_name, DTypePolicy)."""
+        return self.name == "keras3"
+
+
+TF24 = Conventions(
+    name="tf2.4",
+    floatx_losses=False,
+    autocast_all_arguments=False,
+    bessel_batch_variance=True,
+    hard_sigmoid_slope=0.2,
+    clipped_binary_logs=False,
+)
+TF_KERAS = Conventions(
+    name="tf_keras",
+    floatx_losses=False,
+    autocast_all_arguments=False,
+    bessel_batch_variance=True,
+    hard_sigmoid_slope=0.2,
+    clipped_binary_logs=False,
+)
+KERAS3 = Conventions(
+    name="keras3",
+    floatx_losses=True,
+    autocast_all_arguments=True,
+    bessel_batch_variance=False,
+    hard_sigmoid_slope=1 / 6,
+    clipped_binary_logs=True,
+)
+CONVENTIONS: Mapping[str, Conventions] = MappingProxyType({line.name: line for line in (TF24, TF_KERAS, KERAS3)})
+
+
+def of(config: Mapping[str, Any], default: Conventions = TF24) -> Conventions:
+    """Return the line of Keras that wrote a model config, by its ``keras_version``, ``module`` and layer configs."""
+    version = str(config.get("keras_version", ""))
+    if version.startswith("3.") or "build_config" in config or "registered_name" in config:
+        return KERAS3
+    if version.startswith("2.4"):
+        return TF24
+    if version.startswith("2."):
+        return TF_KERAS
+    inner = config.get("config")
+    layers = inner.get("layers") if isinstance(inner, Mapping) else None
+    first = layers[0] if isinstance(layers, list) and layers and isinstance(layers[0], Mapping) else {}
+    return KERAS3 if "registered_name" in first else default

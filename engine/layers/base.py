@@ -1,0 +1,140 @@
+"""What every layer is: a frozen config, the weights it wants, the shape it returns, and a call.
+
+A layer holds no arrays. Its weights live in the TrainState and reach a call through a :class:`~engine.run.Run`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from engine import configured, ops
+from engine.configured import Configured, dimensions, optional, setting, text
+from engine.conventions import TF24, Conventions
+from engine.dtypes import DType
+from engine.errors import InvalidType, ShapeMismatch
+from engine.initializers import Initializer
+from engine.layers.dtype_argument import read_dtype, write_dtype
+from engine.policy import Policy
+from engine.regularizers import Regularizer
+from engine.run import Run
+from engine.tape import Tensor, constant
+from engine.weights import WeightSpec
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer(Configured):
+    """Base of all layers. Source: ``keras.layers.Layer``.
+
+    Attributes:
+        name: unique in a model; containers fill it in as Keras does ("dense", "dense_1").
+        trainable: whether its trainable weights are updated; a frozen BatchNormalization infers.
+        dtype: its policy; containers fill in the model's where none is given.
+        batch_input_shape: Keras 2's way to give the first layer its input shape, batch axis included.
+        conventions: the line of Keras it behaves like; not part of the config.
+    """
+
+    name: str | None = setting(optional(text), None)
+    trainable: bool = setting(configured.boolean, True)
+    dtype: Policy | None = setting(read_dtype, None, write=write_dtype)
+    batch_input_shape: Shape | None = setting(optional(dimensions), None, only="set")
+    conventions: Conventions = TF24
+    merges: ClassVar[bool] = False
+    """Whether the first argument is a list of tensors, all of which are cast."""
+    activity_regularizer: ClassVar[Regularizer | None] = None
+
+    @property
+    def policy(self) -> Policy:
+        """The dtype policy.
+
+        Raises:
+            InvalidType: none is set yet; models set theirs.
+        """
+        if self.dtype is None:
+            raise InvalidType(f"Layer {self.name!r} has no dtype policy yet; pass dtype=, or put it into a model.")
+        return self.dtype
+
+    def placed(self, name: str, policy: Policy) -> Self:
+        """Return the layer with its name and policy filled in where they were left open."""
+        return dataclasses.replace(self, name=self.name or name, dtype=self.dtype or policy)
+
+    def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
+        """Return the variables wanted for inputs of these shapes (batch axis first), in Keras's order."""
+        return ()
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the shape of the output for inputs of these shapes (batch axis first)."""
+        return shapes[0]
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Compute the output; inputs arrive in the compute dtype."""
+        raise AssertionError(f"{self.class_name} does not define a call")
+
+    def __call__(self, run: Run, *inputs: Tensor, **keywords: Any) -> Tensor:
+        """Cast the inputs to the compute dtype, call, and add the activity penalty.
+
+        Only floating inputs are cast; TF 2.4 casts only the first argument, Keras 3 all of them.
+        """
+        run.enter(self.name or self.class_name)
+        casts = len(inputs) if self.conventions.autocast_all_arguments or self.merges else 1
+        cast = [self._autocast(x) if index < casts else x for index, x in enumerate(inputs)]
+        output = self.call(run, *cast, **keywords)
+        if self.activity_regularizer is not None:
+            # Keras divides the penalty by the batch size and keeps it in the dtype of the output.
+            penalty = self.activity_regularizer(output)
+            run.losses.append(ops.divide(penalty, constant(output.shape[0], penalty.dtype)))
+        return output
+
+    def _autocast(self, x: Tensor) -> Tensor:
+        compute = self.policy.compute
+        return ops.cast(x, compute) if compute.is_floating and x.dtype.is_floating else x
+
+    def path(self, name: str) -> str:
+        """Return the path of one of this layer's variables."""
+        return f"{self.name}/{name}"
+
+    def weight(self, run: Run, name: str) -> Tensor:
+        """Return one of this layer's variables, cast to its compute dtype (TF's AutoCastVariable)."""
+        return run.weight(self.path(name), self.policy.compute)
+
+    def variable(self, run: Run, name: str) -> Tensor:
+        """Return one of this layer's variables in its own dtype."""
+        return run.variables[self.path(name)]
+
+    def spec(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Initializer,
+        regularizer: Regularizer | None = None,
+        *,
+        trainable: bool = True,
+        dtype: DType | None = None,
+    ) -> WeightSpec:
+        """Return the description of one of this layer's variables."""
+        return WeightSpec(
+            path=self.path(name),
+            name=name,
+            shape=shape,
+            dtype=self.policy.variable if dtype is None else dtype,
+            trainable=trainable and self.trainable,
+            initializer=initializer,
+            regularizer=regularizer,
+        )
+
+
+def last_axis(layer: Layer, shape: Shape) -> int:
+    """Return the size of the last axis of an input shape.
+
+    Raises:
+        ShapeMismatch: it is not known or there is none beside the batch axis.
+    """
+    if len(shape) < 2 or shape[-1] is None:
+        raise ShapeMismatch(
+            f"{layer.class_name} {layer.name!r} needs an input of at least two axes with a known last one, "
+            f"got shape {list(shape)}."
+        )
+    return shape[-1]

@@ -1,0 +1,105 @@
+"""BatchNormalization."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine import initializers, ops, regularizers
+from engine.configured import any_integer, any_number, boolean, not_negative, refuse, setting, unsupported_unless
+from engine.dtypes import FLOAT32, DType
+from engine.errors import ShapeMismatch
+from engine.initializers import Initializer, Ones, Zeros
+from engine.layers.base import Layer, Shape
+from engine.regularizers import Regularizer
+from engine.run import Run
+from engine.tape import Tensor
+from engine.weights import WeightSpec
+
+
+def _axis(key: str, value: Any) -> int:
+    if isinstance(value, list | tuple):
+        if len(value) != 1:
+            raise refuse(key, "one axis", value)
+        value = value[0]
+    return any_integer(key, value)
+
+
+@dataclass(frozen=True)
+class BatchNormalization(Layer):
+    """``(x - mean) / sqrt(variance + epsilon) * gamma + beta`` along one axis (Ioffe 2015).
+
+    Statistics of the batch while training (moving averages follow), moving averages else, and always when frozen.
+    Parameters and arithmetic are float32 under every 16-bit policy. Source: ``keras.layers.BatchNormalization``.
+    """
+
+    axis: int = setting(_axis, -1)
+    momentum: float = setting(any_number, 0.99)
+    epsilon: float = setting(not_negative, 0.001)
+    center: bool = setting(boolean, True)
+    scale: bool = setting(boolean, True)
+    beta_initializer: Initializer = setting(initializers.read, Zeros(), write=initializers.write)
+    gamma_initializer: Initializer = setting(initializers.read, Ones(), write=initializers.write)
+    moving_mean_initializer: Initializer = setting(initializers.read, Zeros(), write=initializers.write)
+    moving_variance_initializer: Initializer = setting(initializers.read, Ones(), write=initializers.write)
+    beta_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
+    gamma_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
+    beta_constraint: None = setting(unsupported_unless(None), None)
+    gamma_constraint: None = setting(unsupported_unless(None), None)
+    synchronized: bool = setting(unsupported_unless(False), False, only="keras3")
+    renorm: bool = setting(unsupported_unless(False), False, only="keras3")
+    renorm_clipping: None = setting(unsupported_unless(None), None, only="keras3")
+    renorm_momentum: float = setting(any_number, 0.99, only="keras3")
+
+    def _position(self, ndim: int) -> int:
+        position = self.axis + ndim if self.axis < 0 else self.axis
+        if not 0 < position < ndim:
+            raise ShapeMismatch(
+                f"BatchNormalization {self.name!r} has axis {self.axis}, which an input of {ndim} axes "
+                f"(batch axis first) does not offer.",
+                path=("axis",),
+            )
+        return position
+
+    def _parameter_dtype(self) -> DType:
+        return FLOAT32 if self.policy.variable.low_precision else self.policy.variable
+
+    def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
+        """Gamma, beta, moving mean, moving variance."""
+        size = shapes[0][self._position(len(shapes[0]))]
+        if size is None:
+            message = f"BatchNormalization {self.name!r} needs a known size along axis {self.axis}."
+            raise ShapeMismatch(f"{message} Got shape {list(shapes[0])}.")
+        dtype = self._parameter_dtype()
+        gamma = self.spec("gamma", (size,), self.gamma_initializer, self.gamma_regularizer, dtype=dtype)
+        beta = self.spec("beta", (size,), self.beta_initializer, self.beta_regularizer, dtype=dtype)
+        mean = self.spec("moving_mean", (size,), self.moving_mean_initializer, trainable=False, dtype=dtype)
+        variance = self.spec("moving_variance", (size,), self.moving_variance_initializer, trainable=False, dtype=dtype)
+        learnt = (*((gamma,) if self.scale else ()), *((beta,) if self.center else ()))
+        return (*learnt, mean, variance)
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Normalize, and move the averages while training."""
+        x = inputs[0]
+        axis = self._position(x.ndim)
+        mean, variance = self.variable(run, "moving_mean"), self.variable(run, "moving_variance")
+        gamma = self.variable(run, "gamma") if self.scale else Tensor(np.ones_like(mean.data), mean.dtype)
+        beta = self.variable(run, "beta") if self.center else Tensor(np.zeros_like(mean.data), mean.dtype)
+        if not (run.training and self.trainable):
+            return ops.normalize_with(x, gamma, beta, mean, variance, axis, self.epsilon)
+        y, batch_mean, batch_variance = ops.batch_normalization(x, gamma, beta, axis, self.epsilon)
+        count = x.data.size // mean.data.size
+        bessel = count / (count - 1) if self._corrects(x) and count > 1 else 1.0
+        run.updates[self.path("moving_mean")] = self._moved(mean.data, batch_mean.data, 1.0)
+        run.updates[self.path("moving_variance")] = self._moved(variance.data, batch_variance.data, bessel)
+        return y
+
+    def _corrects(self, x: Tensor) -> bool:
+        return self.conventions.bessel_batch_variance and x.ndim == 4
+
+    def _moved(self, old: np.ndarray[Any, Any], batch: np.ndarray[Any, Any], factor: float) -> np.ndarray[Any, Any]:
+        kind = old.dtype.type
+        moved: np.ndarray[Any, Any] = old * kind(self.momentum) + batch * kind(factor) * kind(1 - self.momentum)
+        return moved

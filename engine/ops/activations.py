@@ -1,0 +1,281 @@
+"""Activation functions: what each computes, and its derivative as TensorFlow defines it at the corners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from engine.dtypes import DType
+from engine.tape import Array, Op, Tensor, apply, rounded
+
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def _of_output(
+    name: str,
+    function: Callable[..., Array],
+    derivative: Callable[[Array, Array], Array],
+    *,
+    on_grid: bool = False,
+) -> Op:
+    """Return an op whose derivative is a function of (gradient, output), so that only the output is kept."""
+
+    def forward(dtype: DType, x: Array, **attributes: Any) -> tuple[Array, Any]:
+        y = function(x, **attributes)
+        return y, y
+
+    def backward(dtype: DType, gradient: Array, y: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+        return (derivative(gradient, y),)
+
+    return Op(name, forward, backward, on_grid=on_grid, gradient_on_grid=on_grid)
+
+
+def _of_input(name: str, function: Callable[..., Array], derivative: Callable[..., Array]) -> Op:
+    """Return an op whose derivative is a function of (gradient, input, **attributes)."""
+
+    def forward(dtype: DType, x: Array, **attributes: Any) -> tuple[Array, Any]:
+        return function(x, **attributes), (x, attributes)
+
+    def backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+        x, attributes = saved
+        return (derivative(gradient, x, **attributes),)
+
+    return Op(name, forward, backward)
+
+
+def _logistic(x: Array) -> Array:
+    return np.reciprocal(np.exp(-x) + x.dtype.type(1))
+
+
+def _softplus(x: Array) -> Array:
+    return np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0)
+
+
+def _mish_slope(gradient: Array, x: Array) -> Array:
+    inner = np.tanh(_softplus(x))
+    return gradient * (inner + x * (1 - inner * inner) * _logistic(x))
+
+
+def _silu_slope(gradient: Array, x: Array) -> Array:
+    gate = _logistic(x)
+    return gradient * (gate * (1 + x * (1 - gate)))
+
+
+def _leaky(x: Array, slope: float) -> Array:
+    return np.where(x > 0, x, x * x.dtype.type(slope))
+
+
+def _elu(x: Array, alpha: float) -> Array:
+    return np.where(x > 0, x, x.dtype.type(alpha) * np.expm1(np.minimum(x, 0)))
+
+
+def _elu_slope(gradient: Array, x: Array, alpha: float) -> Array:
+    return np.where(x > 0, gradient, gradient * x.dtype.type(alpha) * np.exp(np.minimum(x, 0)))
+
+
+def _selu(x: Array) -> Array:
+    kind = x.dtype.type
+    return np.where(x > 0, kind(_SELU_SCALE) * x, kind(_SELU_SCALE * _SELU_ALPHA) * np.expm1(np.minimum(x, 0)))
+
+
+def _selu_slope(gradient: Array, x: Array) -> Array:
+    kind = x.dtype.type
+    below = kind(_SELU_SCALE * _SELU_ALPHA) * np.exp(np.minimum(x, 0))
+    return gradient * np.where(x >= 0, kind(_SELU_SCALE), below)
+
+
+def _celu(x: Array, alpha: float) -> Array:
+    kind = x.dtype.type
+    return np.maximum(x, 0) + kind(alpha) * np.expm1(np.minimum(x, 0) / kind(alpha))
+
+
+def _celu_slope(gradient: Array, x: Array, alpha: float) -> Array:
+    # max(x, 0) and min(x, 0) both pass the gradient at 0, so there the slope is 2 (observed in Keras 3).
+    above = (x >= 0).astype(x.dtype)
+    below = np.where(x <= 0, np.exp(np.minimum(x, 0) / x.dtype.type(alpha)), 0)
+    return gradient * (above + below)
+
+
+def _hard_sigmoid(x: Array, slope: float) -> Array:
+    return np.clip(x * x.dtype.type(slope) + x.dtype.type(0.5), 0, 1)
+
+
+def _hard_sigmoid_slope(gradient: Array, x: Array, slope: float) -> Array:
+    at = x * x.dtype.type(slope) + x.dtype.type(0.5)
+    return np.where((at > 0) & (at < 1), gradient * x.dtype.type(slope), 0)
+
+
+def _clamp(x: Array, low: float, high: float) -> Array:
+    return np.clip(x, x.dtype.type(low), x.dtype.type(high))
+
+
+def _hard_tanh_slope(gradient: Array, x: Array, low: float, high: float) -> Array:
+    return np.where((x >= low) & (x <= high), gradient, 0)
+
+
+def _relu6_slope(gradient: Array, y: Array) -> Array:
+    return np.where((y > 0) & (y < 6), gradient, gradient.dtype.type(0))
+
+
+def _general_relu(x: Array, max_value: float | None, slope: float, threshold: float) -> Array:
+    kind = x.dtype.type
+    kept = x * (x > kind(threshold)) if threshold else np.maximum(x, kind(0))
+    if max_value is not None:
+        kept = np.minimum(kept, kind(max_value))
+    return kept - kind(slope) * np.maximum(kind(threshold) - x, kind(0)) if slope else kept
+
+
+def _general_relu_slope(gradient: Array, x: Array, max_value: float | None, slope: float, threshold: float) -> Array:
+    passes = x > x.dtype.type(threshold)
+    if max_value is not None:
+        passes &= x <= x.dtype.type(max_value)
+    below = x < x.dtype.type(threshold) if threshold else x <= 0
+    return np.where(passes, gradient, np.where(below, gradient * x.dtype.type(slope), 0))
+
+
+GENERAL_RELU = _of_input("relu", _general_relu, _general_relu_slope)
+RELU = _of_output(
+    "relu", lambda x: np.maximum(x, x.dtype.type(0)), lambda gradient, y: gradient * (y > 0), on_grid=True
+)
+RELU6 = _of_output("relu6", lambda x: _clamp(x, 0, 6), _relu6_slope, on_grid=True)
+SIGMOID = _of_output("sigmoid", _logistic, lambda gradient, y: gradient * (y * (1 - y)))
+TANH = _of_output("tanh", np.tanh, lambda gradient, y: gradient * (1 - y * y))
+EXPONENTIAL = _of_output("exp", np.exp, lambda gradient, y: gradient * y)
+SOFTPLUS = _of_input("softplus", _softplus, lambda gradient, x: gradient * _logistic(x))
+SOFTSIGN = _of_input("softsign", lambda x: x / (1 + np.abs(x)), lambda gradient, x: gradient / np.square(1 + np.abs(x)))
+SILU = _of_input("silu", lambda x: x * _logistic(x), _silu_slope)
+MISH = _of_input("mish", lambda x: x * np.tanh(_softplus(x)), _mish_slope)
+ELU = _of_input("elu", _elu, _elu_slope)
+SELU = _of_input("selu", _selu, _selu_slope)
+CELU = _of_input("celu", _celu, _celu_slope)
+HARD_SIGMOID = _of_input("hard_sigmoid", _hard_sigmoid, _hard_sigmoid_slope)
+HARD_TANH = _of_input("hard_tanh", _clamp, _hard_tanh_slope)
+LEAKY_RELU = _of_input(
+    "leaky_relu",
+    _leaky,
+    lambda gradient, x, slope: np.where(x > 0, gradient, gradient * x.dtype.type(slope)),
+)
+
+
+def _softmax_forward(dtype: DType, x: Array, axis: int) -> tuple[Array, Any]:
+    exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
+    y = rounded(exponentials / exponentials.sum(axis=axis, keepdims=True), dtype)
+    return y, (y, axis)
+
+
+def _softmax_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    # TensorFlow's gradient is four ops, each of which rounds: (g - sum(g * y)) * y.
+    y, axis = saved
+    total = rounded(rounded(gradient * y, dtype).sum(axis=axis, keepdims=True), dtype)
+    return (rounded(gradient - total, dtype) * y,)
+
+
+def _log_softmax_forward(dtype: DType, x: Array, axis: int) -> tuple[Array, Any]:
+    shifted = x - x.max(axis=axis, keepdims=True)
+    y = rounded(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True)), dtype)
+    return y, (y, axis)
+
+
+def _log_softmax_backward(
+    dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]
+) -> tuple[Array | None, ...]:
+    y, axis = saved
+    total = rounded(gradient.sum(axis=axis, keepdims=True), dtype)
+    return (gradient - rounded(total * rounded(np.exp(y), dtype), dtype),)
+
+
+SOFTMAX = Op("softmax", _softmax_forward, _softmax_backward, on_grid=True)
+LOG_SOFTMAX = Op("log_softmax", _log_softmax_forward, _log_softmax_backward, on_grid=True)
+
+
+def relu(x: Tensor) -> Tensor:
+    """Return ``max(x, 0)``; slope 0 at 0."""
+    return apply(RELU, x)
+
+
+def general_relu(x: Tensor, max_value: float | None, negative_slope: float, threshold: float) -> Tensor:
+    """Return relu with a cap, a slope below, and a threshold at which it is 0."""
+    return apply(GENERAL_RELU, x, max_value=max_value, slope=negative_slope, threshold=threshold)
+
+
+def relu6(x: Tensor) -> Tensor:
+    """Return ``min(max(x, 0), 6)``; slope 0 at both corners."""
+    return apply(RELU6, x)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """Return ``1 / (1 + exp(-x))``."""
+    return apply(SIGMOID, x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """Return the hyperbolic tangent."""
+    return apply(TANH, x)
+
+
+def exponential(x: Tensor) -> Tensor:
+    """Return ``exp(x)``."""
+    return apply(EXPONENTIAL, x)
+
+
+def softplus(x: Tensor) -> Tensor:
+    """Return ``log(1 + exp(x))`` without overflow."""
+    return apply(SOFTPLUS, x)
+
+
+def softsign(x: Tensor) -> Tensor:
+    """Return ``x / (1 + |x|)``."""
+    return apply(SOFTSIGN, x)
+
+
+def silu(x: Tensor) -> Tensor:
+    """Return ``x * sigmoid(x)`` (swish)."""
+    return apply(SILU, x)
+
+
+def mish(x: Tensor) -> Tensor:
+    """Return ``x * tanh(softplus(x))``."""
+    return apply(MISH, x)
+
+
+def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """Return x above 0, ``alpha * (exp(x) - 1)`` below."""
+    return apply(ELU, x, alpha=alpha)
+
+
+def selu(x: Tensor) -> Tensor:
+    """Return the self-normalizing elu (Klambauer 2017); slope 1.0507 at 0."""
+    return apply(SELU, x)
+
+
+def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """Return ``max(x, 0) + alpha * (exp(min(x, 0) / alpha) - 1)``."""
+    return apply(CELU, x, alpha=alpha)
+
+
+def hard_sigmoid(x: Tensor, slope: float) -> Tensor:
+    """Return ``clip(slope * x + 0.5, 0, 1)``; the slope is 0.2 in Keras 2 and 1/6 in Keras 3."""
+    return apply(HARD_SIGMOID, x, slope=slope)
+
+
+def hard_tanh(x: Tensor) -> Tensor:
+    """Return ``clip(x, -1, 1)``; slope 1 at both corners."""
+    return apply(HARD_TANH, x, low=-1, high=1)
+
+
+def leaky_relu(x: Tensor, slope: float = 0.2) -> Tensor:
+    """Return x above 0, ``slope * x`` at and below 0."""
+    return apply(LEAKY_RELU, x, slope=slope)
+
+
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Return ``exp(x) / sum(exp(x))`` along an axis, computed from the maximum down."""
+    return apply(SOFTMAX, x, axis=axis)
+
+
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Return ``log(softmax(x))`` along an axis."""
+    return apply(LOG_SOFTMAX, x, axis=axis)

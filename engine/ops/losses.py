@@ -1,0 +1,72 @@
+"""Cross-entropies of logits: the fused kernels of TensorFlow, whose backward is computed with the forward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.dtypes import DType
+from engine.ops.activations import SIGMOID
+from engine.tape import Array, Op, Tensor, apply, rounded
+
+
+def _log_probabilities(logits: Array) -> Array:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _sparse_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array, Any]:
+    log_probabilities = _log_probabilities(logits)
+    index = labels[..., np.newaxis]
+    losses = -np.take_along_axis(log_probabilities, index, axis=-1)[..., 0]
+    slope = np.exp(log_probabilities)
+    np.put_along_axis(slope, index, np.take_along_axis(slope, index, axis=-1) - slope.dtype.type(1), axis=-1)
+    return losses, rounded(slope, dtype)
+
+
+def _per_row_backward(
+    dtype: DType, gradient: Array, slope: Array, needed: tuple[bool, ...]
+) -> tuple[Array | None, ...]:
+    return (gradient[..., np.newaxis] * slope,)
+
+
+def _dense_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array, Any]:
+    log_probabilities = _log_probabilities(logits)
+    losses = -(labels * log_probabilities).sum(axis=-1)
+    return losses, rounded(np.exp(log_probabilities) - labels, dtype)
+
+
+def _sigmoid_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array, Any]:
+    losses = np.maximum(logits, 0) - logits * labels + np.log1p(np.exp(-np.abs(logits)))
+    probabilities, _ = SIGMOID.forward(dtype, logits)
+    return losses, probabilities - labels
+
+
+SPARSE_SOFTMAX_CROSSENTROPY = Op("sparse_softmax_cross_entropy_with_logits", _sparse_forward, _per_row_backward)
+SOFTMAX_CROSSENTROPY = Op("softmax_cross_entropy_with_logits", _dense_forward, _per_row_backward)
+SIGMOID_CROSSENTROPY = Op(
+    "sigmoid_cross_entropy_with_logits",
+    _sigmoid_forward,
+    lambda dtype, gradient, slope, needed: (gradient * slope,),
+)
+
+
+def sparse_softmax_crossentropy(logits: Tensor, labels: Array) -> Tensor:
+    """Return ``-log softmax(logits)[label]`` per row.
+
+    Args:
+        logits: shape (..., classes).
+        labels: integers of shape (...), each in [0, classes).
+    """
+    return apply(SPARSE_SOFTMAX_CROSSENTROPY, logits, labels=labels)
+
+
+def softmax_crossentropy(logits: Tensor, labels: Array) -> Tensor:
+    """Return ``-sum(labels * log softmax(logits))`` per row; labels have the shape of the logits."""
+    return apply(SOFTMAX_CROSSENTROPY, logits, labels=labels)
+
+
+def sigmoid_crossentropy(logits: Tensor, labels: Array) -> Tensor:
+    """Return the elementwise binary cross-entropy of logits, computed without overflow."""
+    return apply(SIGMOID_CROSSENTROPY, logits, labels=labels)

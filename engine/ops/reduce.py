@@ -1,0 +1,51 @@
+"""Sums and means: accumulated in float32 (or float64), rounded once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.dtypes import DType
+from engine.tape import Array, Op, Tensor, apply
+
+Axes = int | tuple[int, ...] | None
+
+
+def _sum_forward(dtype: DType, x: Array, axis: Axes, keepdims: bool) -> tuple[Array, Any]:
+    return np.asarray(x.sum(axis=axis, keepdims=keepdims)), (x.shape, axis, keepdims)
+
+
+def _sum_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    shape, axis, keepdims = saved
+    if axis is not None and not keepdims:
+        gradient = np.expand_dims(gradient, axis)
+    return (np.broadcast_to(gradient, shape),)
+
+
+SUM = Op("sum", _sum_forward, _sum_backward, gradient_on_grid=True)
+
+
+def _mean_forward(dtype: DType, x: Array, axis: Axes) -> tuple[Array, Any]:
+    total = np.asarray(x.mean(axis=axis))
+    return total, (x.shape, axis, x.size // max(total.size, 1))
+
+
+def _mean_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    shape, axis, count = saved
+    if axis is not None:
+        gradient = np.expand_dims(gradient, axis)
+    return (np.broadcast_to(gradient / gradient.dtype.type(count), shape).copy(),)
+
+
+MEAN = Op("mean", _mean_forward, _mean_backward)
+
+
+def reduce_sum(x: Tensor, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
+    """Return the sum over the axes; over all of them, shape (), when omitted."""
+    return apply(SUM, x, axis=axis, keepdims=keepdims)
+
+
+def mean(x: Tensor, axis: Axes = None) -> Tensor:
+    """Return the mean over the axes; over all of them, shape (), when omitted."""
+    return apply(MEAN, x, axis=axis)

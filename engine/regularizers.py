@@ -1,0 +1,101 @@
+"""Weight and activity penalties. They run in the dtype of what they are given: variables give their variable dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from engine import ops
+from engine.configured import Configured, choose, not_negative, refuse, serialized, setting, split_serialized
+from engine.conventions import Conventions
+from engine.tape import Tensor
+
+
+class Regularizer(Configured):
+    """Base: a function of a tensor that returns a scalar penalty. Source: ``keras.regularizers.Regularizer``."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the penalty of x: shape (), x's dtype."""
+        raise AssertionError(f"{type(self).__name__} does not define a penalty")
+
+
+def _l1(x: Tensor, factor: float) -> Tensor:
+    return ops.scale(ops.reduce_sum(ops.absolute(x)), factor)
+
+
+def _l2(x: Tensor, factor: float) -> Tensor:
+    return ops.scale(ops.reduce_sum(ops.square(x)), factor)
+
+
+@dataclass(frozen=True)
+class L1(Regularizer):
+    """``l1 * sum(|x|)``."""
+
+    l1: float = setting(not_negative, 0.01)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return _l1(x, self.l1)
+
+
+@dataclass(frozen=True)
+class L2(Regularizer):
+    """``l2 * sum(x ** 2)``."""
+
+    l2: float = setting(not_negative, 0.01)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return _l2(x, self.l2)
+
+
+@dataclass(frozen=True)
+class L1L2(Regularizer):
+    """``l1 * sum(|x|) + l2 * sum(x ** 2)``."""
+
+    l1: float = setting(not_negative, 0.0)
+    l2: float = setting(not_negative, 0.0)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        parts = [part(x, factor) for part, factor in ((_l1, self.l1), (_l2, self.l2)) if factor]
+        if not parts:
+            return ops.scale(ops.reduce_sum(x), 0.0)
+        return parts[0] if len(parts) == 1 else ops.add(*parts)
+
+
+REGULARIZERS: Mapping[str, type[Regularizer]] = MappingProxyType({"L1": L1, "L2": L2, "L1L2": L1L2})
+_BY_NAME: Mapping[str, Regularizer] = MappingProxyType(
+    {"l1": L1(), "l2": L2(), "l1_l2": L1L2(0.01, 0.01), "L1": L1(), "L2": L2(), "L1L2": L1L2()}
+)
+
+
+def get(key: str, identifier: Any) -> Regularizer | None:
+    """Read a regularizer: None, "l1", "l2", "l1_l2", a serialized dict, or a Regularizer.
+
+    Raises:
+        Unsupported: an unknown class or name.
+        InvalidValue: not an identifier.
+    """
+    if identifier is None or isinstance(identifier, Regularizer):
+        return identifier
+    if isinstance(identifier, str):
+        found: Regularizer = choose("regularizer", _BY_NAME, identifier)
+        return found
+    if isinstance(identifier, Mapping):
+        return deserialize(identifier)
+    raise refuse(key, "null, a name or a serialized regularizer", identifier)
+
+
+def deserialize(config: Mapping[str, Any]) -> Regularizer:
+    """Return the regularizer that a serialized dict of Keras 2 or 3 describes."""
+    name, inner = split_serialized("regularizer", config)
+    cls: type[Regularizer] = choose("regularizer", REGULARIZERS, name)
+    return cls.from_config(inner)
+
+
+def write(regularizer: Regularizer | None, conventions: Conventions) -> dict[str, Any] | None:
+    """Return what ``get_config`` shows of a regularizer."""
+    return None if regularizer is None else serialized(regularizer, conventions, "keras.regularizers")
+
+
+serialize = write

@@ -1,0 +1,87 @@
+"""One forward pass: the variables as tensors, the casts at the layers' edges, what layers leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine import ops
+from engine.conventions import TF24, Conventions
+from engine.dtypes import DType
+from engine.tape import Array, Tape, Tensor
+from engine.weights import WeightSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Where the randomness of a step comes from: a key, so that any step can be repeated.
+
+    Attributes:
+        seed: of the job.
+        step: of the training.
+    """
+
+    seed: int = 0
+    step: int = 0
+
+    def generator(self, position: int, salt: int = 0) -> np.random.Generator:
+        """Return the generator of the position-th random draw of the step."""
+        counter = [0, position, self.step, salt % 2**64]
+        return np.random.Generator(np.random.Philox(key=self.seed, counter=counter))
+
+
+class Run:
+    """The state of one forward pass.
+
+    Attributes:
+        training: whether layers behave as in training.
+        conventions: the line of Keras to follow.
+        tape: where ops are recorded, or None for inference.
+        variables: path -> tensor in the variable dtype; trainable ones are leaves of the tape.
+        updates: path -> new value of a non-trainable variable (moving statistics).
+        losses: scalar penalties that layers added.
+    """
+
+    def __init__(
+        self,
+        specs: Iterable[WeightSpec],
+        arrays: Mapping[str, Array],
+        *,
+        training: bool = False,
+        tape: Tape | None = None,
+        conventions: Conventions = TF24,
+        noise: Noise | None = None,
+    ) -> None:
+        self.training = training
+        self.conventions = conventions
+        self.tape = tape
+        self.variables = {spec.path: self._variable(spec, arrays[spec.path]) for spec in specs}
+        self.updates: dict[str, Array] = {}
+        self.losses: list[Tensor] = []
+        self._noise = noise or Noise()
+        self._draws = 0
+        self._cast: dict[tuple[str, str], Tensor] = {}
+
+    def _variable(self, spec: WeightSpec, array: Array) -> Tensor:
+        if self.tape is not None and spec.trainable:
+            return self.tape.leaf(array, spec.dtype)
+        return Tensor(array, spec.dtype)
+
+    def weight(self, path: str, dtype: DType) -> Tensor:
+        """Return a variable cast to a dtype; however often it is read, it is cast once a run."""
+        key = (path, dtype.name)
+        if key not in self._cast:
+            self._cast[key] = ops.cast(self.variables[path], dtype)
+        return self._cast[key]
+
+    def enter(self, layer: str) -> None:
+        """Name the layer whose ops come next."""
+        if self.tape is not None:
+            self.tape.layer = layer
+
+    def generator(self, layer_seed: int | None = None) -> np.random.Generator:
+        """Return a fresh generator for one random draw of this step; a layer may mix in a seed of its own."""
+        self._draws += 1
+        return self._noise.generator(self._draws, layer_seed or 0)

@@ -1,0 +1,182 @@
+"""Reverse-mode differentiation over arrays that lie on the grid of a dtype.
+
+A :class:`Tensor` is an array with the dtype whose grid its values lie on. An :class:`Op` is a row of a table: a
+forward rule, and a backward rule. :func:`apply` runs one op and records it on the tape that its inputs are on;
+:meth:`Tape.gradient` walks the record backwards. Every op result and every gradient is rounded once to the grid of
+its tensor, as TensorFlow's eager kernels do (design: HIPS/autograd's table of gradients).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.dtypes import FLOAT32, DType
+from engine.rounding import round_to
+
+Array = NDArray[Any]
+Forward = Callable[..., tuple[Array, Any]]
+Backward = Callable[[DType, Array, Any, tuple[bool, ...]], tuple[Array | None, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """One row of the table of operations.
+
+    Attributes:
+        name: TensorFlow's name of the op, in snake case; observers see it.
+        forward: ``(dtype, *arrays, **attributes) -> (array, saved)``; the array is fresh or may be rounded in place
+            unless ``on_grid``.
+        backward: ``(dtype, gradient, saved, needed) -> one gradient or None per input``; must not write into the
+            gradient it is given.
+        on_grid: the results of inputs on the grid lie on the grid, so forward needs no rounding.
+        gradient_on_grid: the same for backward.
+    """
+
+    name: str
+    forward: Forward
+    backward: Backward
+    on_grid: bool = False
+    gradient_on_grid: bool = False
+
+
+class Node:
+    """One recorded application: what backward needs, and the gradient that has reached it so far."""
+
+    __slots__ = ("gradient", "inputs", "layer", "op", "saved", "tape", "tensor_dtype")
+
+    def __init__(self, tape: Tape, op: Op | None, inputs: tuple[Tensor, ...], saved: Any, dtype: DType) -> None:
+        self.tape = tape
+        self.op = op
+        self.inputs = inputs
+        self.saved = saved
+        self.tensor_dtype = dtype
+        self.layer = tape.layer
+        self.gradient: Array | None = None
+
+
+class Tensor:
+    """Values on the grid of a dtype.
+
+    Attributes:
+        data: array of ``dtype.storage`` (float32 for float16, bfloat16 and float8; see DESIGN "Arithmetic").
+        dtype: the dtype whose grid every value lies on.
+        node: the record on a tape, or None for a constant.
+        logits: for the output of a softmax or sigmoid activation, its input (Keras's ``_keras_logits``).
+    """
+
+    __slots__ = ("data", "dtype", "logits", "node")
+
+    def __init__(self, data: Array, dtype: DType, node: Node | None = None) -> None:
+        self.data = data
+        self.dtype = dtype
+        self.node = node
+        self.logits: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.data.ndim
+
+    def __repr__(self) -> str:
+        return f"<Tensor {self.dtype.name}{list(self.shape)}>"
+
+
+class Tape:
+    """The record of one forward pass. Single use: :meth:`gradient` consumes it and frees what it held."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.layer = ""
+
+    def leaf(self, data: Array, dtype: DType) -> Tensor:
+        """Return a tensor to whose values gradients can be taken."""
+        tensor = Tensor(data, dtype)
+        tensor.node = Node(self, None, (), None, dtype)
+        self.nodes.append(tensor.node)
+        return tensor
+
+    def gradient(self, target: Tensor, sources: Sequence[Tensor], seed: Array | None = None) -> list[Array | None]:
+        """Return d(target)/d(source) for each source, None where the target does not depend on it.
+
+        Args:
+            target: where to start; a scalar unless a seed is given.
+            sources: leaves or intermediate tensors of this tape.
+            seed: gradient of something to the target, on the target's grid; ones when omitted.
+        """
+        if target.node is not None:
+            target.node.gradient = np.ones_like(target.data) if seed is None else seed
+        kept = {id(source.node) for source in sources}
+        while self.nodes:
+            node = self.nodes.pop()
+            if node.gradient is not None and node.op is not None:
+                _push_back(node, node.op)
+                if id(node) not in kept:
+                    node.gradient = None
+            node.inputs = ()
+            node.saved = None
+        return [None if source.node is None else source.node.gradient for source in sources]
+
+
+def _push_back(node: Node, op: Op) -> None:
+    needed = tuple(tensor.node is not None for tensor in node.inputs)
+    gradients = op.backward(node.tensor_dtype, node.gradient, node.saved, needed)  # type: ignore[arg-type]
+    for tensor, gradient in zip(node.inputs, gradients, strict=True):
+        receiver = tensor.node
+        if receiver is None or gradient is None:
+            continue
+        if tensor.dtype.low_precision and not op.gradient_on_grid:
+            gradient = rounded(gradient, tensor.dtype)  # noqa: PLW2901  the grid holds at every edge
+        if receiver.gradient is not None:
+            gradient = rounded(receiver.gradient + gradient, tensor.dtype)  # noqa: PLW2901
+        receiver.gradient = gradient
+
+
+def rounded(array: Array, dtype: DType) -> Array:
+    """Return the array on the grid of the dtype, rounding in place where there is something to round.
+
+    The array must be owned by the caller: fresh, or never read again under its old values.
+    """
+    if not dtype.low_precision:
+        return array
+    array = np.asarray(array)
+    return round_to(array, dtype, out=array)
+
+
+def apply(op: Op, *inputs: Tensor, dtype: DType | None = None, **attributes: Any) -> Tensor:
+    """Run one op and record it if any input is on a tape.
+
+    Args:
+        op: the row of the table.
+        inputs: tensors, usually of one dtype.
+        dtype: dtype of the result; the first input's when omitted.
+        attributes: what the op takes beside tensors (axis, shapes, labels).
+    """
+    result_dtype = inputs[0].dtype if dtype is None else dtype
+    data, saved = op.forward(result_dtype, *[tensor.data for tensor in inputs], **attributes)
+    data = np.asarray(data)  # arithmetic on 0-d arrays returns numpy scalars
+    if result_dtype.low_precision and not op.on_grid:
+        data = round_to(data, result_dtype, out=data)
+    result = Tensor(data, result_dtype)
+    for tensor in inputs:
+        if tensor.node is not None:
+            tape = tensor.node.tape
+            result.node = Node(tape, op, inputs, saved, result_dtype)
+            tape.nodes.append(result.node)
+            break
+    return result
+
+
+def constant(values: Any, dtype: DType = FLOAT32) -> Tensor:
+    """Return values as a constant tensor on the grid of the dtype."""
+    array = np.array(values, dtype=dtype.storage)
+    return Tensor(rounded(array, dtype), dtype)
