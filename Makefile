@@ -17,7 +17,7 @@ export OPENBLAS_NUM_THREADS := 1
 
 # The first that is new enough; `make setup PYTHON=/path/to/python` chooses another.
 PYTHON = $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
-	$$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -52,7 +52,7 @@ clean:  ## remove the environment and everything that tools left
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "halfstep needs Python 3.11 or newer: install it, or say make PYTHON=/path" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "halfstep needs Python 3.11 or newer with venv: install it, or say make PYTHON=/path" >&2; exit 1; }
 	@echo "making $(VENV) with $$($(PYTHON) -V)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
