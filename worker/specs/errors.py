@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from engine.errors import EngineError
-from worker.specs.places import accepted_keys, place_in
+from worker.specs.places import accepted_keys, place_in, reachable
 from worker.specs.wording import OTHERWISE, WORDINGS, Wording
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -55,9 +55,16 @@ def pointer_to(path: Path) -> str:
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def from_engine(error: EngineError, *outer: str | int) -> FieldError:
-    """Return the field error of an engine error, placed under the outer path."""
-    return FieldError(error.code, error.original, error.message, pointer_to((*outer, *error.path)))
+def from_engine(error: EngineError, body: object, *outer: str | int) -> FieldError:
+    """Return the field error of an engine error.
+
+    Args:
+        error: its path leads on from `outer`.
+        body: the request; the pointer ends where the body does.
+        outer: where in the body the value lies that the engine was given.
+    """
+    path = reachable(body, (*outer, *error.path))
+    return FieldError(error.code, error.original, error.message, pointer_to(path))
 
 
 def from_pydantic(

@@ -11,7 +11,7 @@ from worker.specs.metrics import MetricValue
 from worker.specs.model import ModelValue
 from worker.specs.optimizers import OptimizerValue
 from worker.specs.policy import PolicyValue
-from worker.specs.shape import Bool, Int, Number, Spec, Text, Unset
+from worker.specs.shape import Anything, Bool, Int, Number, Spec, Text, Unset
 
 MAX_SEED = 2**31 - 1
 
@@ -53,8 +53,8 @@ class BuiltinData(Spec):
 class InlineData(Spec):
     """Data inside the job: nested lists of numbers, one entry a sample."""
 
-    x: Any = Field(json_schema_extra={"type": "array", "items": {}}, examples=[[[0.0, 1.0], [1.0, 0.0]]])
-    y: Any = Field(json_schema_extra={"type": "array", "items": {}}, examples=[[0, 1]])
+    x: Anything = Field(json_schema_extra={"type": "array", "items": {}}, examples=[[[0.0, 1.0], [1.0, 0.0]]])
+    y: Anything = Field(json_schema_extra={"type": "array", "items": {}}, examples=[[0, 1]])
 
 
 def _kind_of_data(value: object) -> str | None:

@@ -5,14 +5,14 @@ SOURCE: `get_config` of each layer in TF 2.4.4, tf_keras 2.21 and Keras 3.15.1.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from worker.specs.initializers import InitializerValue
 from worker.specs.policy import PolicyValue
 from worker.specs.regularizers import RegularizerValue
-from worker.specs.shape import Bool, Int, Node, Number, OneOf, Only, Shape, Spec, Text, Unset, tabulate
+from worker.specs.shape import Anything, Bool, Int, Node, Number, OneOf, Only, Shape, Spec, Text, Unset, tabulate
 
 KERAS2 = Only("tf2.4", "tf_keras")
 KERAS3 = Only("keras3")
@@ -120,7 +120,7 @@ class LayerNode(Node):
     """A layer as a model lists it."""
 
     name: Text | None = Field(default=None, description="Name of the layer, as functional models print it again.")
-    inbound_nodes: tuple[Any, ...] | None = Field(
+    inbound_nodes: tuple[Anything, ...] | None = Field(
         default=None, description="Where the inputs of each call come from, in functional models."
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from worker.specs.layers import KERAS3, WHEN_SET, LayerValue
 from worker.specs.policy import PolicyValue
-from worker.specs.shape import Bool, Node, OneOf, Only, Shape, Spec, Text, tabulate
+from worker.specs.shape import Anything, Bool, Node, OneOf, Only, Shape, Spec, Text, tabulate
 
 
 class SequentialConfig(Spec):
@@ -31,8 +31,8 @@ class FunctionalConfig(Spec):
     name: Text | None = Field(default=None, examples=["model"])
     trainable: Annotated[Bool, Only("tf_keras", "keras3")] = True
     layers: tuple[LayerValue, ...] = Field(description="The layers with their `inbound_nodes`.")
-    input_layers: tuple[Any, ...] = Field(description="`[name, node, tensor]` of each input.")
-    output_layers: tuple[Any, ...] = Field(description="`[name, node, tensor]` of each output.")
+    input_layers: tuple[Anything, ...] = Field(description="`[name, node, tensor]` of each input.")
+    output_layers: tuple[Anything, ...] = Field(description="`[name, node, tensor]` of each output.")
 
 
 class ModelNode(Node):
@@ -40,7 +40,7 @@ class ModelNode(Node):
 
     keras_version: Text | None = Field(default=None, description="Printed by Keras 2.", examples=["2.4.0"])
     backend: Text | None = Field(default=None, description="Printed by Keras 2.", examples=["tensorflow"])
-    compile_config: dict[str, Any] | None = Field(
+    compile_config: dict[str, Anything] | None = Field(
         default=None, description="Printed by Keras 3; the job's `compile` is used instead."
     )
 

@@ -35,6 +35,22 @@ def place_in(body: object, location: Path) -> Path:
     return tuple(path)
 
 
+def reachable(body: object, path: Path) -> Path:
+    """Return the path as far as the body has it: inside a plain value there is no place; a missing key is one."""
+    here: object = body
+    for index, part in enumerate(path):
+        if not _has(here, part):
+            return path[: index + isinstance(here, dict)]
+        here = here[part]  # type: ignore[index]  it has that part
+    return path
+
+
+def _has(here: object, part: str | int) -> bool:
+    if isinstance(here, list | tuple):
+        return isinstance(part, int) and part < len(here)
+    return isinstance(here, dict) and part in here
+
+
 def accepted_keys(root: type[BaseModel], location: Path) -> tuple[str, ...]:
     """Return the keys of the model in which a location ends (its last part is the key that was refused)."""
     here: Any = root

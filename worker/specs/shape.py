@@ -7,7 +7,7 @@ the engine's `from_config`; so no spec has a bound or a default of its own that 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
@@ -23,6 +23,9 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+DEEPEST = 32
+"""Lists and objects within each other; data of a sample has far fewer axes."""
 
 Dialect: TypeAlias = Literal["tf2.4", "tf_keras", "keras3"]
 
@@ -91,11 +94,30 @@ def _storable(value: str) -> str:
     return value
 
 
+def _shallow(value: object) -> object:
+    """Refuse nesting beyond what readers written in recursion can follow."""
+    level, depth = [value], 0
+    while level:
+        if depth > DEEPEST:
+            raise PydanticCustomError("too_deep", "nested too deeply")
+        level = [item for holder in level for item in _items(holder) if isinstance(item, dict | list | tuple)]
+        depth += 1
+    return value
+
+
+def _items(holder: object) -> Iterable[object]:
+    if isinstance(holder, dict):
+        return holder.values()
+    return holder if isinstance(holder, list | tuple) else ()
+
+
 Bool: TypeAlias = StrictBool
 Text: TypeAlias = Annotated[StrictStr, AfterValidator(_storable)]
 Int: TypeAlias = Annotated[int, PlainValidator(_integer), WithJsonSchema({"type": "integer"})]
 #: A JSON number. Its int or float nature is kept, because messages of the original show it.
 Number: TypeAlias = Annotated[float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
+#: Any JSON value: its reader is the engine, which says in the original's words what is wrong with it.
+Anything: TypeAlias = Annotated[Any, AfterValidator(_shallow)]
 Shape: TypeAlias = tuple[Int | None, ...]
 #: A setting of Keras that must stay unset here.
 Unset: TypeAlias = None
@@ -122,7 +144,9 @@ class Node(Spec):
     config: Spec
     module: Module | None = Field(default=None, description="Printed by Keras 3; must be a module of Keras.")
     registered_name: Text | None = Field(default=None, description="Printed by Keras 3; null for built-in classes.")
-    build_config: dict[str, Any] | None = Field(default=None, description="Printed by Keras 3; follows from the rest.")
+    build_config: dict[str, Anything] | None = Field(
+        default=None, description="Printed by Keras 3; follows from the rest."
+    )
 
 
 Table: TypeAlias = Mapping[str, type[Node]]

@@ -184,6 +184,9 @@ WORDINGS: Mapping[str, Wording] = {
     "string_type": _received("a string"),
     "string_unicode": _received("text that UTF-8 can carry (no lone surrogates)", "ValueError", "invalid_text"),
     "nul_character": _received("text without the NUL character", "ValueError", "invalid_text"),
+    "too_deep": _received(
+        "nested less deeply: at most 32 lists or objects within each other", "ValueError", "too_deep"
+    ),
     "list_type": _received("a list"),
     "tuple_type": _received("a list"),
     "dict_type": _received("an object"),
