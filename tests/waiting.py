@@ -28,5 +28,5 @@ def until(predicate: Callable[[], T], timeout: float = 10.0, what: str = "") -> 
         if answer:
             return answer
         if time.monotonic() >= deadline:
-            raise AssertionError(f"waited {timeout} s for {what or predicate!r}; the last answer was {answer!r}")
+            raise AssertionError(f"waited {timeout} s for {what or repr(predicate)}; the last answer was {answer!r}")
         pause.wait(_PAUSE_SECONDS)
