@@ -162,7 +162,7 @@ def as_dtype(value: str | DType | np.dtype | type) -> DType:
 
 def _numpy_name(value: object) -> str:
     try:
-        return np.dtype(value).name  # type: ignore[call-overload, no-any-return]
+        return np.dtype(value).name  # type: ignore[call-overload]
     except TypeError as error:
         raise InvalidType(
             f"A dtype must be a name such as 'float32', a DType or a numpy dtype, but got: {value!r}",

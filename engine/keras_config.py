@@ -73,6 +73,40 @@ def check_arguments(
     return dict(config)
 
 
+def to_float(name: str, value: Any) -> float:
+    """Return an argument as Python's ``float`` converts it ("8" is 8.0).
+
+    Raises:
+        InvalidValue, InvalidType: it does not convert; the path is the argument's name.
+    """
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise InvalidValue(
+            f"{name} must fit into a float, but it is too large.", path=(name,), original="OverflowError"
+        ) from error
+    except ValueError as error:
+        raise InvalidValue(f"{name} must be a number, but got: {value!r}", path=(name,)) from error
+    except TypeError as error:
+        raise InvalidType(f"{name} must be a number, but got: {value!r}", path=(name,)) from error
+
+
+def to_int(name: str, value: Any) -> int:
+    """Return an argument as Python's ``int`` converts it ("3" and 3.9 are 3).
+
+    Raises:
+        InvalidValue, InvalidType: it does not convert; the path is the argument's name.
+    """
+    try:
+        return int(value)
+    except OverflowError as error:
+        raise InvalidValue(f"{name} must be a finite number.", path=(name,), original="OverflowError") from error
+    except ValueError as error:
+        raise InvalidValue(f"{name} must be a whole number, but got: {value!r}", path=(name,)) from error
+    except TypeError as error:
+        raise InvalidType(f"{name} must be a whole number, but got: {value!r}", path=(name,)) from error
+
+
 def _reader(class_name: Any, readers: Mapping[str, Reader[T]], noun: str) -> Reader[T]:
     if not isinstance(class_name, str):
         raise InvalidType(

@@ -15,7 +15,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 
 from engine import keras_config, scaler
-from engine.errors import InvalidType, InvalidValue
+from engine.errors import InvalidValue, located
+from engine.keras_config import to_float, to_int
 from engine.scaler import ScalerRule, ScalerState
 
 
@@ -38,7 +39,7 @@ class FixedLossScale:
             raise InvalidValue("loss_scale_value must be a Python int or float.", path=("loss_scale_value",))
         if value < 1:
             raise InvalidValue("loss_scale_value must be at least 1.", path=("loss_scale_value",))
-        object.__setattr__(self, "loss_scale_value", _float("loss_scale_value", value))
+        object.__setattr__(self, "loss_scale_value", to_float("loss_scale_value", value))
 
     @property
     def rule(self) -> ScalerRule:
@@ -47,14 +48,8 @@ class FixedLossScale:
         Raises:
             InvalidValue: the number is finite but larger than every float32, so that no loss can be multiplied by it.
         """
-        if np.isfinite(self.loss_scale_value) and not np.isfinite(scaler.float32(self.loss_scale_value)):
-            raise InvalidValue(
-                f"loss_scale_value must fit into float32, whose largest number is {np.finfo(np.float32).max}, "
-                f"but got: {self.loss_scale_value}",
-                code="loss_scale_overflow",
-                path=("loss_scale_value",),
-            )
-        return scaler.fixed(self.loss_scale_value)
+        with located("loss_scale_value"):
+            return scaler.fixed(self.loss_scale_value)
 
     def __repr__(self) -> str:
         return f"FixedLossScale({self.loss_scale_value})"
@@ -89,9 +84,9 @@ class DynamicLossScale:
     multiplier: float = 2.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "initial_loss_scale", _float("initial_loss_scale", self.initial_loss_scale))
-        object.__setattr__(self, "increment_period", _int("increment_period", self.increment_period))
-        object.__setattr__(self, "multiplier", _float("multiplier", self.multiplier))
+        object.__setattr__(self, "initial_loss_scale", to_float("initial_loss_scale", self.initial_loss_scale))
+        object.__setattr__(self, "increment_period", to_int("increment_period", self.increment_period))
+        object.__setattr__(self, "multiplier", to_float("multiplier", self.multiplier))
 
     @property
     def rule(self) -> ScalerRule:
@@ -179,27 +174,3 @@ def _float32_text(value: float) -> str:
     if number == 0 or 1e-4 <= abs(number) < 1e16:
         return np.format_float_positional(number, trim="0")
     return np.format_float_scientific(number, trim="-")
-
-
-def _float(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise InvalidValue(
-            f"{name} must fit into a float, but it is too large.", path=(name,), original="OverflowError"
-        ) from error
-    except ValueError as error:
-        raise InvalidValue(f"{name} must be a number, but got: {value!r}", path=(name,)) from error
-    except TypeError as error:
-        raise InvalidType(f"{name} must be a number, but got: {value!r}", path=(name,)) from error
-
-
-def _int(name: str, value: Any) -> int:
-    try:
-        return int(value)
-    except OverflowError as error:
-        raise InvalidValue(f"{name} must be a finite number.", path=(name,), original="OverflowError") from error
-    except ValueError as error:
-        raise InvalidValue(f"{name} must be a whole number, but got: {value!r}", path=(name,)) from error
-    except TypeError as error:
-        raise InvalidType(f"{name} must be a whole number, but got: {value!r}", path=(name,)) from error

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from engine.dtypes import FLOAT32, DType
-from engine.errors import InvalidType, ScaleExhausted
+from engine.errors import InvalidType, InvalidValue, ScaleExhausted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +200,16 @@ UNSCALED = ScalerRule(initial_scale=1.0, checked=False)
 
 
 def fixed(scale: float) -> ScalerRule:
-    """A scale that stays, never looks at gradients and never skips a step."""
+    """A scale that stays, never looks at gradients and never skips a step.
+
+    Raises:
+        InvalidValue: the scale is finite, but beyond every float32, so that no loss can be multiplied by it.
+    """
+    if np.isfinite(scale) and not np.isfinite(float32(scale)):
+        raise InvalidValue(
+            f"A loss scale must fit into float32, whose largest number is {FLOAT32.max}, but got: {scale}",
+            code="loss_scale_overflow",
+        )
     return ScalerRule(initial_scale=scale, checked=False, skip_advances_iterations=True)
 
 

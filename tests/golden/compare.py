@@ -11,19 +11,19 @@ _RELATIVE = {("apply_gradients", "weights"): 1e-5, ("apply_gradients", "slots"):
 _UNCOMPARED = frozenset({"runtime_message"})
 
 
-def differences(case: dict[str, Any], got: dict[str, Any]) -> list[str]:
-    """Return a line for every fact of a policy case that came out otherwise; facts beyond those are ignored."""
+def differences(case: dict[str, Any], got: dict[str, Any]) -> dict[str, str]:
+    """Return, by its name, every fact of a policy case that came out otherwise; facts beyond those are ignored."""
     expected = dict(case["expected"])
     got = dict(got)
     if expected.get("runtime_message"):
         expected.pop("message", None)
     if case["group"].startswith(_FIRST_LINE_GROUPS) or case["op"] in _FIRST_LINE_OPS:
         got["message"] = str(got.get("message", "")).split("\n", maxsplit=1)[0]
-    return [
-        f"{key}: expected {value!r}, got {got.get(key, 'nothing')!r}"
+    return {
+        key: f"{key}: expected {value!r}, got {got.get(key, 'nothing')!r}"
         for key, value in expected.items()
         if key not in _UNCOMPARED and not same(value, got.get(key), _tolerance(case["op"], key))
-    ]
+    }
 
 
 def same(expected: Any, got: Any, tolerance: float = 0.0) -> bool:
