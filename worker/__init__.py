@@ -1,0 +1,1 @@
+"""What makes a training run go, stop and come back: specs, jobs, the slice runner, the queue and the reaper."""

@@ -1,0 +1,170 @@
+"""From rows to records."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from worker.jobs.records import (
+    Artifact,
+    Checkpoint,
+    Event,
+    Job,
+    JobError,
+    JobResult,
+    Page,
+    Progress,
+    QueueState,
+    Transition,
+)
+from worker.jobs.states import JobStatus
+from worker.jobs.tables import artifacts, checkpoints, events, inline_data, jobs, labels, transitions
+
+PAGE_LIMIT = 100
+_TRAINS = (JobStatus.RUNNING, JobStatus.QUEUED)
+
+
+def read_jobs(connection: sa.Connection, rows: Sequence[sa.Row[Any]], now: float) -> tuple[Job, ...]:
+    """The jobs of these rows of table `jobs`, in their order."""
+    ids = [row.id for row in rows]
+    histories = _by_job(connection, transitions, ids, transitions.c.number)
+    files = _by_job(connection, artifacts, ids, artifacts.c.name)
+    places = _queue_positions(connection, [row.id for row in rows if row.status == JobStatus.QUEUED])
+    return tuple(_job(row, histories.get(row.id, []), files.get(row.id, []), places.get(row.id), now) for row in rows)
+
+
+def _job(
+    row: sa.Row[Any], history: Sequence[sa.Row[Any]], files: Sequence[sa.Row[Any]], place: int | None, now: float
+) -> Job:
+    result = JobResult(row.checkpoint_id, tuple(map(artifact, files)))
+    return Job(
+        id=row.id,
+        status=JobStatus(row.status),
+        status_reason=row.status_reason,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        spec=row.spec,
+        summary=row.summary,
+        progress=Progress(row.step, row.total_steps, row.epoch, row.epochs),
+        estimated_finish=_estimate(row, now),
+        queue_position=place,
+        attempt=row.attempt,
+        metrics=row.metrics,
+        loss_scale=row.loss_scale,
+        skipped_steps=row.skipped_steps,
+        error=JobError(**row.error) if row.error else None,
+        result=result if row.status == JobStatus.SUCCEEDED else None,
+        transitions=tuple(map(_transition, history)),
+        last_event_id=row.last_event_id,
+    )
+
+
+def _estimate(row: sa.Row[Any], now: float) -> float | None:
+    """When the job would end at its own pace so far, if it had a worker to itself from now on."""
+    if row.status not in _TRAINS or not row.active_steps:
+        return None
+    return float(now + (row.total_steps - row.step) * row.active_seconds / row.active_steps)
+
+
+def _transition(row: sa.Row[Any]) -> Transition:
+    return Transition(row.at, JobStatus(row.before) if row.before else None, JobStatus(row.after), row.reason)
+
+
+def artifact(row: sa.Row[Any]) -> Artifact:
+    """A row of table `artifacts`."""
+    return Artifact(row.name, row.sha256, row.size, row.path, row.created_at)
+
+
+def checkpoint(row: sa.Row[Any]) -> Checkpoint:
+    """A row of table `checkpoints`."""
+    return Checkpoint(
+        row.id, row.job_id, row.step, row.epoch, row.sha256, row.size, row.path, row.metrics, row.created_at
+    )
+
+
+def _by_job(
+    connection: sa.Connection, table: sa.Table, ids: Sequence[str], order: sa.Column[Any]
+) -> dict[str, list[sa.Row[Any]]]:
+    found: dict[str, list[sa.Row[Any]]] = {}
+    for row in connection.execute(sa.select(table).where(table.c.job_id.in_(ids)).order_by(order)):
+        found.setdefault(row.job_id, []).append(row)
+    return found
+
+
+def _queue_positions(connection: sa.Connection, ids: Iterable[str]) -> dict[str, int]:
+    if not (wanted := list(ids)):
+        return {}
+    place = sa.func.row_number().over(order_by=(jobs.c.queued_at, jobs.c.number)).label("place")
+    queue = sa.select(jobs.c.id, place).where(jobs.c.status == JobStatus.QUEUED).subquery()
+    rows = connection.execute(sa.select(queue).where(queue.c.id.in_(wanted)))
+    return {row.id: row.place for row in rows}
+
+
+def read_page(
+    connection: sa.Connection,
+    now: float,
+    after: int | None,
+    limit: int,
+    ascending: bool,
+    filters: Sequence[sa.ColumnElement[bool]],
+) -> Page:
+    """Up to `limit` jobs behind the cursor `after` (a job's number) that pass all filters."""
+    number = jobs.c.number
+    query = sa.select(jobs).where(*filters).order_by(number if ascending else number.desc()).limit(limit + 1)
+    if after is not None:
+        query = query.where(number > after if ascending else number < after)
+    rows = connection.execute(query).all()
+    return Page(read_jobs(connection, rows[:limit], now), len(rows) > limit)
+
+
+def page_filters(
+    statuses: Sequence[JobStatus], created_after: float | None, metadata: Mapping[str, str]
+) -> list[sa.ColumnElement[bool]]:
+    """Conditions of a list call; every given one must hold."""
+    filters: list[sa.ColumnElement[bool]] = []
+    if statuses:
+        filters.append(jobs.c.status.in_(statuses))
+    if created_after is not None:
+        filters.append(jobs.c.created_at > created_after)
+    for key, value in metadata.items():
+        mine = (labels.c.job_id == jobs.c.id, labels.c.key == key, labels.c.value == value)
+        filters.append(sa.exists().where(*mine))
+    return filters
+
+
+def read_events(connection: sa.Connection, job_id: str, after: int, limit: int) -> tuple[Event, ...]:
+    """Up to `limit` events of the job with ids above `after`, in order."""
+    query = sa.select(events).where(events.c.job_id == job_id, events.c.id > after).order_by(events.c.id).limit(limit)
+    return tuple(
+        Event(row.id, row.job_id, row.created_at, row.type, row.level, row.message, row.data)
+        for row in connection.execute(query)
+    )
+
+
+def read_checkpoints(connection: sa.Connection, job_id: str) -> tuple[Checkpoint, ...]:
+    """The job's checkpoints, newest first."""
+    query = sa.select(checkpoints).where(checkpoints.c.job_id == job_id).order_by(checkpoints.c.step.desc())
+    return tuple(map(checkpoint, connection.execute(query)))
+
+
+def read_artifacts(connection: sa.Connection, job_id: str) -> tuple[Artifact, ...]:
+    """The job's files, by name."""
+    query = sa.select(artifacts).where(artifacts.c.job_id == job_id).order_by(artifacts.c.name)
+    return tuple(map(artifact, connection.execute(query)))
+
+
+def read_spec(connection: sa.Connection, job_id: str) -> dict[str, Any] | None:
+    """The spec as it was sent, inline data included; None if there is no such job."""
+    query = sa.select(jobs.c.spec, inline_data.c.body).join(inline_data, isouter=True).where(jobs.c.id == job_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return {**row.spec, "data": row.body} if row.body is not None else dict(row.spec)
+
+
+def read_queue(connection: sa.Connection) -> QueueState:
+    """How many jobs are in each state, and since when the first in the queue waits."""
+    counts = connection.execute(sa.select(jobs.c.status, sa.func.count()).group_by(jobs.c.status)).all()
+    oldest = sa.select(sa.func.min(jobs.c.queued_at)).where(jobs.c.status == JobStatus.QUEUED)
+    return QueueState({JobStatus(status): count for status, count in counts}, connection.execute(oldest).scalar_one())

@@ -1,0 +1,257 @@
+"""What the job store hands out and takes in: frozen records, no behaviour beyond derived fields.
+
+Times are unix seconds (float), steps are counted from 1 (0: none yet), epochs count finished ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from worker.jobs.states import TERMINAL, JobStatus
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is: `step` of `total_steps` trained, `epoch` of `epochs` finished."""
+
+    step: int
+    total_steps: int
+    epoch: int
+    epochs: int
+
+    @property
+    def percent(self) -> float:
+        """Steps trained, in percent of all; 0.0 to 100.0, two digits."""
+        return round(100.0 * self.step / self.total_steps, 2) if self.total_steps else 0.0
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One change of state; `before` is None for the first."""
+
+    at: float
+    before: JobStatus | None
+    after: JobStatus
+    reason: str
+
+
+@dataclass(frozen=True)
+class JobError:
+    """Why a job failed; `code` is one of API.md's job error codes."""
+
+    code: str
+    message: str
+    param: str | None = None
+    step: int | None = None
+    layer: str | None = None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A durable file of a job. `path` is where it lies, relative to the artifact store's root."""
+
+    name: str
+    sha256: str
+    size: int
+    path: str
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A durable state of a run after `step`; `metrics` are those of the last finished epoch (or step)."""
+
+    id: str
+    job_id: str
+    step: int
+    epoch: int
+    sha256: str
+    size: int
+    path: str
+    metrics: Mapping[str, Any]
+    created_at: float
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a succeeded job left: the last checkpoint's id and the artifacts."""
+
+    checkpoint: str | None
+    artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training job as the database knows it at one moment.
+
+    `spec` is the JobSpec as JSON (model, policy, compile, fit, data, seed, suffix, metadata); data sent inline is
+    replaced by `{"inline": {"samples": N}}`, the whole is `JobStore.spec(id)`. `attempt` counts slices and is the
+    fencing token of the newest. `queue_position` is 1 for the next to run, None unless queued.
+    """
+
+    id: str
+    status: JobStatus
+    status_reason: str
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    spec: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    progress: Progress
+    estimated_finish: float | None
+    queue_position: int | None
+    attempt: int
+    metrics: Mapping[str, Any]
+    loss_scale: float | None
+    skipped_steps: int
+    error: JobError | None
+    result: JobResult | None
+    transitions: tuple[Transition, ...]
+    last_event_id: int
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job can never change again."""
+        return self.status in TERMINAL
+
+    @property
+    def model(self) -> Any:
+        """The Keras model config."""
+        return self.spec.get("model")
+
+    @property
+    def policy(self) -> Any:
+        """The policy value as it was sent."""
+        return self.spec.get("policy")
+
+    @property
+    def compile(self) -> Any:
+        """Optimizer, loss and metrics."""
+        return self.spec.get("compile")
+
+    @property
+    def fit(self) -> Any:
+        """Batch size, epochs and the like."""
+        return self.spec.get("fit")
+
+    @property
+    def data(self) -> Any:
+        """Where the samples come from; inline data is abbreviated."""
+        return self.spec.get("data")
+
+    @property
+    def seed(self) -> int:
+        """The seed of initializers, shuffling and dropout."""
+        return int(self.spec.get("seed") or 0)
+
+    @property
+    def suffix(self) -> str | None:
+        """The user's name for the job."""
+        return self.spec.get("suffix")
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The user's labels."""
+        return self.spec.get("metadata") or NOTHING
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of jobs; `has_more` says whether another follows in the same order."""
+
+    data: tuple[Job, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a job's log. `id` counts 1, 2, 3, ... within the job, without gaps, in commit order."""
+
+    id: int
+    job_id: str
+    created_at: float
+    type: str
+    level: str
+    message: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event to be written. One that tells of a training `step` is written once, however often the step is redone."""
+
+    type: str
+    message: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    level: str = "info"
+    step: int | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to run one slice: `attempt` is the fencing token that each of its writes carries."""
+
+    job_id: str
+    attempt: int
+    owner: str
+    checkpoints: tuple[Checkpoint, ...]
+    """Durable checkpoints to resume from, newest first."""
+    total_steps: int
+    epochs: int
+
+
+class Directive(StrEnum):
+    """What the user wants of a running slice."""
+
+    CONTINUE = "continue"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True)
+class NewCheckpoint:
+    """A checkpoint whose file is durable and which the job shall now point at."""
+
+    step: int
+    epoch: int
+    artifact: Artifact
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    score: float | None = None
+    """Lower is better; the best is kept beside the newest."""
+
+
+@dataclass(frozen=True)
+class Flush:
+    """What a slice has to tell since its last write; written in one fenced transaction."""
+
+    step: int
+    epoch: int
+    seconds: float = 0.0
+    """Time trained since the last write."""
+    rows: tuple[Mapping[str, float], ...] = ()
+    """One per training step, in order; keys as in `worker.jobs.metrics.COLUMNS` and the job's metric names."""
+    latest: Mapping[str, Any] = field(default_factory=dict)
+    loss_scale: float | None = None
+    events: tuple[NewEvent, ...] = ()
+    checkpoint: NewCheckpoint | None = None
+
+
+@dataclass(frozen=True)
+class Wakeup:
+    """An outbox entry: the job must be announced to the workers; `attempt` is the number of slices it had."""
+
+    job_id: str
+    attempt: int
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """What waits and what runs; `oldest_queued_at` is None if nothing waits."""
+
+    counts: Mapping[JobStatus, int] = field(default_factory=dict)
+    oldest_queued_at: float | None = None

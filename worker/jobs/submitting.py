@@ -1,0 +1,177 @@
+"""How a job comes in and goes: creation in one transaction, what users ask of it, deletion."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from worker.jobs import moves
+from worker.jobs.errors import IdempotencyMismatch, TransitionRefused
+from worker.jobs.moves import Change
+from worker.jobs.records import NOTHING, NewEvent
+from worker.jobs.states import TERMINAL, JobStatus
+from worker.jobs.tables import events, idempotency_keys, inline_data, jobs, labels, transitions
+
+_INLINE = frozenset({"x", "y"})
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A checked job: `spec` is the JobSpec as JSON, `summary` is what the check learnt and the API shows."""
+
+    spec: Mapping[str, Any]
+    total_steps: int
+    epochs: int
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+def new_id(prefix: str) -> str:
+    """A name that nobody has or guesses, such as `job-4f9c...`."""
+    return f"{prefix}-{secrets.token_hex(12)}"
+
+
+def replayed(connection: sa.Connection, key: str, request_hash: str) -> str | None:
+    """The id of the job that this key made before, or None.
+
+    Raises:
+        IdempotencyMismatch: the key came with another request.
+    """
+    keys = idempotency_keys
+    row = connection.execute(sa.select(keys).where(keys.c.key == key)).one_or_none()
+    if row is not None and row.request_hash != request_hash:
+        raise IdempotencyMismatch(key)
+    return None if row is None else str(row.job_id)
+
+
+def insert(connection: sa.Connection, job_id: str, new: NewJob, now: float) -> None:
+    """Write the job, its first events and its wake-up; it is queued as soon as the transaction is durable."""
+    connection.execute(sa.insert(jobs).values(**_columns(job_id, new, now)))
+    data = new.spec.get("data")
+    if _is_inline(data):
+        connection.execute(sa.insert(inline_data).values(job_id=job_id, body=data))
+    pairs = [{"job_id": job_id, "key": key, "value": value} for key, value in _labels(new.spec).items()]
+    if pairs:
+        connection.execute(sa.insert(labels), pairs)
+    _write_history(connection, job_id, now)
+    moves.announce(connection, job_id, 0, now)
+
+
+def remember_key(connection: sa.Connection, key: str, request_hash: str, job_id: str, now: float) -> None:
+    """Bind the idempotency key to the job it made; a second process doing so at once fails on the primary key."""
+    values = {"key": key, "request_hash": request_hash, "job_id": job_id, "created_at": now}
+    connection.execute(sa.insert(idempotency_keys).values(**values))
+
+
+def _columns(job_id: str, new: NewJob, now: float) -> dict[str, Any]:
+    return {
+        "id": job_id,
+        "status": JobStatus.QUEUED,
+        "status_reason": "created",
+        "created_at": now,
+        "queued_at": now,
+        "spec": _abbreviated(new.spec),
+        "summary": dict(new.summary),
+        "step": 0,
+        "total_steps": new.total_steps,
+        "epoch": 0,
+        "epochs": new.epochs,
+        "active_seconds": 0.0,
+        "active_steps": 0,
+        "metrics": {},
+        "skipped_steps": 0,
+        "attempt": 0,
+        "lost_leases": 0,
+        "last_event_id": 2,
+        "told_step": 0,
+    }
+
+
+def _write_history(connection: sa.Connection, job_id: str, now: float) -> None:
+    first = {"job_id": job_id, "created_at": now, "level": "info", "data": {}}
+    lines = [("job.created", "The job was accepted."), ("job.queued", "The job waits for a worker.")]
+    rows = [{**first, "id": number, "type": kind, "message": text} for number, (kind, text) in enumerate(lines, 1)]
+    connection.execute(sa.insert(events), rows)
+    step = {"job_id": job_id, "number": 2, "at": now, "before": None, "after": JobStatus.QUEUED, "reason": "created"}
+    connection.execute(sa.insert(transitions).values(**step))
+
+
+def _is_inline(data: Any) -> bool:
+    return isinstance(data, Mapping) and not _INLINE.isdisjoint(data)
+
+
+def _abbreviated(spec: Mapping[str, Any]) -> dict[str, Any]:
+    data = spec.get("data")
+    if not _is_inline(data):
+        return dict(spec)
+    x = data.get("x") if isinstance(data, Mapping) else None
+    samples = len(x) if isinstance(x, list | tuple) else None
+    return {**spec, "data": {"inline": {"samples": samples}}}
+
+
+def _labels(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    return spec.get("metadata") or NOTHING
+
+
+@dataclass(frozen=True)
+class Request:
+    """Something a user may ask of a job: from which state it leads where, and where it is done already."""
+
+    wanted: str
+    ways: Mapping[JobStatus, JobStatus]
+    settled: frozenset[JobStatus]
+
+
+CANCEL = Request(
+    "cancelled",
+    {
+        JobStatus.VALIDATING: JobStatus.CANCELLED,
+        JobStatus.QUEUED: JobStatus.CANCELLED,
+        JobStatus.PAUSED: JobStatus.CANCELLED,
+        JobStatus.RUNNING: JobStatus.CANCELLING,
+        JobStatus.PAUSING: JobStatus.CANCELLING,
+    },
+    frozenset({JobStatus.CANCELLING, JobStatus.CANCELLED}),
+)
+PAUSE = Request(
+    "paused",
+    {JobStatus.QUEUED: JobStatus.PAUSED, JobStatus.RUNNING: JobStatus.PAUSING},
+    frozenset({JobStatus.PAUSING, JobStatus.PAUSED}),
+)
+RESUME = Request(
+    "resumed",
+    {JobStatus.PAUSED: JobStatus.QUEUED, JobStatus.PAUSING: JobStatus.RUNNING},
+    frozenset(),
+)
+
+
+def ask(connection: sa.Connection, job_id: str, request: Request, now: float) -> None:
+    """Change the job as the user wants, or leave it where it already is as wanted.
+
+    Raises:
+        JobNotFound: there is no such job.
+        TransitionRefused: the job's state forbids it.
+    """
+    row = moves.lock(connection, job_id)
+    before = row.status
+    if before in request.settled:
+        return
+    if before not in request.ways:
+        raise TransitionRefused(job_id, before, request.wanted)
+    after = request.ways[before]
+    event = NewEvent(f"job.{after.value}", f"The user asked for the job to be {request.wanted}.")
+    moves.apply(connection, row, Change(events=[event], after=after, reason="user_request"), now)
+
+
+def delete(connection: sa.Connection, job_id: str) -> None:
+    """Forget a job that has ended, with everything that hangs on it.
+
+    Raises:
+        JobNotFound: there is no such job.
+        TransitionRefused: the job has not ended.
+    """
+    row = moves.lock(connection, job_id)
+    if row.status not in TERMINAL:
+        raise TransitionRefused(job_id, row.status, "deleted before it has ended")
+    connection.execute(sa.delete(jobs).where(jobs.c.id == job_id))

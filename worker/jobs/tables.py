@@ -1,0 +1,159 @@
+"""The tables, as SQLAlchemy Core. A change here needs a migration; a test holds the two equal."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only in a column declared INTEGER.
+_COUNTER = BigInteger().with_variant(Integer(), "sqlite")
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("number", _COUNTER, primary_key=True, comment="order of creation; the cursor of lists"),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("status", String(16), nullable=False),
+    Column("status_reason", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("queued_at", Double, comment="since when it waits; the order of the queue"),
+    Column("woken_at", Double, comment="when it was last announced to the workers"),
+    Column("spec", JSON, nullable=False, comment="the JobSpec, inline data abbreviated"),
+    Column("summary", JSON, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("total_steps", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("epochs", BigInteger, nullable=False),
+    Column("active_seconds", Double, nullable=False, comment="time trained, over all slices"),
+    Column("active_steps", BigInteger, nullable=False, comment="steps trained, redone ones counted again"),
+    Column("metrics", JSON, nullable=False, comment="latest values"),
+    Column("loss_scale", Double),
+    Column("skipped_steps", BigInteger, nullable=False),
+    Column("error", JSON(none_as_null=True)),
+    Column("checkpoint_id", String(40), comment="the result's"),
+    Column("attempt", BigInteger, nullable=False, comment="slices claimed so far; the fencing token"),
+    Column("lease_owner", String(200)),
+    Column("lease_until", Double),
+    Column("lost_leases", Integer, nullable=False, comment="in a row, without a checkpoint between"),
+    Column("last_event_id", BigInteger, nullable=False),
+    Column("told_step", BigInteger, nullable=False, comment="events up to this step are in the log"),
+    Index(None, "status", "queued_at"),
+    Index(None, "status", "lease_until"),
+    Index(None, "created_at"),
+)
+
+inline_data = Table(
+    "inline_data",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("body", JSON, nullable=False, comment="the spec's data member as it was sent"),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("value", String(512), nullable=False),
+    Index(None, "key", "value"),
+)
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", _COUNTER, primary_key=True, autoincrement=False, comment="the last event's id at that time"),
+    Column("at", Double, nullable=False),
+    Column("before", String(16)),
+    Column("after", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", _COUNTER, primary_key=True, autoincrement=False),
+    Column("created_at", Double, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+)
+
+metric_chunks = Table(
+    "metric_chunks",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("first_step", _COUNTER, primary_key=True, autoincrement=False),
+    Column("last_step", BigInteger, nullable=False),
+    Column("skipped", Integer, nullable=False, comment="steps of the chunk that were not applied"),
+    Column("body", LargeBinary, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("metrics", JSON, nullable=False),
+    Column("score", Double, comment="lower is better"),
+    Column("created_at", Double, nullable=False),
+    Index(None, "job_id", "step"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", _COUNTER, primary_key=True, autoincrement=False),
+    Column("created_at", Double, nullable=False),
+    Index(None, "created_at"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("request_hash", String(64), nullable=False),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index(None, "job_id"),
+)

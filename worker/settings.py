@@ -1,0 +1,68 @@
+"""Settings that every process of one installation must agree on, read once from `HALFSTEP_*` variables."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Limits(BaseModel):
+    """What one job may ask for; a job above any of these is refused before it is queued.
+
+    Each is a variable of its own: `HALFSTEP_LIMITS__MAX_STEPS=1000`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_parameters: int = Field(default=20_000_000, gt=0, description="trainable and other variables, in values")
+    max_layers: int = Field(default=512, gt=0, description="layers of one model")
+    max_steps: int = Field(default=1_000_000, gt=0, description="training steps of one job")
+    max_epochs: int = Field(default=100_000, gt=0, description="epochs of one job")
+    max_batch_size: int = Field(default=65_536, gt=0, description="samples of one step")
+    max_activation_values: int = Field(
+        default=200_000_000, gt=0, description="values of all layer outputs of one step together"
+    )
+    inline_rows: int = Field(default=20_000, gt=0, description="samples of data sent inside the job")
+    inline_values: int = Field(default=5_000_000, gt=0, description="numbers of data sent inside the job")
+
+
+def _database_in(values: dict[str, Any]) -> str:
+    return f"sqlite:///{values['data_dir'].resolve() / 'halfstep.db'}"
+
+
+def _artifacts_in(values: dict[str, Any]) -> str:
+    return f"file://{values['data_dir'].resolve() / 'artifacts'}"
+
+
+class WorkerSettings(BaseSettings):
+    """Where the state lives and how a slice is timed; all durations in seconds.
+
+    `WorkerSettings()` reads the environment; tests pass values by name.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="HALFSTEP_", env_nested_delimiter="__", frozen=True, validate_by_name=True, extra="ignore"
+    )
+
+    data_dir: Path = Field(default=Path("halfstep-data"), description="folder of the embedded database and files")
+    database_url: str = Field(
+        default_factory=_database_in, description="SQLAlchemy URL; a SQLite file in data_dir by default"
+    )
+    broker_url: str = Field(
+        default="",
+        validation_alias=AliasChoices("HALFSTEP_BROKER_URL", "REDIS_URL"),
+        description="Redis or Valkey; empty: the embedded broker in data_dir",
+    )
+    artifacts_url: str = Field(default_factory=_artifacts_in, description="fsspec URL; a folder in data_dir by default")
+    slice_seconds: float = Field(default=20.0, ge=0, description="how long a job trains before it lets others in")
+    lease_seconds: float = Field(default=10.0, gt=0, description="a slice not renewed for so long is lost")
+    heartbeat_seconds: float = Field(default=2.0, gt=0, description="between two renewals of the lease")
+    directive_seconds: float = Field(default=0.25, gt=0, description="between two looks for a cancel or pause")
+    checkpoint_seconds: float = Field(default=5.0, ge=0, description="between two checkpoints of a slice")
+    flush_seconds: float = Field(default=0.5, ge=0, description="between two writes of metrics and progress")
+    reaper_seconds: float = Field(default=1.0, gt=0, description="between two rounds of the reaper")
+    rewake_seconds: float = Field(default=3.0, gt=0, description="after which a queued job is suspected forgotten")
+    keep_checkpoints: int = Field(default=2, ge=1, description="newest checkpoints kept of a job, beside the best")
+    max_lost_leases: int = Field(default=5, ge=1, description="leases a job may lose in a row without a checkpoint")
+    limits: Limits = Limits()
