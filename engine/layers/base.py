@@ -44,7 +44,6 @@ class Layer(Configured):
     conventions: Conventions = TF24
     merges: ClassVar[bool] = False
     """Whether the first argument is a list of tensors, all of which are cast."""
-    activity_regularizer: ClassVar[Regularizer | None] = None
 
     @property
     def policy(self) -> Policy:
@@ -82,9 +81,10 @@ class Layer(Configured):
         casts = len(inputs) if self.conventions.autocast_all_arguments or self.merges else 1
         cast = [self._autocast(x) if index < casts else x for index, x in enumerate(inputs)]
         output = self.call(run, *cast, **keywords)
-        if self.activity_regularizer is not None:
+        regularizer: Regularizer | None = getattr(self, "activity_regularizer", None)  # a setting of some layers
+        if regularizer is not None:
             # Keras divides the penalty by the batch size and keeps it in the dtype of the output.
-            penalty = self.activity_regularizer(output)
+            penalty = regularizer(output)
             run.losses.append(ops.divide(penalty, constant(output.shape[0], penalty.dtype)))
         return output
 

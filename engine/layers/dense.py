@@ -30,9 +30,7 @@ class Dense(Layer):
     bias_initializer: Initializer = setting(initializers.read, Zeros(), write=initializers.write)
     kernel_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     bias_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    activity_regularizer: Regularizer | None = setting(  # type: ignore[misc]  a field here, absent in other layers
-        regularizers.get, None, write=regularizers.write, only="keras2"
-    )
+    activity_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write, only="keras2")
     kernel_constraint: None = setting(unsupported_unless(None), None)
     bias_constraint: None = setting(unsupported_unless(None), None)
     quantization_config: None = setting(unsupported_unless(None), None, only="keras3")

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from engine.configured import choose, refuse, split_serialized
 from engine.conventions import TF24, Conventions
 from engine.errors import EngineError
 from engine.optimizers.adam import Adam
 from engine.optimizers.base import Optimizer
+from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from engine.optimizers.sgd import SGD
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "Optimizer", "deserialize", "get", "serialize"]
+__all__ = ["LOSS_SCALE_OPTIMIZERS", "OPTIMIZERS", "SGD", "Adam", "AnyOptimizer", "LossScaleOptimizer", "Optimizer", "deserialize", "get", "serialize"]
 
 OPTIMIZERS: Mapping[str, type[Optimizer]] = MappingProxyType({"Adam": Adam, "SGD": SGD})
 """Every optimizer class by its Keras name."""
 
+AnyOptimizer: TypeAlias = Optimizer | LossScaleOptimizer
+
+LOSS_SCALE_OPTIMIZERS = ("LossScaleOptimizer", "LossScaleOptimizerV1", "LossScaleOptimizerV3")
+"""Class names that Keras reads as a LossScaleOptimizer: it never returns the V1 class here."""
+
 _NAMES = {name.lower(): name for name in OPTIMIZERS}
 
 
-def get(identifier: Any, conventions: Conventions = TF24) -> Optimizer:
+def get(identifier: Any, conventions: Conventions = TF24) -> AnyOptimizer:
     """Read an optimizer: a name in any case ("adam"), a serialized dict of Keras 2 or 3, or an Optimizer.
 
     Raises:
         Unsupported: an unknown name or class.
         InvalidValue: not an identifier.
     """
-    if isinstance(identifier, Optimizer):
+    if isinstance(identifier, Optimizer | LossScaleOptimizer):
         return identifier
     if isinstance(identifier, str):
         return deserialize({"class_name": identifier, "config": {}}, conventions)
@@ -37,9 +43,11 @@ def get(identifier: Any, conventions: Conventions = TF24) -> Optimizer:
     raise refuse("optimizer", "the name of an optimizer or a serialized optimizer", identifier)
 
 
-def deserialize(config: Mapping[str, Any], conventions: Conventions = TF24) -> Optimizer:
-    """Return the optimizer that ``{"class_name", "config"}`` describes."""
+def deserialize(config: Mapping[str, Any], conventions: Conventions = TF24) -> AnyOptimizer:
+    """Return the optimizer that ``{"class_name", "config"}`` describes, or the wrapper with the one inside it."""
     class_name, inner = split_serialized("optimizer", config)
+    if class_name in LOSS_SCALE_OPTIMIZERS:
+        return _scaled(inner, conventions)
     cls: type[Optimizer] = choose("optimizer", OPTIMIZERS, _NAMES.get(class_name.lower(), class_name))
     try:
         return cls.from_config(inner, conventions=conventions)
@@ -47,7 +55,16 @@ def deserialize(config: Mapping[str, Any], conventions: Conventions = TF24) -> O
         raise error.at("config") from None
 
 
-def serialize(optimizer: Optimizer, conventions: Conventions | None = None) -> dict[str, Any]:
+def _scaled(config: Mapping[str, Any], conventions: Conventions) -> LossScaleOptimizer:
+    # Keras 3 names the wrapper too, and its scale is always dynamic.
+    given = {key: value for key, value in config.items() if not (conventions.keras3 and key == "name")}
+    try:
+        return LossScaleOptimizer.from_config(given, lambda item: get(item, conventions))
+    except EngineError as error:
+        raise error.at("config") from None
+
+
+def serialize(optimizer: AnyOptimizer, conventions: Conventions | None = None) -> dict[str, Any]:
     """Return ``{"class_name", "config"}`` of an optimizer, in the spelling of its line of Keras."""
     line = conventions or optimizer.conventions
     short = {"class_name": optimizer.class_name, "config": optimizer.get_config(line)}

@@ -1,0 +1,90 @@
+"""What ``Model.compile`` settles: loss, metrics, and whether the loss is scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine import losses, metrics, optimizers
+from engine.configured import refuse
+from engine.errors import EngineError, InvalidType, Unsupported
+from engine.losses import Loss
+from engine.metrics import Metric
+from engine.network import Network
+from engine.optimizers import AnyOptimizer
+from engine.optimizers.wrapping import wrap
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A loss, metrics and an optimizer, wrapped for loss scaling where the model's policy asks for it.
+
+    Attributes:
+        optimizer: with its loss scale, if any: see ``optimizer.rule`` and ``optimizer.inner_optimizer``.
+        loss: of the one output.
+        metrics: in the order given.
+    """
+
+    optimizer: AnyOptimizer
+    loss: Loss
+    metrics: tuple[Metric, ...] = ()
+
+
+def compiled(
+    network: Network, optimizer: Any, loss: Any, metric_identifiers: Sequence[Any], *, auto_scale_loss: bool = True
+) -> Compilation:
+    """Read the arguments of ``Model.compile``.
+
+    Args:
+        network: what is compiled; its policy decides on loss scaling.
+        optimizer: name, serialized dict, or Optimizer.
+        loss: name, serialized dict, or Loss.
+        metric_identifiers: a list of names, serialized dicts or Metrics, for the one output.
+        auto_scale_loss: Keras 3's switch; False leaves the optimizer as it is.
+
+    Raises:
+        EngineError: ``path`` starts with "optimizer", "loss" or "metrics".
+    """
+    if len(network.graph.outputs) != 1:
+        message = f"Training needs one output, but the model has {len(network.graph.outputs)}."
+        raise Unsupported(message, path=("loss",))
+    if loss is None:
+        raise InvalidType("`loss` is missing: name one, such as 'sparse_categorical_crossentropy'.", path=("loss",))
+    try:
+        read_loss = losses.get(_single(loss, "loss"), network.conventions)
+    except EngineError as error:
+        raise error.at("loss") from None
+    try:
+        read_optimizer = optimizers.get(optimizer, network.conventions)
+        wrapped = wrap(read_optimizer, network.policy, network.conventions, auto_scale_loss=auto_scale_loss)
+    except EngineError as error:
+        raise error.at("optimizer") from None
+    return Compilation(wrapped, read_loss, _read_metrics(network, read_loss, metric_identifiers))
+
+
+def _single(value: Any, key: str) -> Any:
+    """Return the one entry of a list: Keras prints losses and metrics of one output either way."""
+    if not isinstance(value, list | tuple):
+        return value
+    if len(value) != 1:
+        raise refuse(key, "one entry, for the one output", value)
+    return value[0]
+
+
+def _read_metrics(network: Network, loss: Loss, identifiers: Sequence[Any]) -> tuple[Metric, ...]:
+    if identifiers is None:
+        return ()
+    if not isinstance(identifiers, list | tuple):
+        raise refuse("metrics", "a list of metrics", identifiers).at("metrics")
+    flat = (
+        _single(identifiers, "metrics") if len(identifiers) == 1 and isinstance(identifiers[0], list) else identifiers
+    )
+    size = network.output_shapes[0][-1]
+    read: list[Metric] = []
+    for index, identifier in enumerate(flat):
+        try:
+            read.append(metrics.get(identifier, loss, size))
+        except EngineError as error:
+            raise error.at("metrics", index) from None
+    return tuple(read)

@@ -1,0 +1,134 @@
+"""Whether data fit a model and its loss, found out before the first step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.configured import shown
+from engine.errors import DataInvalid, ShapeMismatch
+from engine.layers import Shape
+from engine.losses import Loss
+from engine.tape import Array
+
+_NUMBERS = "biuf"
+
+
+def check_inputs(x: Array, shape: Shape, name: str = "x") -> None:
+    """Check inputs against a model's input shape.
+
+    Args:
+        x: (samples, ...).
+        shape: of the model's input, batch axis first; None fits any size.
+        name: where the data came from, for messages.
+
+    Raises:
+        DataInvalid: empty, no numbers, or not finite; the first bad row is named.
+        ShapeMismatch: shapes differ.
+    """
+    _check_numbers(x, name)
+    fits = x.ndim == len(shape) and all(
+        want is None or want == have for want, have in zip(shape[1:], x.shape[1:], strict=True)
+    )
+    if not fits:
+        raise ShapeMismatch(
+            f"The model takes inputs of shape {_batched(shape)}, but `{name}` has shape {_batched((None, *x.shape[1:]))}"
+            ". Change the input shape of the model or the shape of the data.",
+            path=(name,),
+        )
+
+
+def check_labels(y: Array, samples: int, output: Shape, loss: Loss, name: str = "y") -> None:
+    """Check labels against the number of samples, the model's output shape and what the loss takes.
+
+    Raises:
+        DataInvalid: empty, not finite, or class numbers out of range; the first bad row is named.
+        ShapeMismatch: lengths or shapes differ.
+    """
+    _check_numbers(y, name)
+    if len(y) != samples:
+        message = f"`x` has {samples} rows, but `{name}` has {len(y)}; there must be one label a row."
+        raise ShapeMismatch(message, path=(name,))
+    if loss.labels_are_classes:
+        _check_classes(y, output, loss, name)
+    elif not _values_fit(y.shape[1:], output[1:]):
+        raise ShapeMismatch(
+            f"{loss.class_name} wants labels of the output's shape {_batched(output)}, but `{name}` has shape "
+            f"{_batched((None, *y.shape[1:]))}.{_one_hot_hint(y, output)}",
+            path=(name,),
+        )
+
+
+def check_weights(weights: Array, samples: int) -> None:
+    """Check sample weights: one finite number a row.
+
+    Raises:
+        DataInvalid: not finite or no numbers.
+        ShapeMismatch: another number of rows.
+    """
+    _check_numbers(weights, "sample_weight")
+    if len(weights) != samples:
+        message = f"`x` has {samples} rows, but `sample_weight` has {len(weights)}."
+        raise ShapeMismatch(message, path=("sample_weight",))
+
+
+def _check_numbers(array: Array, name: str) -> None:
+    if array.dtype.kind not in _NUMBERS:
+        raise DataInvalid(f"`{name}` must hold numbers, got dtype {array.dtype}.", path=(name,))
+    if array.ndim == 0 or array.size == 0:
+        raise DataInvalid(
+            f"`{name}` is empty (shape {list(array.shape)}); give at least one row.", code="empty_data", path=(name,)
+        )
+    if array.dtype.kind == "f":
+        finite = np.isfinite(array)
+        if not finite.all():
+            row, *rest = (int(index[0]) for index in np.nonzero(~finite))
+            value = array[(row, *rest)]
+            raise DataInvalid(
+                f"`{name}` holds {value} at row {row}{_column(rest)}; every number must be finite. "
+                "Remove or replace such rows.",
+                code="nonfinite_data",
+                path=(name, row, *rest),
+            )
+
+
+def _column(rest: list[int]) -> str:
+    return f", column {', '.join(map(str, rest))}" if rest else ""
+
+
+def _check_classes(y: Array, output: Shape, loss: Loss, name: str) -> None:
+    classes = output[-1]
+    labels = y[..., 0] if y.ndim == len(output) and y.shape[-1] == 1 else y
+    if not _values_fit(labels.shape[1:], output[1:-1]):
+        raise ShapeMismatch(
+            f"{loss.class_name} wants one class number a row for outputs of shape {_batched(output)}, but `{name}` has "
+            f"shape {_batched((None, *y.shape[1:]))}. One-hot labels go with CategoricalCrossentropy.",
+            path=(name,),
+        )
+    ignored = getattr(loss, "ignore_class", None)
+    bad = (labels != np.floor(labels)) | (labels < 0) | (labels >= (classes or np.inf))
+    if ignored is not None:
+        bad &= labels != ignored
+    if bad.any():
+        index = tuple(int(axis[0]) for axis in np.nonzero(bad))
+        raise DataInvalid(
+            f"`{name}` holds label {shown(labels[index].item())} at row {index[0]}, but the model's output has "
+            f"{classes} units, so labels must be integers from 0 to {(classes or 0) - 1}. Correct the label or give "
+            "the last layer more units.",
+            code="label_out_of_range",
+            path=(name, *index),
+        )
+
+
+def _values_fit(have: tuple[int, ...], want: Shape) -> bool:
+    if want and want[-1] == 1 and len(have) == len(want) - 1:
+        want = want[:-1]
+    return len(have) == len(want) and all(w is None or h == w for h, w in zip(have, want, strict=True))
+
+
+def _one_hot_hint(y: Array, output: Shape) -> str:
+    whole = y.ndim == len(output) - 1 and (y == np.floor(y)).all()
+    return " Class numbers go with SparseCategoricalCrossentropy." if whole and (output[-1] or 0) > 1 else ""
+
+
+def _batched(shape: Shape) -> str:
+    return "(" + ", ".join(["batch", *("?" if size is None else str(size) for size in shape[1:])]) + ")"

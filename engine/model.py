@@ -1,0 +1,250 @@
+"""The model as a Keras user knows it: compile, fit, evaluate, predict.
+
+Everything is done by :class:`~engine.network.Network` and :class:`~engine.training.Trainer`; this class only holds
+the state between calls, so that a Keras user needs no manual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from engine import conventions as lines
+from engine.compilation import Compilation, compiled
+from engine.conventions import Conventions
+from engine.dtypes import DType
+from engine.errors import InvalidType, ShapeMismatch
+from engine.evaluation import predict
+from engine.layers import Layer, Shape
+from engine.network import Network, read_network
+from engine.policy import Policy
+from engine.rounding import to_edge
+from engine.serialization.tf24 import read_policy
+from engine.state import TrainState
+from engine.tape import Array, rounded
+from engine.training import EpochRecord, FitOptions, Trainer
+from engine.weights import WeightSpec
+
+
+def model_from_config(
+    config: Mapping[str, Any],
+    policy: Any = None,
+    conventions: Conventions | None = None,
+    input_shape: Shape | None = None,
+) -> Model:
+    """Return the model that a serialized config describes. Source: ``keras.models.model_from_json``.
+
+    Args:
+        config: Sequential or Functional, Keras 2 or 3.
+        policy: of the model and of every layer that names none: a Policy, a name, a serialized policy, or None for
+            float32. A PolicyV1 brings its loss scale.
+        conventions: the line of Keras it behaves like; by default the one that wrote the config, else TF 2.4.
+        input_shape: of a Sequential model that gives none itself; batch axis included.
+
+    Raises:
+        EngineError: with the path to what is wrong, relative to the config; a fault of the policy's has code
+            "invalid_policy" or its own and no path.
+    """
+    if not isinstance(config, Mapping):
+        raise InvalidType(f'A model must be {{"class_name": ..., "config": {{...}}}}, got {type(config).__name__}.')
+    line = conventions or lines.of(config)
+    return Model(read_network(config, _read_policy(policy), line, input_shape))
+
+
+def _read_policy(policy: Any) -> Policy:
+    if isinstance(policy, Policy):
+        return policy
+    return Policy("float32") if policy is None else read_policy(policy).value
+
+
+@dataclass
+class History:
+    """What ``fit`` returns: ``history[name]`` has one value per epoch."""
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+    def append(self, logs: Mapping[str, float]) -> None:
+        """Add an epoch."""
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+
+
+class Model:
+    """A network with a compilation and, from the first use on, a state.
+
+    Attributes:
+        network: layers and connections.
+        seed: of initial weights and, unless ``fit`` gives another, of shuffles and random layers.
+    """
+
+    def __init__(self, network: Network, seed: int = 0) -> None:
+        self.network = network
+        self.seed = seed
+        self._compilation: Compilation | None = None
+        self._state: TrainState | None = None
+        self._arrays: dict[str, Array] | None = None
+
+    def compile(
+        self,
+        optimizer: Any = "sgd",
+        loss: Any = None,
+        metrics: Sequence[Any] = (),
+        *,
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Settle loss, metrics and optimizer; see :func:`engine.compilation.compiled`."""
+        self._compilation = compiled(self.network, optimizer, loss, metrics, auto_scale_loss=auto_scale_loss)
+        self._state = None
+
+    @property
+    def compilation(self) -> Compilation:
+        """Loss, metrics and optimizer.
+
+        Raises:
+            InvalidType: compile was not called.
+        """
+        if self._compilation is None:
+            raise InvalidType("You must compile your model before training or testing it: call model.compile(...).")
+        return self._compilation
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer, wrapped where the policy asks for loss scaling."""
+        return self.compilation.optimizer
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.network.name
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Every layer once."""
+        return self.network.layers
+
+    @property
+    def policy(self) -> Policy:
+        """Policy of the model itself."""
+        return self.network.policy
+
+    @property
+    def weight_specs(self) -> tuple[WeightSpec, ...]:
+        """Every variable, before it exists."""
+        return self.network.weight_specs
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """Batch axis first."""
+        return self.network.input_shapes
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        """Batch axis first."""
+        return self.network.output_shapes
+
+    @property
+    def output_dtypes(self) -> tuple[DType, ...]:
+        """Dtypes of the outputs."""
+        return self.network.output_dtypes
+
+    def count_params(self) -> int:
+        """Return the number of parameters; nothing is allocated."""
+        return self.network.count_params()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return ``{"class_name", "config"}`` in the spelling of the model's line of Keras."""
+        return self.network.get_config()
+
+    @property
+    def variables(self) -> Mapping[str, Array]:
+        """Values by path, made on first use."""
+        if self._state is not None:
+            return self._state.variables
+        if self._arrays is None:
+            self._arrays = self.network.initial_arrays(self.seed)
+        return self._arrays
+
+    def get_weights(self) -> list[Array]:
+        """Return copies of all variables in Keras's order, in their true dtypes."""
+        return [to_edge(self.variables[spec.path], spec.dtype) for spec in self.weight_specs]
+
+    def set_weights(self, weights: Sequence[Array]) -> None:
+        """Set all variables.
+
+        Raises:
+            ShapeMismatch: another number of arrays, or another shape.
+        """
+        if len(weights) != len(self.weight_specs):
+            raise ShapeMismatch(f"The model has {len(self.weight_specs)} weights, got {len(weights)} arrays.")
+        arrays = {}
+        for spec, value in zip(self.weight_specs, weights, strict=True):
+            array = np.array(value, dtype=spec.dtype.storage)
+            if array.shape != spec.shape:
+                raise ShapeMismatch(f"Weight {spec.path!r} has shape {list(spec.shape)}, got {list(array.shape)}.")
+            arrays[spec.path] = rounded(array, spec.dtype)
+        self._arrays = arrays
+        if self._state is not None:
+            self._state = replace(self._state, variables=arrays)
+
+    def fit(
+        self,
+        x: Array,
+        y: Array,
+        *,
+        batch_size: int = 32,
+        epochs: int = 1,
+        validation_split: float = 0.0,
+        shuffle: bool = True,
+        seed: int | None = None,
+        sample_weight: Array | None = None,
+    ) -> History:
+        """Train for some epochs, going on from where the last call stopped; return the epochs' logs."""
+        options = FitOptions(batch_size, epochs, validation_split, shuffle)
+        trainer = Trainer(self, x, y, options, self.seed if seed is None else seed, sample_weight)
+        state = replace(self._trained(trainer), epoch=0, batch=0, history=())
+        history = History()
+        while not trainer.finished(state):
+            state, record = trainer.advance(state)
+            if isinstance(record, EpochRecord):
+                history.append(record.logs)
+        self._state = state
+        return history
+
+    def train_on_batch(self, x: Array, y: Array, sample_weight: Array | None = None) -> dict[str, float]:
+        """Do one step on one batch; return loss and metrics of the batch, as seen before the update."""
+        trainer = Trainer(self, x, y, FitOptions(len(np.asarray(x)), 1, 0.0, shuffle=False), self.seed, sample_weight)
+        state = replace(self._trained(trainer), epoch=0, batch=0, history=(), tracked=trainer.empty_totals())
+        self._state, record = trainer.step(state)
+        return {"loss": record.loss, **record.metrics}
+
+    def _trained(self, trainer: Trainer) -> TrainState:
+        if self._state is not None:
+            return self._state
+        state = trainer.initial_state()
+        return state if self._arrays is None else replace(state, variables=self._arrays)
+
+    def evaluate(
+        self, x: Array, y: Array, batch_size: int = 32, sample_weight: Array | None = None
+    ) -> dict[str, float]:
+        """Return loss and metrics over all rows."""
+        trainer = Trainer(self, x, y, FitOptions(batch_size), self.seed, sample_weight)
+        return trainer.evaluate(replace(self._trained(trainer)), x, y, sample_weight)
+
+    def predict(self, x: Array, batch_size: int = 256) -> Array:
+        """Return the output for all rows, in the true dtype of the output layer."""
+        return predict(self.network, self.variables, np.asarray(x), batch_size)
+
+    def summary(self) -> str:
+        """Return a table of layers: name, class, policy, output shape, parameters."""
+        rows = [("Layer", "Class", "Policy", "Output shape", "Params")]
+        for call in self.network.graph.calls:
+            specs = call.layer.weight_specs(*call.input_shapes) if call.sources else ()
+            shape = str(tuple(call.output_shape))
+            params = str(sum(spec.size for spec in specs))
+            rows.append((call.layer.name or "", call.layer.class_name, call.layer.policy.name, shape, params))
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        lines_of = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        return "\n".join([*lines_of, f"Total params: {self.count_params()}"])

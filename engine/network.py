@@ -1,0 +1,177 @@
+"""A network: what a model config means, before any array exists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from engine import layers
+from engine.configured import split_serialized
+from engine.conventions import Conventions
+from engine.dtypes import DType
+from engine.errors import InvalidType, Unsupported
+from engine.graph import Graph, functional, sequential
+from engine.layers import InputLayer, Layer, Shape
+from engine.policy import Policy
+from engine.run import Run
+from engine.tape import Array, Tensor, rounded
+from engine.weights import WeightSpec
+
+_FUNCTIONAL = ("Functional", "Model")
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers, how they are connected, and the policy of the whole.
+
+    Attributes:
+        name: of the model.
+        class_name: "Sequential" or "Functional".
+        graph: the calls.
+        policy: of the model; it decides whether an optimizer is wrapped.
+        conventions: the line of Keras it behaves like.
+    """
+
+    name: str
+    class_name: str
+    graph: Graph
+    policy: Policy
+    conventions: Conventions
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """Every layer once, in the order of first use."""
+        return tuple({id(call.layer): call.layer for call in self.graph.calls}.values())
+
+    @cached_property
+    def weight_specs(self) -> tuple[WeightSpec, ...]:
+        """Every variable, layer by layer, in Keras's ``weights`` order."""
+        specs: dict[str, WeightSpec] = {}
+        for call in self.graph.calls:
+            if call.sources:
+                specs.update({spec.path: spec for spec in call.layer.weight_specs(*call.input_shapes)})
+        return tuple(specs.values())
+
+    @cached_property
+    def trainable_specs(self) -> tuple[WeightSpec, ...]:
+        """The variables that the optimizer updates."""
+        return tuple(spec for spec in self.weight_specs if spec.trainable)
+
+    @property
+    def inputs(self) -> tuple[InputLayer, ...]:
+        """Where data enters."""
+        return tuple(self.graph.calls[index].layer for index in self.graph.inputs)  # type: ignore[misc]
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the inputs, batch axis first."""
+        return tuple(self.graph.calls[index].output_shape for index in self.graph.inputs)
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the outputs, batch axis first."""
+        return tuple(self.graph.calls[index].output_shape for index in self.graph.outputs)
+
+    @property
+    def output_dtypes(self) -> tuple[DType, ...]:
+        """Dtypes of the outputs."""
+        return tuple(self.graph.calls[index].layer.policy.compute for index in self.graph.outputs)
+
+    def count_params(self) -> int:
+        """Return the number of parameters; nothing is allocated."""
+        return sum(spec.size for spec in self.weight_specs)
+
+    def initial_arrays(self, seed: int) -> dict[str, Array]:
+        """Return the first value of every variable by path; each has a stream of its own, so order does not matter."""
+        arrays = {}
+        for index, spec in enumerate(self.weight_specs):
+            generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, index, 1]))
+            values = spec.initializer(spec.shape, generator).astype(spec.dtype.storage)
+            arrays[spec.path] = rounded(np.ascontiguousarray(values), spec.dtype)
+        return arrays
+
+    def forward(self, run: Run, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return the outputs of one pass."""
+        given = dict(zip(self.graph.inputs, inputs, strict=True))
+        results: list[Tensor] = []
+        for index, call in enumerate(self.graph.calls):
+            taken = [results[source] for source in call.sources] or [given[index]]
+            results.append(call.layer(run, *taken))
+        return [results[index] for index in self.graph.outputs]
+
+    def penalties(self, run: Run) -> list[Tensor]:
+        """Return the weight penalties (in the variable dtype), followed by what layers added during the pass."""
+        weights = [spec.regularizer(run.variables[spec.path]) for spec in self.weight_specs if spec.regularizer]
+        return [*weights, *run.losses]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return ``{"class_name", "config"}``, in the spelling of the network's line of Keras."""
+        short = {"class_name": self.class_name, "config": self._config()}
+        return {"module": "keras", **short, "registered_name": None} if self.conventions.keras3 else short
+
+    def _config(self) -> dict[str, Any]:
+        written = [layers.serialize(layer, self.conventions) for layer in self.layers]
+        if self.class_name == "Sequential":
+            return {"name": self.name, "layers": written}
+        for layer, item in zip(self.layers, written, strict=True):
+            item["name"] = layer.name
+            item["inbound_nodes"] = [self._node(call.sources) for call in self._calls_of(layer) if call.sources]
+        ends = [[self._reference(index) for index in end] for end in (self.graph.inputs, self.graph.outputs)]
+        return {"name": self.name, "layers": written, "input_layers": ends[0], "output_layers": ends[1]}
+
+    def _calls_of(self, layer: Layer) -> list[Any]:
+        return [call for call in self.graph.calls if call.layer is layer]
+
+    def _reference(self, index: int) -> list[Any]:
+        layer = self.graph.calls[index].layer
+        earlier = [call for call in self.graph.calls[:index] if call.layer is layer]
+        return [layer.name, len(earlier), 0]
+
+    def _node(self, sources: tuple[int, ...]) -> Any:
+        if not self.conventions.keras3:
+            return [[*self._reference(source), {}] for source in sources]
+        tensors = [
+            {
+                "class_name": "__keras_tensor__",
+                "config": {
+                    "shape": list(self.graph.calls[source].output_shape),
+                    "dtype": self.graph.calls[source].layer.policy.compute_dtype,
+                    "keras_history": self._reference(source),
+                },
+            }
+            for source in sources
+        ]
+        return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": {}}
+
+
+def read_network(
+    config: Mapping[str, Any], policy: Policy, conventions: Conventions, input_shape: Shape | None = None
+) -> Network:
+    """Return the network that a serialized model describes.
+
+    Args:
+        config: what ``model.to_json()`` holds: ``{"class_name": "Sequential" | "Functional" | "Model", "config"}``.
+        policy: the model's; also of layers that name none.
+        conventions: the line of Keras it behaves like.
+        input_shape: of a Sequential model that gives none itself; batch axis included.
+
+    Raises:
+        EngineError: with the path to what is wrong, relative to the config.
+    """
+    class_name, inner = split_serialized("model", config)
+    name = inner.get("name") or class_name.lower()
+    if not isinstance(name, str):
+        raise InvalidType(f"The name of a model must be a string, got {name!r}.", path=("config", "name"))
+    if class_name == "Sequential":
+        graph = sequential(inner, policy, conventions, input_shape)
+    elif class_name in _FUNCTIONAL:
+        class_name = "Functional"
+        graph = functional(inner, policy, conventions)
+    else:
+        message = f"Unknown model class: {class_name!r}. Accepted are: Sequential, Functional, Model."
+        raise Unsupported(message, code="unknown_model", path=("class_name",))
+    return Network(name, class_name, graph, policy, conventions)

@@ -1,0 +1,158 @@
+"""One training step, in its three parts: gradients of the scaled loss, the verdict on them, the update.
+
+Only models use a loss scale, layers never do: it multiplies the total loss, cast to the loss's dtype first
+(TF: ``LossScaleOptimizer.get_scaled_loss``), and is divided out of the gradients before clipping and the update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine import ops
+from engine.compilation import Compilation
+from engine.conventions import Conventions
+from engine.dtypes import FLOAT32, FLOAT64, DType
+from engine.network import Network
+from engine.run import Noise, Run
+from engine.scaler import UNSCALED, ScalerRule, ScalerState, update
+from engine.tape import Array, Tape, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """What a forward and backward pass gives.
+
+    Attributes:
+        loss: total loss without scale, penalties included; dtype as Keras computes it.
+        predictions: the output, on the grid of its dtype.
+        gradients: of the **scaled** loss, one per trainable variable, in the variable dtype; None where the loss
+            does not depend on it.
+        updates: new values of moving statistics by path.
+    """
+
+    loss: Tensor
+    predictions: Tensor
+    gradients: list[Array | None]
+    updates: dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a step's gradients.
+
+    Attributes:
+        finite: whether every unscaled gradient was finite.
+        applied: whether the variables were updated.
+        scaler: the loss scale of the next step.
+        iterations: of the optimizer, after the step.
+        grad_norm: Euclidean norm of all unscaled gradients together.
+    """
+
+    finite: bool
+    applied: bool
+    scaler: ScalerState
+    iterations: int
+    grad_norm: float
+
+
+def backward(
+    network: Network,
+    compilation: Compilation,
+    arrays: Mapping[str, Array],
+    batch: tuple[Array, Array, Array | None],
+    loss_scale: float,
+    noise: Noise,
+) -> Backward:
+    """Run the network on a batch and differentiate the scaled loss.
+
+    Args:
+        network: what to run.
+        compilation: its loss and optimizer.
+        arrays: value of every variable by path.
+        batch: (x, y, sample weights or None); x in the input's dtype.
+        loss_scale: what the loss is multiplied by.
+        noise: where random layers draw from.
+    """
+    x, y, weights = batch
+    tape = Tape()
+    run = Run(network.weight_specs, arrays, training=True, tape=tape, conventions=network.conventions, noise=noise)
+    predictions = network.forward(run, [Tensor(x, network.inputs[0].input_dtype)])[0]
+    loss = total_loss(compilation.loss(y, predictions, weights), network.penalties(run), network.conventions)
+    scaled = loss if compilation.optimizer.rule == UNSCALED else ops.scale(loss, loss_scale)
+    leaves = [run.variables[spec.path] for spec in network.trainable_specs]
+    return Backward(loss, predictions, tape.gradient(scaled, leaves), run.updates)
+
+
+def total_loss(loss: Tensor, penalties: Sequence[Tensor], conventions: Conventions) -> Tensor:
+    """Return the sum of the loss and the penalties: in the widest of their dtypes (Keras 2) or in floatx (Keras 3)."""
+    if not penalties:
+        return loss
+    parts = [loss, *penalties]
+    dtype = conventions.floatx if conventions.floatx_losses else _widest([part.dtype for part in parts])
+    cast = [ops.cast(part, dtype) for part in parts]
+    total = cast[0]
+    for part in cast[1:]:
+        total = ops.add(total, part)
+    return total
+
+
+def _widest(dtypes: Sequence[DType]) -> DType:
+    if FLOAT64 in dtypes:
+        return FLOAT64
+    return dtypes[0] if all(dtype is dtypes[0] for dtype in dtypes) else FLOAT32
+
+
+def unscaled(gradients: Sequence[Array | None], rule: ScalerRule, loss_scale: float) -> list[Array | None]:
+    """Return gradients without the loss scale, **reusing their memory** where they own it.
+
+    TF multiplies by the float32 reciprocal (3 * 0.1 / 3 is 0.10000001); Keras 3 divides.
+    """
+    if rule == UNSCALED:
+        return list(gradients)
+    scale = np.float32(loss_scale)
+    factor = np.float32(1) / scale
+    if rule.unscale == "divide":
+        return [None if g is None else np.divide(g, g.dtype.type(scale)) for g in gradients]
+    return [None if g is None else np.multiply(g, g.dtype.type(factor)) for g in gradients]
+
+
+def norm_and_finiteness(gradients: Sequence[Array | None]) -> tuple[float, bool]:
+    """Return the Euclidean norm of all gradients together, and whether all entries are finite (none: they are)."""
+    squares = [float(np.vdot(g, g)) for g in gradients if g is not None]
+    total = sum(squares)
+    if np.isfinite(total):
+        return float(np.sqrt(total)), True
+    # The sum of squares overflows long before an entry does: look closer before calling it nonfinite.
+    finite = all(bool(np.isfinite(g).all()) for g in gradients if g is not None)
+    if not finite:
+        return total, False
+    return float(np.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients if g is not None))), True
+
+
+def apply_gradients(
+    network: Network,
+    compilation: Compilation,
+    arrays: Mapping[str, Array],
+    slots: Mapping[str, Array],
+    scaled_gradients: Sequence[Array | None],
+    scaler: ScalerState,
+    iterations: int,
+) -> Verdict:
+    """Unscale, decide, and update variables and slots in place unless the step is skipped.
+
+    Keras 3 tests the scaled gradients, Keras 2 the unscaled ones.
+    """
+    rule, inner = compilation.optimizer.rule, compilation.optimizer.inner_optimizer
+    gradients = unscaled(scaled_gradients, rule, scaler.loss_scale)
+    norm, finite = norm_and_finiteness(gradients)
+    if rule.unscale == "divide" and finite and scaler.loss_scale > 1:
+        finite = norm_and_finiteness(scaled_gradients)[1]
+    following, applied = update(rule, scaler, finite)
+    if applied:
+        specs = network.trainable_specs
+        inner.apply(iterations, specs, [arrays[spec.path] for spec in specs], gradients, slots)
+    counted = iterations + 1 if applied or rule.skip_advances_iterations else iterations
+    return Verdict(finite, applied, following, counted, norm)

@@ -1,0 +1,348 @@
+"""The training loop: a TrainState goes in, a record and the next TrainState come out.
+
+``Trainer`` knows the model, the data and the options; the state knows everything that changes. Whoever drives the
+loop decides when to stop, checkpoint or report::
+
+    state = trainer.initial_state()
+    while not trainer.finished(state):
+        state, record = trainer.advance(state)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from engine import datasets
+from engine.compilation import Compilation
+from engine.data_check import check_inputs, check_labels, check_weights
+from engine.dtypes import DType
+from engine.errors import DataInvalid, EngineError, InvalidValue
+from engine.evaluation import Evaluation, predict
+from engine.network import Network
+from engine.run import Noise
+from engine.state import TrainState
+from engine.step import apply_gradients, backward
+from engine.tape import Array, rounded
+
+HOPELESS_SKIPS = 50
+"""Steps skipped in a row, at the floor of the loss scale, after which training is given up."""
+
+
+class TrainingFailed(EngineError):
+    """Training cannot go on.
+
+    Attributes:
+        step: the step (from 1) that showed it.
+        layer: where it showed, if known.
+    """
+
+    default_code = "training_failed"
+
+    def __init__(self, message: str, *, code: str, step: int = 0, layer: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.step = step
+        self.layer = layer
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """The arguments of ``Model.fit``, checked.
+
+    Attributes:
+        batch_size: rows a step; the last batch of an epoch may be smaller.
+        epochs: passes over the training rows.
+        validation_split: share of rows, the last ones before any shuffle, that are kept for validation.
+        shuffle: whether each epoch takes the rows in another (seeded) order.
+        terminate_on_nonfinite: whether a nonfinite loss that was applied, or a loss scale that cannot recover, ends
+            the training with TrainingFailed; Keras goes on.
+    """
+
+    batch_size: int = 32
+    epochs: int = 1
+    validation_split: float = 0.0
+    shuffle: bool = True
+    terminate_on_nonfinite: bool = False
+
+    def __post_init__(self) -> None:
+        for key in ("batch_size", "epochs"):
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidValue(f"`{key}` must be a positive integer, got {value!r}.", path=(key,))
+        if not 0 <= self.validation_split < 1:
+            message = f"`validation_split` must lie in [0, 1), got {self.validation_split!r}."
+            raise InvalidValue(message, path=("validation_split",))
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What one step did.
+
+    Attributes:
+        step: from 1.
+        epoch: from 1.
+        loss: of the batch, without loss scale, penalties included.
+        metrics: since the epoch began.
+        loss_scale: that the step used.
+        loss_scale_after: of the next step.
+        counter_after: finite steps since the loss scale last changed.
+        grads_finite: whether all unscaled gradients were finite.
+        applied: whether the variables were updated; False is a skipped step.
+        grad_norm: of all unscaled gradients together; may be nonfinite.
+        learning_rate: that the step used or would have used.
+        iterations: of the optimizer, after the step.
+    """
+
+    step: int
+    epoch: int
+    loss: float
+    metrics: Mapping[str, float]
+    loss_scale: float
+    loss_scale_after: float
+    counter_after: int
+    grads_finite: bool
+    applied: bool
+    grad_norm: float
+    learning_rate: float
+    iterations: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """The end of an epoch.
+
+    Attributes:
+        epoch: from 1.
+        step: steps done so far.
+        logs: mean loss and metrics of the epoch, ``val_`` ones with a validation split.
+    """
+
+    epoch: int
+    step: int
+    logs: Mapping[str, float]
+
+
+class Trainable(Protocol):
+    """What a Trainer needs of a model."""
+
+    @property
+    def network(self) -> Network:
+        """Layers and connections."""
+
+    @property
+    def compilation(self) -> Compilation:
+        """Loss, metrics, optimizer."""
+
+
+class Trainer:
+    """A model, its data and its options.
+
+    Args:
+        model: compiled.
+        x: inputs, (samples, ...); checked against the model.
+        y: labels; checked against the loss.
+        fit: the options.
+        seed: of initial weights, shuffles and random layers.
+        sample_weight: one number a row, or None.
+
+    Raises:
+        DataInvalid, ShapeMismatch: ``path`` starts with "x", "y" or "sample_weight".
+        InvalidValue: the options do not fit the data.
+    """
+
+    def __init__(
+        self, model: Trainable, x: Array, y: Array, fit: FitOptions, seed: int, sample_weight: Array | None = None
+    ) -> None:
+        self.network, self.compilation = model.network, model.compilation
+        self.fit, self.seed = fit, seed
+        x, y = np.asarray(x), np.asarray(y)
+        check_inputs(x, self.network.input_shapes[0])
+        check_labels(y, len(x), self.network.output_shapes[0], self.compilation.loss)
+        if sample_weight is not None:
+            check_weights(np.asarray(sample_weight), len(x))
+        train, validation = datasets.split(len(x), fit.validation_split)
+        if train.stop - train.start < 1:
+            message = f"validation_split={fit.validation_split} leaves no row of {len(x)} to train on."
+            raise DataInvalid(message, path=("validation_split",))
+        data = Dataset(entered(x, self.network.inputs[0].input_dtype), y, sample_weight)
+        self.train, self.validation = data.part(train), data.part(validation)
+        self.steps_per_epoch = math.ceil(len(self.train.x) / fit.batch_size)
+        self.total_steps = self.steps_per_epoch * fit.epochs
+        self._order: tuple[int, Array] = (-1, np.empty(0, np.int64))
+
+    def initial_state(self) -> TrainState:
+        """Return the state before the first step; here the arrays are allocated."""
+        optimizer = self.compilation.optimizer
+        return TrainState(
+            seed=self.seed,
+            variables=self.network.initial_arrays(self.seed),
+            slots=optimizer.inner_optimizer.initial_slots(self.network.weight_specs),
+            tracked=self.empty_totals(),
+            scaler=optimizer.rule.initial(),
+        )
+
+    def finished(self, state: TrainState) -> bool:
+        """Return whether every epoch is done."""
+        return state.epoch >= self.fit.epochs
+
+    def advance(self, state: TrainState) -> tuple[TrainState, StepRecord | EpochRecord]:
+        """Do the next step, or end the epoch if its steps are done.
+
+        The state that goes in is consumed: its arrays are written and belong to the state that comes out.
+
+        Raises:
+            TrainingFailed: with ``terminate_on_nonfinite``, when going on is pointless.
+        """
+        with np.errstate(all="ignore"):
+            return self._end_epoch(state) if state.batch >= self.steps_per_epoch else self.step(state)
+
+    def empty_totals(self) -> dict[str, Array]:
+        """Return the totals of loss and metrics with which an epoch begins."""
+        return self._evaluation().initial()
+
+    def step(self, state: TrainState) -> tuple[TrainState, StepRecord]:
+        """Do the next step; see :meth:`advance`."""
+        rows = self._rows(state)
+        x, y, weights = self.train.rows(rows)
+        noise = Noise(state.seed, state.step + 1)
+        scale = state.scaler.loss_scale
+        done = backward(self.network, self.compilation, state.variables, (x, y, weights), scale, noise)
+        verdict = apply_gradients(
+            self.network,
+            self.compilation,
+            state.variables,
+            state.slots,
+            done.gradients,
+            state.scaler,
+            state.iterations,
+        )
+        evaluation = self._evaluation()
+        loss = float(done.loss.data)
+        tracked = evaluation.updated(state.tracked, loss, y, done.predictions)
+        following = replace(
+            state,
+            variables={**state.variables, **done.updates},
+            tracked=tracked,
+            scaler=verdict.scaler,
+            iterations=verdict.iterations,
+            step=state.step + 1,
+            batch=state.batch + 1,
+            skipped=state.skipped + (not verdict.applied),
+            skipped_in_a_row=0 if verdict.applied else state.skipped_in_a_row + 1,
+        )
+        logs = evaluation.results(tracked)
+        record = StepRecord(
+            step=following.step,
+            epoch=state.epoch + 1,
+            loss=loss,
+            metrics={name: value for name, value in logs.items() if name != "loss"},
+            loss_scale=scale,
+            loss_scale_after=verdict.scaler.loss_scale,
+            counter_after=verdict.scaler.counter,
+            grads_finite=verdict.finite,
+            applied=verdict.applied,
+            grad_norm=verdict.grad_norm,
+            learning_rate=self.compilation.optimizer.inner_optimizer.rate(state.iterations),
+            iterations=verdict.iterations,
+        )
+        if self.fit.terminate_on_nonfinite:
+            self._give_up_if_hopeless(record, following)
+        return following, record
+
+    def _rows(self, state: TrainState) -> Array:
+        if self._order[0] != state.epoch:
+            order = datasets.order(state.seed, state.epoch, len(self.train.x), self.fit.shuffle)
+            self._order = (state.epoch, order)
+        start = state.batch * self.fit.batch_size
+        return self._order[1][start : start + self.fit.batch_size]
+
+    def _give_up_if_hopeless(self, record: StepRecord, state: TrainState) -> None:
+        if record.applied and not math.isfinite(record.loss):
+            raise TrainingFailed(
+                f"The loss became {record.loss} at step {record.step}, and the step was applied, so the weights are "
+                f"lost. Loss scale {record.loss_scale}, learning rate {record.learning_rate}.",
+                code="nonfinite_loss",
+                step=record.step,
+            )
+        if state.skipped_in_a_row >= HOPELESS_SKIPS and record.loss_scale_after >= record.loss_scale:
+            raise TrainingFailed(
+                f"{state.skipped_in_a_row} steps in a row had nonfinite gradients and the loss scale is down to "
+                f"{record.loss_scale_after}, where it stays: something overflows without its help.",
+                code="loss_scale_underflow",
+                step=record.step,
+            )
+
+    def _end_epoch(self, state: TrainState) -> tuple[TrainState, EpochRecord]:
+        evaluation = self._evaluation()
+        logs = evaluation.results(state.tracked)
+        if len(self.validation.x):
+            data = self.validation
+            checked = evaluation.over(state.variables, (data.x, data.y, data.weights), self.fit.batch_size)
+            logs |= {f"val_{name}": value for name, value in checked.items()}
+        following = replace(
+            state,
+            epoch=state.epoch + 1,
+            batch=0,
+            tracked=evaluation.initial(),
+            history=(*state.history, logs),
+        )
+        return following, EpochRecord(epoch=following.epoch, step=state.step, logs=logs)
+
+    def evaluate(
+        self, state: TrainState, x: Array, y: Array, sample_weight: Array | None = None, batch_size: int | None = None
+    ) -> dict[str, float]:
+        """Return loss and metrics over given data, checked first."""
+        x, y = np.asarray(x), np.asarray(y)
+        check_inputs(x, self.network.input_shapes[0])
+        check_labels(y, len(x), self.network.output_shapes[0], self.compilation.loss)
+        batch = (entered(x, self.network.inputs[0].input_dtype), y, sample_weight)
+        return self._evaluation().over(state.variables, batch, batch_size or self.fit.batch_size)
+
+    def predict(self, state: TrainState, x: Array, batch_size: int = 256) -> Array:
+        """Return the model's output for x, in the true dtype of the output layer."""
+        x = np.asarray(x)
+        check_inputs(x, self.network.input_shapes[0])
+        return predict(self.network, state.variables, x, batch_size)
+
+    def _evaluation(self) -> Evaluation:
+        return Evaluation(self.network, self.compilation)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Rows to train or validate on: inputs, labels, sample weights or None."""
+
+    x: Array
+    y: Array
+    weights: Array | None
+
+    def part(self, rows: slice) -> Dataset:
+        """Return a stretch of the rows."""
+        return Dataset(self.x[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+
+    def rows(self, rows: Array) -> tuple[Array, Array, Array | None]:
+        """Return (x, y, weights) of the rows with these numbers."""
+        return self.x[rows], self.y[rows], None if self.weights is None else self.weights[rows]
+
+
+def entered(x: Array, dtype: DType) -> Array:
+    """Return data as the input layer takes it: on the grid of its dtype, in the storage dtype."""
+    values = np.ascontiguousarray(x, dtype=dtype.storage)
+    return rounded(values.copy() if values is x else values, dtype) if dtype.low_precision else values
+
+
+def metrics_of(record: StepRecord) -> dict[str, Any]:
+    """Return a step as the flat row that clients plot."""
+    return {
+        "loss": record.loss,
+        "loss_scale": record.loss_scale,
+        "grads_finite": record.grads_finite,
+        "applied": record.applied,
+        "grad_norm": record.grad_norm,
+        "learning_rate": record.learning_rate,
+        **record.metrics,
+    }
