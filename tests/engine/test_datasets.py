@@ -27,7 +27,7 @@ def test_digits_are_what_their_description_says() -> None:
 def test_digits_are_the_original_numbers() -> None:
     digits = datasets.load("digits")
     content = (digits.x * 16).astype(np.uint8).tobytes() + digits.y.astype(np.uint8).tobytes()
-    assert hashlib.sha256(content).hexdigest() == "DIGEST"
+    assert hashlib.sha256(content).hexdigest() == "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
 
 
 def test_every_load_is_a_fresh_copy() -> None:
@@ -80,7 +80,7 @@ def test_order_differs_by_epoch_and_by_seed() -> None:
 
 
 def test_order_stays_the_same_over_releases() -> None:
-    assert datasets.order(7, 3, 8, shuffle=True).tolist() == []
+    assert datasets.order(7, 3, 8, shuffle=True).tolist() == [1, 7, 3, 6, 5, 0, 4, 2]
 
 
 def test_order_without_shuffle_is_that_of_the_data() -> None:
