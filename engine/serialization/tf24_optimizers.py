@@ -18,6 +18,8 @@ from engine.keras_config import Reader
 from engine.optimizers import OPTIMIZERS
 from engine.optimizers.base import Optimizer
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
+from engine.optimizers.wrapping import wrap_for_policy
+from engine.policy import Policy
 
 AnyOptimizer: TypeAlias = Optimizer | LossScaleOptimizer
 
@@ -61,6 +63,24 @@ def deserialize_optimizer(config: Any) -> AnyOptimizer:
     read = keras_config.deserialize(known, _READERS, "optimizer")
     assert read is not None, "only None reads as None"
     return read
+
+
+def compiled(identifier: Any, policy: Policy) -> Any:
+    """Return what ``Model.compile`` makes of an optimizer argument: read, and wrapped as the model's policy asks for.
+
+    Args:
+        identifier: what ``get_optimizer`` takes, or a list or dict of such, however deep. TF takes every dict for
+            one of optimizers, so that it refuses a serialized optimizer here.
+        policy: of the model.
+
+    Raises:
+        InvalidValue, InvalidType: as ``get_optimizer`` and ``wrap_for_policy``.
+    """
+    if isinstance(identifier, list):
+        return [compiled(item, policy) for item in identifier]
+    if isinstance(identifier, dict):
+        return {key: compiled(identifier[key], policy) for key in sorted(identifier)}
+    return wrap_for_policy(get_optimizer(identifier), policy)
 
 
 def _read(name: str, config: Any) -> Optimizer:

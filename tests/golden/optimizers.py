@@ -81,6 +81,12 @@ def _logged_before(given: dict[str, Any]) -> list[str]:
         return []
 
 
+def lso_wrap_twice(given: dict[str, Any]) -> dict[str, Any]:
+    inner = read(given["inner"]["optimizer"])
+    first, second = (made("LossScaleOptimizer", inner, given[key]) for key in ("first", "second"))
+    return accepted(first=facts(first), second=facts(second))
+
+
 def lso_from_config(given: dict[str, Any]) -> dict[str, Any]:
     config = copy.deepcopy(given["config"])
     unchanged = {"input_unchanged": True}
@@ -112,6 +118,7 @@ def lso_config_roundtrip(given: dict[str, Any]) -> dict[str, Any]:
 
 OPS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "lso_construct": lso_construct,
+    "lso_wrap_twice": lso_wrap_twice,
     "lso_from_config": lso_from_config,
     "optimizers_deserialize": optimizers_deserialize,
     "lso_config_roundtrip": lso_config_roundtrip,
