@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from worker.specs.policy import PolicyValue
-from worker.specs.shape import Node, Number, OneOf, Spec, Text, tabulate
+from worker.specs.shape import Int, Node, Number, OneOf, Only, Spec, Text, tabulate
 
 
 class MetricConfig(Spec):
@@ -24,6 +24,18 @@ class BinaryAccuracyConfig(MetricConfig):
     """What `BinaryAccuracy.get_config()` returns."""
 
     threshold: Number = Field(default=0.5, description="Predictions above it count as yes.")
+
+
+class TopKConfig(MetricConfig):
+    """What `TopKCategoricalAccuracy.get_config()` and its sparse twin return."""
+
+    k: Int = Field(default=5, description="How many of the largest predictions count.")
+
+
+class SparseTopKConfig(TopKConfig):
+    """What `SparseTopKCategoricalAccuracy.get_config()` returns; Keras 3 prints the flag only when it is set."""
+
+    from_sorted_ids: Annotated[Literal[False], Only()] = False
 
 
 class Accuracy(Node):
@@ -61,5 +73,29 @@ class MeanSquaredError(Node):
     config: MetricConfig = MetricConfig()
 
 
-METRICS = tabulate(Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, MeanSquaredError)
+class MeanAbsoluteError(Node):
+    """Mean of absolute differences."""
+
+    class_name: Literal["MeanAbsoluteError"]
+    config: MetricConfig = MetricConfig()
+
+
+class TopKCategoricalAccuracy(Node):
+    """Share of labels among the k largest predictions, labels one-hot."""
+
+    class_name: Literal["TopKCategoricalAccuracy"]
+    config: TopKConfig = TopKConfig()
+
+
+class SparseTopKCategoricalAccuracy(Node):
+    """Share of labels among the k largest predictions, labels class numbers."""
+
+    class_name: Literal["SparseTopKCategoricalAccuracy"]
+    config: SparseTopKConfig = SparseTopKConfig()
+
+
+METRICS = tabulate(
+    Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, TopKCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy, MeanSquaredError, MeanAbsoluteError,
+)  # fmt: skip
 MetricValue: TypeAlias = Annotated[Node | str, OneOf("metric", METRICS, "name")]

@@ -41,7 +41,7 @@ def reachable(body: object, path: Path) -> Path:
     for index, part in enumerate(path):
         if not _has(here, part):
             return path[: index + isinstance(here, dict)]
-        here = here[part]  # type: ignore[index]  it has that part
+        here = here[part]  # type: ignore[index]
     return path
 
 

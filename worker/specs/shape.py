@@ -78,11 +78,13 @@ def _number(value: object) -> float:
 
 
 def _integer(value: object) -> int:
-    """Accept a JSON integer; 32.0, true and "32" are not integers to Keras either."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    """Accept a JSON integer; 32.0 is one to JSON Schema and to Keras, true and "32" are not."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticCustomError("integer_type", "must be an integer")
     _number(value)
-    return value
+    if value != int(value):
+        raise PydanticCustomError("integer_type", "must be an integer")
+    return int(value)
 
 
 def _storable(value: str) -> str:

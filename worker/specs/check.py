@@ -1,0 +1,181 @@
+"""Whether a job can be trained, found out before it is queued and before anything is allocated.
+
+The API calls this on every submit, and the worker on every slice: one function, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from engine import datasets
+from engine.layers import InputLayer
+from engine.model import Model
+from engine.policy import Policy
+from engine.training import FitOptions, Trainer
+from worker.settings import Limits
+from worker.specs.doubts import doubts_of
+from worker.specs.findings import Findings
+from worker.specs.job import JobSpec
+from worker.specs.labels import check_labels, check_range
+from worker.specs.notices import Notice
+from worker.specs.resources import check_fit, check_network, layer_places
+from worker.specs.samples import Samples
+from worker.specs.stages import check_trainable, compile_model, data_place, read_data, read_fit, read_model, read_policy
+
+FLOAT32_MAX = (2 - 2**-23) * 2.0**127
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job amounts to, in plain numbers.
+
+    Attributes:
+        policy: name of the model's policy.
+        loss_scale: of the first step; 1.0 where the loss is not scaled.
+        parameters: of all variables.
+        trainable_parameters: of those that training changes.
+        layers: of the model.
+        samples: rows to train on.
+        validation_samples: rows kept for validation.
+        batch_size: rows of a full step.
+        steps_per_epoch: steps of one epoch, the short last one included.
+        epochs: passes over the rows.
+        total_steps: of the whole job.
+    """
+
+    policy: str
+    loss_scale: float
+    parameters: int
+    trainable_parameters: int
+    layers: int
+    samples: int
+    validation_samples: int
+    batch_size: int
+    steps_per_epoch: int
+    epochs: int
+    total_steps: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that can be trained.
+
+    Attributes:
+        trainer: holds model, data and options; no variable exists before its `initial_state()`.
+        model: compiled.
+        warnings: what is accepted but doubtful.
+        summary: what the job amounts to.
+    """
+
+    trainer: Trainer
+    model: Model
+    warnings: tuple[Notice, ...]
+    summary: Summary
+
+
+def prepare(spec: JobSpec, limits: Limits) -> Prepared:
+    """Return the trainer of a job.
+
+    Args:
+        spec: the job.
+        limits: what one job may ask for.
+
+    Raises:
+        SpecError: every fault there is, each with a pointer into the job. Nothing was allocated but the data.
+    """
+    findings = Findings(spec.given())
+    policy = read_policy(findings)
+    fit = read_fit(findings)
+    samples = read_data(findings, limits)
+    model = read_model(findings, limits, policy or Policy("float32"), samples)
+    compiled = compile_model(findings, model)
+    if model is not None:
+        _check_sizes(findings, limits, model, fit, samples)
+        if compiled:
+            _check_scaling(findings, model)
+    trainer = None
+    if model is not None and samples is not None and compiled and fit is not None:
+        trainer = _trainer(findings, model, samples, fit)
+    findings.raise_if_any()
+    if trainer is None or model is None:
+        raise AssertionError("A stage of the check gave up without saying why")
+    return Prepared(trainer, model, doubts_of(findings.body, model, trainer), _summary(model, trainer))
+
+
+def _check_sizes(
+    findings: Findings, limits: Limits, model: Model, fit: FitOptions | None, samples: Samples | None
+) -> None:
+    options = fit or FitOptions()
+    rows = len(samples.x) if samples else 1
+    if fit and samples:
+        check_fit(findings, limits, fit, rows)
+    _check_graph(findings, model)
+    check_network(findings, limits, model.network, min(options.batch_size, rows))
+
+
+def _check_graph(findings: Findings, model: Model) -> None:
+    """Note what of a model cannot be trained here, though the engine can read it."""
+    for what, shapes in (("inputs", model.input_shapes), ("outputs", model.output_shapes)):
+        if len(shapes) != 1:
+            text = f"Training takes models of one input and one output; this one has {len(shapes)} {what}."
+            findings.add("unsupported", text, "model")
+    if any(size is None for call in model.network.graph.calls for size in call.output_shape[1:]):
+        text = "The model leaves an axis other than the batch open (null); name its size, so that the job can be sized."
+        findings.add("open_shape", text, "model")
+    if not model.network.trainable_specs:
+        text = "The model has no variable that training would change; add a layer with weights or set `trainable`."
+        findings.add("nothing_to_train", text, "model")
+    places = layer_places(model.network, findings.body["model"])
+    for layer in model.network.layers:
+        place = (*places.get(layer.name, ("model",)), "config", "dtype")
+        if not isinstance(layer, InputLayer):
+            with findings.at(*place):
+                check_trainable(findings, layer.policy, place)
+
+
+def _check_scaling(findings: Findings, model: Model) -> None:
+    """Note a loss scale of the policy or the optimizer that training cannot start with."""
+    own = findings.body["compile"].get("optimizer")
+    scaled = isinstance(own, dict) and str(own["class_name"]).startswith("LossScaleOptimizer")
+    place = ("compile", "optimizer", "config", "initial_scale") if scaled else ("policy", "config", "loss_scale")
+    with findings.at(*place):
+        rule = model.optimizer.rule
+        if not 1 <= rule.initial_scale <= FLOAT32_MAX:
+            text = f"The loss scale must be at least 1 and fit into float32. Received: {rule.initial_scale}."
+            findings.add("loss_scale_out_of_range", text, *place)
+        if rule.checked and (rule.growth_interval < 1 or not rule.growth_factor > 1 or math.isinf(rule.growth_factor)):
+            text = (
+                "A dynamic loss scale must grow by a finite factor above 1 after at least 1 step. Received: factor "
+                f"{rule.growth_factor} after {rule.growth_interval} steps."
+            )
+            findings.add("loss_scale_out_of_range", text, *place)
+
+
+def _trainer(findings: Findings, model: Model, samples: Samples, fit: FitOptions) -> Trainer | None:
+    place = data_place(findings)
+    with findings.at("fit"):
+        datasets.split(len(samples.x), fit.validation_split)
+        with findings.at(*place):
+            if not check_range(findings, model, samples.x, place):
+                return None
+            trainer = Trainer(model, samples.x, samples.y, fit, int(findings.body.get("seed", 0)))
+            check_labels(findings, model, samples, place)
+            return trainer
+    return None
+
+
+def _summary(model: Model, trainer: Trainer) -> Summary:
+    return Summary(
+        policy=model.policy.name,
+        loss_scale=float(model.optimizer.rule.initial_scale),
+        parameters=model.count_params(),
+        trainable_parameters=sum(spec.size for spec in model.network.trainable_specs),
+        layers=len(model.layers),
+        samples=len(trainer.train.x),
+        validation_samples=len(trainer.validation.x),
+        batch_size=min(trainer.fit.batch_size, len(trainer.train.x)),
+        steps_per_epoch=trainer.steps_per_epoch,
+        epochs=trainer.fit.epochs,
+        total_steps=trainer.total_steps,
+    )

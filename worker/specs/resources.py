@@ -1,0 +1,96 @@
+"""What a job would need, held against the limits with Python's unbounded integers: nothing is allocated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.network import Network
+from engine.training import FitOptions
+from worker.settings import Limits
+from worker.specs.findings import Findings
+
+CODE = "resource_limit"
+
+
+def check_layer_count(findings: Findings, limits: Limits) -> bool:
+    """Note a model of too many layers; return whether it may be read."""
+    count = len(findings.body["model"]["config"]["layers"])
+    if count <= limits.max_layers:
+        return True
+    text = f"The model has {count} layers; the limit is {limits.max_layers:,}."
+    findings.add(CODE, text, "model", "config", "layers")
+    return False
+
+
+def check_fit(findings: Findings, limits: Limits, fit: FitOptions, rows: int) -> None:
+    """Note too many epochs, steps, or rows a step.
+
+    Args:
+        findings: where to note it.
+        limits: the limits.
+        fit: the options of the job.
+        rows: samples to train on, at least 1.
+    """
+    if fit.epochs > limits.max_epochs:
+        findings.add(CODE, f"`epochs` is {_count(fit.epochs)}; the limit is {limits.max_epochs:,}.", "fit", "epochs")
+        return
+    steps = -(-rows // fit.batch_size) * fit.epochs
+    if steps > limits.max_steps:
+        text = (
+            f"The job has {_count(steps)} steps ({fit.epochs} epochs over {rows} samples in batches of "
+            f"{fit.batch_size}); the limit is {limits.max_steps:,}. Lower `epochs` or raise `batch_size`."
+        )
+        findings.add(CODE, text, "fit", "epochs")
+    if min(fit.batch_size, rows) > limits.max_batch_size:
+        text = f"A step would take {min(fit.batch_size, rows)} samples; the limit is {limits.max_batch_size:,}."
+        findings.add(CODE, text, "fit", "batch_size")
+
+
+def check_network(findings: Findings, limits: Limits, network: Network, batch: int) -> None:
+    """Note too many parameters, or too many values of one step's layer outputs.
+
+    Args:
+        findings: where to note it.
+        limits: the limits.
+        network: the model.
+        batch: samples of one step.
+    """
+    places = layer_places(network, findings.body["model"])
+    parameters = {layer.name: 0 for layer in network.layers}
+    for spec in network.weight_specs:
+        parameters[spec.path.rpartition("/")[0]] += spec.size
+    outputs = {layer.name: 0 for layer in network.layers}
+    for call in network.graph.calls:
+        outputs[call.layer.name] += batch * math.prod(size or 1 for size in call.output_shape[1:])
+    _note(findings, parameters, limits.max_parameters, "parameters", places, "Use smaller layers.")
+    hint = f"Use smaller layers or a `batch_size` below {batch}." if batch > 1 else "Use smaller layers."
+    _note(findings, outputs, limits.max_activation_values, f"values in a step of {batch} samples", places, hint)
+
+
+def _note(
+    findings: Findings, amounts: Mapping[Any, int], most: int, what: str, places: Mapping[Any, Any], hint: str
+) -> None:
+    total = sum(amounts.values())
+    if total <= most:
+        return
+    name = max(amounts, key=lambda layer: amounts[layer])
+    text = f"The model has {_count(total)} {what}, {_count(amounts[name])} of them in layer {name!r};"
+    findings.add(CODE, f"{text} the limit is {most:,}. {hint}", *places.get(name, ("model",)))
+
+
+def layer_places(network: Network, model: Mapping[str, Any]) -> dict[str | None, tuple[str | int, ...]]:
+    """Return where in the job each layer stands; in a Sequential model the engine may have put an input before."""
+    written: Sequence[Any] = model["config"]["layers"]
+    if network.class_name == "Sequential":
+        made_up = len(network.layers) - len(written)
+        order = {layer.name: index - made_up for index, layer in enumerate(network.layers)}
+    else:
+        order = {layer["config"].get("name"): index for index, layer in enumerate(written)}
+    return {name: ("model", "config", "layers", max(index, 0)) for name, index in order.items()}
+
+
+def _count(number: int) -> str:
+    """Return a count for a message; Python refuses to print very long integers."""
+    return f"{number:,}" if number.bit_length() < 256 else f"about 2^{number.bit_length() - 1}"

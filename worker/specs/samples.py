@@ -1,0 +1,174 @@
+"""Data sent inside a job: nested lists into arrays, every unusable row and column named.
+
+The lists are taken apart level by level, because numpy alone would take "1", true and null for numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.specs.errors import FieldError, SpecError, pointer_to
+from worker.specs.wording import shown
+
+Index: TypeAlias = tuple[int, ...]
+
+MOST_ERRORS = 10
+"""Faults listed of one array."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Training data.
+
+    Attributes:
+        x: inputs, shape (samples, ...), float32 or float64.
+        y: labels, shape (samples, ...), int64 where every label was written as an integer.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+
+
+def read_samples(x: object, y: object, *, rows: int, values: int) -> Samples:
+    """Return inline data as arrays.
+
+    Args:
+        x: nested lists of numbers, one entry a sample.
+        y: likewise, one entry a sample.
+        rows: most samples.
+        values: most numbers of x and y each.
+
+    Raises:
+        SpecError: empty, ragged, not numbers, not finite, too many, or of different lengths; pointers into `/data`.
+    """
+    found: list[FieldError] = []
+    arrays: list[NDArray[Any]] = []
+    for key, value in (("x", x), ("y", y)):
+        try:
+            arrays.append(_Reader(key, rows, values).read(value))
+        except SpecError as error:
+            found.extend(error.errors)
+    if found:
+        raise SpecError(found)
+    if len(arrays[0]) != len(arrays[1]):
+        text = f"`x` has {len(arrays[0])} rows and `y` has {len(arrays[1])}; every row needs one label."
+        raise SpecError([FieldError("length_mismatch", "ValueError", text, pointer_to(("data", "y")))])
+    return Samples(*arrays)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one array; `key` is its name in the job."""
+
+    key: str
+    rows: int
+    values: int
+
+    def read(self, value: object) -> NDArray[Any]:
+        if not isinstance(value, list):
+            text = f"`{self.key}` must be a list with one entry a sample. Received: {shown(value)}."
+            raise self._refused("invalid_type", "TypeError", text)
+        if not value:
+            raise self._refused("empty_data", "ValueError", f"`{self.key}` is empty; at least one sample is needed.")
+        if len(value) > self.rows:
+            raise self._too_many(len(value), self.rows, "samples")
+        leaves, shape = self._flattened(value)
+        self._check_kinds(leaves, shape)
+        return self._finite(leaves, shape)
+
+    def _flattened(self, value: list[Any]) -> tuple[list[Any], Index]:
+        """Return the leaves in order, and the shape; every list of one level must have the same length."""
+        leaves = value
+        shape: Index = (len(value),)
+        while type(leaves[0]) is list:
+            width = len(leaves[0])
+            odd = (i for i, item in enumerate(leaves) if type(item) is not list or len(item) != width)
+            faults = [self._ragged(leaves, shape, flat, width) for flat in islice(odd, MOST_ERRORS)]
+            if faults:
+                raise SpecError(faults)
+            if not width:
+                raise self._refused("empty_data", "ValueError", f"The samples of `{self.key}` are empty lists.")
+            if len(leaves) * width > self.values:
+                raise self._too_many(len(leaves) * width, self.values, "numbers")
+            leaves, shape = list(chain.from_iterable(leaves)), (*shape, width)
+        return leaves, shape
+
+    def _ragged(self, leaves: Sequence[Any], shape: Index, flat: int, width: int) -> FieldError:
+        index = _unravelled(flat, shape)
+        item = leaves[flat]
+        got = f"{len(item)} entries" if isinstance(item, list) else shown(item)
+        first = _place(self.key, (0,) * len(shape))
+        text = f"{_place(self.key, index)} has {got}, but {first} has {width}; all samples need one shape."
+        return self._fault("ragged_data", "ValueError", text, index)
+
+    def _check_kinds(self, leaves: Sequence[Any], shape: Index) -> None:
+        if {type(leaf) for leaf in leaves} <= {int, float}:
+            return
+        wrong = ((flat, leaf) for flat, leaf in enumerate(leaves) if type(leaf) not in {int, float})
+        raise SpecError(self._kind(_unravelled(flat, shape), leaf) for flat, leaf in islice(wrong, MOST_ERRORS))
+
+    def _kind(self, index: Index, leaf: object) -> FieldError:
+        if leaf is None:
+            text = (
+                f"{_place(self.key, index)} is null; every value must be a finite number. Fill it in or drop the row."
+            )
+            return self._fault("data_invalid", "ValueError", text, index)
+        ragged = isinstance(leaf, list)
+        text = f"{_place(self.key, index)} must be a number. Received: {shown(leaf)}."
+        code, original = ("ragged_data", "ValueError") if ragged else ("data_invalid", "TypeError")
+        return self._fault(code, original, text, index)
+
+    def _finite(self, leaves: Sequence[Any], shape: Index) -> NDArray[Any]:
+        whole = self.key == "y" and all(type(leaf) is int for leaf in leaves)
+        try:
+            numbers = np.array(leaves, dtype=np.int64 if whole else np.float64)
+        except OverflowError:
+            most = np.iinfo(np.int64).max if whole else np.finfo(np.float64).max
+            huge = (flat for flat, leaf in enumerate(leaves) if abs(leaf) > most)
+            raise SpecError(self._not_finite(huge, leaves, shape, "is too large")) from None
+        bad = np.flatnonzero(~np.isfinite(numbers))
+        if bad.size:
+            # One cell a row: a row that was never filled is one fault, not as many as it has columns.
+            rows, first = np.unique(bad // (len(leaves) // shape[0]), return_index=True)
+            raise SpecError(self._not_finite(iter(bad[first].tolist()), leaves, shape, "is not finite", rows.size))
+        return numbers.reshape(shape)
+
+    def _not_finite(
+        self, flat: Iterator[int], leaves: Sequence[Any], shape: Index, why: str, rows: int = 0
+    ) -> Iterator[FieldError]:
+        more = f" There are {rows} such rows." if rows > MOST_ERRORS else ""
+        for place in islice(flat, MOST_ERRORS):
+            index = _unravelled(place, shape)
+            text = (
+                f"{_place(self.key, index)} {why}: {shown(leaves[place])}. Every value must be a finite number.{more}"
+            )
+            yield self._fault("data_invalid", "ValueError", text, index)
+
+    def _too_many(self, count: int, most: int, what: str) -> SpecError:
+        text = (
+            f"`{self.key}` has {count} {what}; a job may carry at most {most}. Send fewer, or use a built-in data set."
+        )
+        return self._refused("resource_limit", "ValueError", text)
+
+    def _refused(self, code: str, original: str, text: str) -> SpecError:
+        return SpecError([self._fault(code, original, text, ())])
+
+    def _fault(self, code: str, original: str, text: str, index: Index) -> FieldError:
+        return FieldError(code, original, text, pointer_to(("data", self.key, *index)))
+
+
+def _unravelled(flat: int, shape: Index) -> Index:
+    return tuple(int(i) for i in np.unravel_index(flat, shape))
+
+
+def _place(key: str, index: Index) -> str:
+    """Return `x[3][2]` (row 3, column 2), rows and columns counted from 0."""
+    brackets = "".join(f"[{i}]" for i in index)
+    where = f" (row {index[0]}, column {index[1]})" if len(index) == 2 else f" (row {index[0]})" if index else ""
+    return f"`{key}{brackets}`{where}"

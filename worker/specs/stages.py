@@ -1,0 +1,127 @@
+"""The stages of a check: each reads one part of a job through the engine, and notes what the engine refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine import conventions, datasets, layers, losses, metrics, optimizers
+from engine.losses import Loss
+from engine.model import Model, model_from_config
+from engine.policy import Policy
+from engine.serialization import tf24
+from engine.training import FitOptions
+from worker.settings import Limits
+from worker.specs.findings import Findings
+from worker.specs.resources import check_layer_count
+from worker.specs.samples import Samples, read_samples
+
+FIT_KEYS = ("batch_size", "epochs", "validation_split")
+NEEDS_SHAPE = "missing_shape"
+_SAME_AS_POLICY = {"DTypePolicy": "Policy"}
+"""Keras 3's class is a plain policy under another name."""
+
+
+def read_policy(findings: Findings) -> Policy | None:
+    """Return the policy of the model: the job's, else the one that the model config names, else float32."""
+    body = findings.body
+    place: tuple[str, ...] = ("policy",)
+    if "policy" not in body and body["model"]["config"].get("dtype") is not None:
+        place = ("model", "config", "dtype")
+    given: Any = body
+    for key in place:
+        given = given.get(key)
+    if isinstance(given, Mapping):
+        name = given["class_name"]
+        given = {"class_name": _SAME_AS_POLICY.get(name, name), "config": given["config"]}
+    before = len(findings.errors)
+    with findings.at(*place):
+        policy = tf24.read_policy(given).value
+        check_trainable(findings, policy, place)
+    return policy if len(findings.errors) == before else None
+
+
+def check_trainable(findings: Findings, policy: Policy, place: tuple[str | int, ...]) -> None:
+    """Note a policy that does not compute and keep variables in floating point."""
+    if policy.compute_dtype is None or not (policy.compute.is_floating and policy.variable.is_floating):
+        text = (
+            f"Policy {policy.name!r} computes in {policy.compute_dtype or 'no dtype of its own'}; training needs a "
+            "floating-point one such as 'mixed_float16', 'bfloat16' or 'float32'."
+        )
+        findings.add("policy_not_trainable", text, *place)
+
+
+def read_fit(findings: Findings) -> FitOptions | None:
+    """Return the options of `fit`; a null batch size is Keras's default."""
+    given = findings.body.get("fit", {})
+    options = {key: given[key] for key in FIT_KEYS if given.get(key) is not None}
+    before = len(findings.errors)
+    for key, value in options.items():
+        with findings.at("fit"):
+            FitOptions(**{key: value})
+    if len(findings.errors) > before:
+        return None
+    # A job whose loss is lost ends with its error code rather than burn the rest of its steps.
+    return FitOptions(**options, shuffle=given.get("shuffle", True), terminate_on_nonfinite=True)
+
+
+def read_data(findings: Findings, limits: Limits) -> Samples | None:
+    """Return the data of the job."""
+    data = findings.body["data"]
+    with findings.at("data", "dataset"):
+        if "dataset" not in data:
+            return read_samples(data["x"], data["y"], rows=limits.inline_rows, values=limits.inline_values)
+        found = datasets.load(data["dataset"])
+        return Samples(found.x, found.y)
+    return None
+
+
+def data_place(findings: Findings) -> tuple[str, ...]:
+    """Return under which path faults of the arrays belong."""
+    return ("data", "dataset") if "dataset" in findings.body["data"] else ("data",)
+
+
+def read_model(findings: Findings, limits: Limits, policy: Policy, samples: Samples | None) -> Model | None:
+    """Return the model, not compiled; no variable exists."""
+    config = findings.body["model"]
+    if not check_layer_count(findings, limits):
+        return None
+    line = conventions.of(config)
+    before = len(findings.errors)
+    for index, layer in enumerate(config["config"]["layers"]):
+        with findings.at("model", "config", "layers", index):
+            layers.from_config(layer, line)
+    if len(findings.errors) > before:
+        return None
+    shape = (None, *samples.x.shape[1:]) if samples else None
+    with findings.at("model"):
+        return model_from_config(config, policy, line, input_shape=shape)
+    if samples is None:
+        # The data would have told the shape; its own fault is noted already.
+        findings.errors[before:] = [error for error in findings.errors[before:] if error.code != NEEDS_SHAPE]
+    return None
+
+
+def compile_model(findings: Findings, model: Model | None) -> bool:
+    """Compile the model, or without one read the parts of `compile` that need none; return whether it is compiled."""
+    given = findings.body["compile"]
+    line = model.network.conventions if model else conventions.of(findings.body["model"])
+    before = len(findings.errors)
+    with findings.at("compile", "optimizer"):
+        optimizers.get(given.get("optimizer", "sgd"), line)
+    loss: Loss | None = None
+    with findings.at("compile", "loss"):
+        loss = losses.get(given["loss"], line)
+    for index, metric in enumerate(given.get("metrics") or ()):
+        with findings.at("compile", "metrics", index):
+            metrics.get(metric, loss, 1)
+    if model is None or len(findings.errors) > before:
+        return False
+    with findings.at("compile"):
+        model.compile(
+            given.get("optimizer", "sgd"),
+            given["loss"],
+            given.get("metrics") or (),
+            auto_scale_loss=given.get("auto_scale_loss", True),
+        )
+    return len(findings.errors) == before
