@@ -108,21 +108,27 @@ def update(rule: ScalerRule, state: ScalerState, finite: bool) -> tuple[ScalerSt
 
 def _after_finite(rule: ScalerRule, state: ScalerState) -> ScalerState:
     patience = rule.hysteresis - 1 if rule.refill == "finite" else state.patience
-    counter = state.counter + 1
-    if not _reached(rule, counter):
-        return replace(state, counter=counter, patience=patience, since_change=state.since_change + 1)
-    return replace(
-        state, loss_scale=_grown(rule, state.loss_scale), counter=0, patience=rule.hysteresis - 1, since_change=0
-    )
+    counted = replace(_noted(rule, state, 0), counter=state.counter + 1, patience=patience)
+    if not _reached(rule, counted.counter):
+        return counted
+    grown = _grown(rule, state.loss_scale)
+    return replace(counted, loss_scale=grown, counter=0, patience=rule.hysteresis - 1, since_change=0)
 
 
 def _after_nonfinite(rule: ScalerRule, state: ScalerState) -> ScalerState:
-    held = replace(state, counter=rule.restart, overflows=state.overflows + 1, since_change=state.since_change + 1)
+    held = replace(_noted(rule, state, 1), counter=rule.restart)
     if held.overflows < rule.tolerance * held.since_change:
         return held
     if state.patience > 0:
         return replace(held, patience=state.patience - 1)
     return replace(held, loss_scale=_shrunk(rule, state.loss_scale), overflows=0, since_change=0)
+
+
+def _noted(rule: ScalerRule, state: ScalerState, overflows: int) -> ScalerState:
+    """Return the state with its step counted for the tolerance, if the rule has one."""
+    if not rule.tolerance:
+        return state
+    return replace(state, overflows=state.overflows + overflows, since_change=state.since_change + 1)
 
 
 def _reached(rule: ScalerRule, counter: int) -> bool:
