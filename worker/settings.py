@@ -1,7 +1,11 @@
 """Settings that every process of one installation must agree on, read once from `HALFSTEP_*` variables."""
 
+import hashlib
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,6 +31,29 @@ class Limits(BaseModel):
     inline_values: int = Field(default=5_000_000, gt=0, description="numbers of data sent inside the job")
 
 
+_SOCKET_BYTES = 100
+"""Longest path of a Unix socket that every system takes (Linux 107, macOS 103)."""
+
+
+def embedded_socket(data_dir: Path) -> Path:
+    """Where the embedded broker of a data folder listens: in the folder, or in a short one if its path is too long."""
+    folder = data_dir.resolve() / "broker"
+    socket = folder / "broker.sock"
+    if len(os.fsencode(socket)) <= _SOCKET_BYTES:
+        return socket
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"halfstep-{os.geteuid()}-{digest}" / "broker.sock"
+
+
+def embedded_url(data_dir: Path) -> str:
+    """The URL of a data folder's embedded broker."""
+    return f"unix://{quote(str(embedded_socket(data_dir)))}?db=0"
+
+
+def _broker_in(values: dict[str, Any]) -> str:
+    return embedded_url(values["data_dir"])
+
+
 def _database_in(values: dict[str, Any]) -> str:
     return f"sqlite:///{values['data_dir'].resolve() / 'halfstep.db'}"
 
@@ -50,9 +77,9 @@ class WorkerSettings(BaseSettings):
         default_factory=_database_in, description="SQLAlchemy URL; a SQLite file in data_dir by default"
     )
     broker_url: str = Field(
-        default="",
+        default_factory=_broker_in,
         validation_alias=AliasChoices("HALFSTEP_BROKER_URL", "REDIS_URL"),
-        description="Redis or Valkey; empty: the embedded broker in data_dir",
+        description="Redis or Valkey; the embedded broker's socket in data_dir by default",
     )
     artifacts_url: str = Field(default_factory=_artifacts_in, description="fsspec URL; a folder in data_dir by default")
     slice_seconds: float = Field(default=20.0, ge=0, description="how long a job trains before it lets others in")
@@ -66,3 +93,8 @@ class WorkerSettings(BaseSettings):
     keep_checkpoints: int = Field(default=2, ge=1, description="newest checkpoints kept of a job, beside the best")
     max_lost_leases: int = Field(default=5, ge=1, description="leases a job may lose in a row without a checkpoint")
     limits: Limits = Limits()
+
+    @property
+    def embedded_broker(self) -> bool:
+        """Whether the broker is the one in the data folder, which somebody must run: `python -m worker.broker`."""
+        return self.broker_url == embedded_url(self.data_dir)

@@ -26,7 +26,7 @@ class Locked:
     lease_until: float | None
     lost_leases: int
     last_event_id: int
-    told_step: int
+    told_place: int
     started_at: float | None
     step: int
     total_steps: int
@@ -88,7 +88,7 @@ def apply(connection: sa.Connection, row: Locked, change: Change, now: float) ->
     """
     before = row.status
     last_event_id = write_events(connection, row, change.events, now)
-    values = {**change.values, "last_event_id": last_event_id, "told_step": _told(row, change.events)}
+    values = {**change.values, "last_event_id": last_event_id, "told_place": _told(row, change.events)}
     if change.after is not None:
         if change.after not in ALLOWED[before]:
             raise TransitionRefused(row.id, before, change.after.value)
@@ -115,15 +115,15 @@ def _entering(change: Change, now: float) -> dict[str, Any]:
 
 
 def _told(row: Locked, new: Sequence[NewEvent]) -> int:
-    return max([row.told_step, *(event.step for event in new if event.step is not None)])
+    return max([row.told_place, *(event.place for event in new if event.place is not None)])
 
 
 def write_events(connection: sa.Connection, row: Locked, new: Sequence[NewEvent], now: float) -> int:
     """Append events to the job's log and return the id of its last one.
 
-    Events of training steps that the log already tells of are left out: a redone step is the same step.
+    Events of places in the run that the log already tells of are left out: a redone step is the same step.
     """
-    fresh = [event for event in new if event.step is None or event.step > row.told_step]
+    fresh = [event for event in new if event.place is None or event.place > row.told_place]
     rows = [
         {
             "job_id": row.id,

@@ -180,15 +180,29 @@ class Event:
     data: Mapping[str, Any]
 
 
+def place_of_step(step: int) -> int:
+    """Where in a run the event of a training step belongs; see `NewEvent.place`."""
+    return 2 * step
+
+
+def place_of_epoch(step: int) -> int:
+    """Where in a run the end of an epoch belongs whose last step this is: after the step, before the next."""
+    return 2 * step + 1
+
+
 @dataclass(frozen=True)
 class NewEvent:
-    """An event to be written. One that tells of a training `step` is written once, however often the step is redone."""
+    """An event to be written.
+
+    `place` orders the events that tell of the training itself. A resumed run passes some places again, and as it
+    does the very same there, events of places that the log already tells of are not written twice.
+    """
 
     type: str
     message: str
     data: Mapping[str, Any] = field(default_factory=dict)
     level: str = "info"
-    step: int | None = None
+    place: int | None = None
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def _columns(job_id: str, new: NewJob, now: float) -> dict[str, Any]:
         "attempt": 0,
         "lost_leases": 0,
         "last_event_id": 2,
-        "told_step": 0,
+        "told_place": 0,
     }
 
 

@@ -57,7 +57,7 @@ jobs = Table(
     Column("lease_until", Double),
     Column("lost_leases", Integer, nullable=False, comment="in a row, without a checkpoint between"),
     Column("last_event_id", BigInteger, nullable=False),
-    Column("told_step", BigInteger, nullable=False, comment="events up to this step are in the log"),
+    Column("told_place", BigInteger, nullable=False, comment="events up to this place are in the log"),
     Index(None, "status", "queued_at"),
     Index(None, "status", "lease_until"),
     Index(None, "created_at"),

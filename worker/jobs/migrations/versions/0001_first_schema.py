@@ -48,7 +48,7 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.Double(), nullable=True),
         sa.Column("lost_leases", sa.Integer(), nullable=False, comment="in a row, without a checkpoint between"),
         sa.Column("last_event_id", sa.BigInteger(), nullable=False),
-        sa.Column("told_step", sa.BigInteger(), nullable=False, comment="events up to this step are in the log"),
+        sa.Column("told_place", sa.BigInteger(), nullable=False, comment="events up to this place are in the log"),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_jobs")),
         sa.UniqueConstraint("id", name=op.f("uq_jobs_id")),
     )
