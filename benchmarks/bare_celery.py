@@ -9,13 +9,15 @@ import sys
 import redis
 from celery import Celery, Task
 
+from worker.queue import celery_url
+
 DONE = "bare-celery-done"
 QUEUE = "bare-celery"
 
 
 def bare_app(broker_url: str) -> Celery:
     """The app, with the settings that Halfstep gives its own."""
-    app = Celery("bare", broker=as_kombu(broker_url))
+    app = Celery("bare", broker=celery_url(broker_url))
     app.conf.update(
         task_default_queue=QUEUE,
         task_ignore_result=True,
@@ -29,11 +31,6 @@ def bare_app(broker_url: str) -> Celery:
         client.rpush(DONE, task.request.id)
 
     return app
-
-
-def as_kombu(url: str) -> str:
-    """The URL of redis-py as kombu spells it: they differ for Unix sockets."""
-    return url.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=")
 
 
 def main() -> None:

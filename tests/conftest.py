@@ -6,8 +6,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
 from tests.postgres import Postgres, running_postgres
+from worker import broker
 
 _numbers = count(1)
 
@@ -39,3 +41,18 @@ def sqlite_url(tmp_path: Path) -> str:
 def database_url(request: pytest.FixtureRequest) -> str:
     """An empty database of either kind: a test that asks for this runs on both."""
     return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(scope="session")
+def broker_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real Valkey, started by our own launcher for the whole session."""
+    with broker.running(tmp_path_factory.mktemp("valkey")) as url:
+        yield url
+
+
+@pytest.fixture
+def broker_url(broker_server: str) -> str:
+    """URL of an empty Valkey. `unix://...`, as redis-py and the settings spell it."""
+    with redis.Redis.from_url(broker_server) as client:
+        client.flushall()
+    return broker_server
