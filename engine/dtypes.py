@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 
 import ml_dtypes
@@ -46,7 +47,7 @@ class DType:
         """Whether it is a real floating-point dtype."""
         return self.kind == "float"
 
-    @property
+    @cached_property
     def low_precision(self) -> bool:
         """Whether it is a float whose grid is coarser than that of the float32 arrays that hold it."""
         return self.is_floating and self.bits < 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from engine.conventions import Conventions
 from engine.errors import EngineError, InvalidType, InvalidValue, Unsupported
 from engine.layers import InputLayer, Layer, Shape
 from engine.policy import Policy
+from engine.weights import WeightSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +26,14 @@ class Call:
         sources: indices of the calls whose outputs it takes; empty for an InputLayer.
         input_shapes: shapes of what it takes, batch axis first.
         output_shape: shape of what it gives.
+        weights: the variables of the layer.
     """
 
     layer: Layer
     sources: tuple[int, ...]
     input_shapes: tuple[Shape, ...]
     output_shape: Shape
+    weights: tuple[WeightSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +110,13 @@ def _called(layer: Layer, calls: Sequence[Call], sources: tuple[int, ...]) -> Ca
     if isinstance(layer, InputLayer):
         return Call(layer, (), (), layer.shape)
     shapes = tuple(calls[source].output_shape for source in sources)
-    return Call(layer, sources, shapes, layer.output_shape(*shapes))
+    return Call(layer, sources, shapes, layer.output_shape(*shapes), layer.weight_specs(*shapes))
 
 
 def named(read: Sequence[Layer], policy: Policy) -> list[Layer]:
     """Return the layers with names and policies filled in; names made up as Keras does ("dense", "dense_1").
+
+    A layer with the policy "_infer" takes the dtype in which data enters, as TF 2.4's layers do at their first call.
 
     Raises:
         InvalidValue: two layers have one name.
@@ -120,16 +126,21 @@ def named(read: Sequence[Layer], policy: Policy) -> list[Layer]:
     placed: list[Layer] = []
     for index, layer in enumerate(read):
         name = layer.name or next(_fresh(_snake(layer.class_name), counts, taken))
-        own = _input_policy(layer) if isinstance(layer, InputLayer) else policy
-        placed.append(layer.placed(name, own))
+        own = _entering(read) if isinstance(layer, InputLayer) else policy
+        done = layer.placed(name, own)
+        if done.policy.compute_dtype is None:
+            done = dataclasses.replace(done, dtype=_entering(read))
+        placed.append(done)
         if sum(other.name == name for other in placed) > 1:
             message = f"All layers should have unique names, but {name!r} occurs twice. Rename one."
             raise InvalidValue(message, code="duplicate_name", path=("config", "layers", index, "config", "name"))
     return placed
 
 
-def _input_policy(layer: InputLayer) -> Policy:
-    return Policy(layer.input_dtype.name)
+def _entering(read: Sequence[Layer]) -> Policy:
+    """Return the policy of the dtype in which data enters a model of these layers."""
+    inputs = [layer for layer in read if isinstance(layer, InputLayer)]
+    return Policy(inputs[0].input_dtype.name if inputs else "float32")
 
 
 def _fresh(base: str, counts: dict[str, int], taken: set[str | None]) -> Iterator[str]:
@@ -222,7 +233,9 @@ def _keras_tensors(value: Any) -> Iterator[tuple[str, int]]:
             yield from _keras_tensors(item)
 
 
-def _refuse_keywords(keywords: Mapping[str, Any]) -> None:
+def _refuse_keywords(keywords: Any) -> None:
+    if not isinstance(keywords, Mapping):
+        raise InvalidValue(f"Malformed call arguments: {shown(keywords)}.", code="malformed_graph")
     given = {key: value for key, value in keywords.items() if value is not None}
     if given:
         raise Unsupported(f"Call arguments {shown(given)} are not supported; leave them out.", code="call_arguments")

@@ -200,9 +200,10 @@ class Model:
         shuffle: bool = True,
         seed: int | None = None,
         sample_weight: Array | None = None,
+        class_weight: Mapping[int, float] | None = None,
     ) -> History:
         """Train for some epochs, going on from where the last call stopped; return the epochs' logs."""
-        options = FitOptions(batch_size, epochs, validation_split, shuffle)
+        options = FitOptions(batch_size, epochs, validation_split, shuffle, class_weight=class_weight)
         trainer = Trainer(self, x, y, options, self.seed if seed is None else seed, sample_weight)
         state = replace(self._trained(trainer), epoch=0, batch=0, history=())
         history = History()
@@ -241,9 +242,8 @@ class Model:
         """Return a table of layers: name, class, policy, output shape, parameters."""
         rows = [("Layer", "Class", "Policy", "Output shape", "Params")]
         for call in self.network.graph.calls:
-            specs = call.layer.weight_specs(*call.input_shapes) if call.sources else ()
             shape = str(tuple(call.output_shape))
-            params = str(sum(spec.size for spec in specs))
+            params = str(sum(spec.size for spec in call.weights))
             rows.append((call.layer.name or "", call.layer.class_name, call.layer.policy.name, shape, params))
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
         lines_of = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -52,8 +52,7 @@ class Network:
         """Every variable, layer by layer, in Keras's ``weights`` order."""
         specs: dict[str, WeightSpec] = {}
         for call in self.graph.calls:
-            if call.sources:
-                specs.update({spec.path: spec for spec in call.layer.weight_specs(*call.input_shapes)})
+            specs.update({spec.path: spec for spec in call.weights})
         return tuple(specs.values())
 
     @cached_property

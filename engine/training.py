@@ -21,7 +21,7 @@ from engine import datasets
 from engine.compilation import Compilation
 from engine.data_check import check_inputs, check_labels, check_weights
 from engine.dtypes import DType
-from engine.errors import DataInvalid, EngineError, InvalidValue
+from engine.errors import EngineError, InvalidValue
 from engine.evaluation import Evaluation, predict
 from engine.network import Network
 from engine.run import Noise
@@ -57,6 +57,7 @@ class FitOptions:
         batch_size: rows a step; the last batch of an epoch may be smaller.
         epochs: passes over the training rows.
         validation_split: share of rows, the last ones before any shuffle, that are kept for validation.
+        class_weight: what the rows of a class count, by class number; others count 1.
         shuffle: whether each epoch takes the rows in another (seeded) order.
         terminate_on_nonfinite: whether a nonfinite loss that was applied, or a loss scale that cannot recover, ends
             the training with TrainingFailed; Keras goes on.
@@ -67,6 +68,7 @@ class FitOptions:
     validation_split: float = 0.0
     shuffle: bool = True
     terminate_on_nonfinite: bool = False
+    class_weight: Mapping[int, float] | None = None
 
     def __post_init__(self) -> None:
         for key in ("batch_size", "epochs"):
@@ -163,11 +165,11 @@ class Trainer:
         check_inputs(x, self.network.input_shapes[0])
         check_labels(y, len(x), self.network.output_shapes[0], self.compilation.loss)
         if sample_weight is not None:
-            check_weights(np.asarray(sample_weight), len(x))
+            sample_weight = np.asarray(sample_weight)
+            check_weights(sample_weight, len(x))
+        if fit.class_weight is not None:
+            sample_weight = _weighted(y, fit.class_weight, sample_weight)
         train, validation = datasets.split(len(x), fit.validation_split)
-        if train.stop - train.start < 1:
-            message = f"validation_split={fit.validation_split} leaves no row of {len(x)} to train on."
-            raise DataInvalid(message, path=("validation_split",))
         data = Dataset(entered(x, self.network.inputs[0].input_dtype), y, sample_weight)
         self.train, self.validation = data.part(train), data.part(validation)
         self.steps_per_epoch = math.ceil(len(self.train.x) / fit.batch_size)
@@ -197,8 +199,7 @@ class Trainer:
         Raises:
             TrainingFailed: with ``terminate_on_nonfinite``, when going on is pointless.
         """
-        with np.errstate(all="ignore"):
-            return self._end_epoch(state) if state.batch >= self.steps_per_epoch else self.step(state)
+        return self._end_epoch(state) if state.batch >= self.steps_per_epoch else self.step(state)
 
     def empty_totals(self) -> dict[str, Array]:
         """Return the totals of loss and metrics with which an epoch begins."""
@@ -206,20 +207,20 @@ class Trainer:
 
     def step(self, state: TrainState) -> tuple[TrainState, StepRecord]:
         """Do the next step; see :meth:`advance`."""
-        rows = self._rows(state)
-        x, y, weights = self.train.rows(rows)
+        batch = self.train.rows(self._rows(state))
+        y, scale = batch[1], state.scaler.loss_scale
         noise = Noise(state.seed, state.step + 1)
-        scale = state.scaler.loss_scale
-        done = backward(self.network, self.compilation, state.variables, (x, y, weights), scale, noise)
-        verdict = apply_gradients(
-            self.network,
-            self.compilation,
-            state.variables,
-            state.slots,
-            done.gradients,
-            state.scaler,
-            state.iterations,
-        )
+        with np.errstate(all="ignore"):
+            done = backward(self.network, self.compilation, state.variables, batch, scale, noise)
+            verdict = apply_gradients(
+                self.network,
+                self.compilation,
+                state.variables,
+                state.slots,
+                done.gradients,
+                state.scaler,
+                state.iterations,
+            )
         evaluation = self._evaluation()
         loss = float(done.loss.data)
         tracked = evaluation.updated(state.tracked, loss, y, done.predictions)
@@ -333,6 +334,13 @@ def entered(x: Array, dtype: DType) -> Array:
     """Return data as the input layer takes it: on the grid of its dtype, in the storage dtype."""
     values = np.ascontiguousarray(x, dtype=dtype.storage)
     return rounded(values.copy() if values is x else values, dtype) if dtype.low_precision else values
+
+
+def _weighted(y: Array, class_weight: Mapping[int, float], sample_weight: Array | None) -> Array:
+    """Return sample weights that class weights make: of class numbers, or of the largest of one-hot labels."""
+    classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(-1).astype(np.int64)
+    weights = np.array([class_weight.get(int(label), 1.0) for label in classes], np.float32)
+    return weights if sample_weight is None else weights * sample_weight
 
 
 def metrics_of(record: StepRecord) -> dict[str, Any]:
