@@ -1,0 +1,81 @@
+"""What the routes work with, made in one place and handed to them as arguments."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+from sqlalchemy import Engine
+
+from app.feed import Feed
+from app.settings import AppSettings
+from app.waker import Waker
+from worker.jobs import database
+from worker.jobs.artifacts import ArtifactStore
+from worker.jobs.errors import JobNotFound
+from worker.jobs.store import JobStore
+from worker.queue import CeleryQueue, deliver
+from worker.settings import WorkerSettings
+
+_JOB_ID = re.compile(r"job-[A-Za-z0-9_-]{1,80}")
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a route may touch.
+
+    Attributes:
+        settings: of this process.
+        shared: settings that every process has the same.
+        database: the engine below the store, to be disposed of at the end.
+        store: the book of jobs.
+        artifacts: files of jobs.
+        queue: tells workers that a job waits.
+        waker: uses the queue in a thread of its own, so that a slow broker holds up no request.
+        feed: follows the event logs of jobs.
+    """
+
+    settings: AppSettings
+    shared: WorkerSettings
+    database: Engine
+    store: JobStore
+    artifacts: ArtifactStore
+    queue: CeleryQueue
+    waker: Waker
+    feed: Feed
+
+
+def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
+    """Return the real services; connections are made when first used."""
+    engine = database.create(shared.database_url)
+    store = JobStore(engine)
+    queue = CeleryQueue(shared.broker_url)
+    return Services(
+        settings=settings,
+        shared=shared,
+        database=engine,
+        store=store,
+        artifacts=ArtifactStore(shared.artifacts_url),
+        queue=queue,
+        waker=Waker(partial(deliver, store, queue)),
+        feed=Feed(store, settings.sse_poll_seconds),
+    )
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+def _job_id(job_id: Annotated[str, Path(description="Id of a job.", examples=["job-0123456789abcdef"])]) -> str:
+    """Any other text is no job's id, whatever the database would say to it."""
+    if not _JOB_ID.fullmatch(job_id):
+        raise JobNotFound(job_id)
+    return job_id
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+JobId = Annotated[str, Depends(_job_id)]

@@ -1,0 +1,92 @@
+"""JSON that every client can read: NaN and infinity, which JSON has no words for, become null and are named beside."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from pydantic_core import from_json
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+_INLINE_BYTES = 64 * 1024
+"""A body up to here is parsed on the event loop: handing it to a thread would take longer."""
+
+
+def dumps(content: Any) -> str:
+    """Return compact JSON of `content`, free of bare NaN and Infinity.
+
+    An object that held such numbers gets a member `nonfinite` that names them: `{"loss": null, "nonfinite":
+    {"loss": "nan"}}`.
+    """
+    try:
+        return _encode(content)
+    except ValueError:
+        return _encode(_finite(content))
+
+
+def _encode(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _nonfinite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        lost = {key: str(item) for key, item in value.items() if _nonfinite(item)}
+        kept = {key: _finite(item) for key, item in value.items()}
+        return {**kept, "nonfinite": lost} if lost else kept
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if _nonfinite(value) else value
+
+
+class FiniteJSONResponse(JSONResponse):
+    """A JSON response without bare NaN."""
+
+    def render(self, content: Any) -> bytes:
+        """Encode `content` as UTF-8."""
+        return dumps(content).encode()
+
+
+class BodyNotJson(HTTPException):
+    """The request body could not be read as JSON; `detail` says where it went wrong.
+
+    An HTTPException, because FastAPI lets only those through from the reading of a body.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(400, detail)
+
+
+def parse(body: bytes) -> Any:
+    """Return the value of a JSON document.
+
+    Bare NaN and Infinity are read, as Python's clients write them: whoever looks at the numbers then says which of
+    them it was. Depth is bounded, and lone surrogates are refused, by the parser.
+
+    Raises:
+        BodyNotJson: it is no JSON, not UTF-8, or nested too deep.
+    """
+    try:
+        return from_json(body, allow_inf_nan=True)
+    except ValueError as error:
+        raise BodyNotJson(f"The body is not JSON: {error}.") from error
+
+
+class StrictJsonRequest(Request):
+    """A request whose body is read by `parse`, a long one in a thread, so that it holds up nobody else."""
+
+    async def json(self) -> Any:
+        """Return the value of the body.
+
+        Raises:
+            BodyNotJson: see `parse`.
+        """
+        body = await self.body()
+        return parse(body) if len(body) <= _INLINE_BYTES else await run_in_threadpool(parse, body)

@@ -1,0 +1,113 @@
+"""The HTTP application: `create_app(settings)` wires it, `python -m app.main` serves it in this process.
+
+`uvicorn --factory app.main:create_app` serves it too; only there, open event streams end when uvicorn's own
+`--timeout-graceful-shutdown` runs out, because uvicorn tells an application of a stop after its connections are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+
+import uvicorn
+from fastapi import FastAPI
+
+from app import errors, openapi
+from app.deps import Services, wire
+from app.finite_json import FiniteJSONResponse
+from app.request_ids import RequestIds
+from app.routes import artifacts, datasets, docs, events, health, jobs, loss_scales, policies, queue
+from app.settings import AppSettings
+from worker.settings import WorkerSettings
+
+ROUTERS = (
+    health.router,
+    policies.router,
+    loss_scales.router,
+    jobs.router,
+    events.router,
+    artifacts.router,
+    datasets.router,
+    queue.router,
+    docs.router,
+)
+
+
+def create_app(settings: AppSettings | None = None, worker_settings: WorkerSettings | None = None) -> FastAPI:
+    """Return the application; nothing is connected before it is served.
+
+    Args:
+        settings: of the HTTP process; None reads the environment.
+        worker_settings: where the state lives, the same for every process; None reads the environment.
+    """
+    services = wire(settings or AppSettings(), worker_settings or WorkerSettings())
+    app = FastAPI(
+        title="Halfstep",
+        summary="Low-precision training as a service.",
+        description=openapi.DESCRIPTION,
+        version=version("halfstep"),
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=_lifespan_of(services),
+        default_response_class=FiniteJSONResponse,
+        generate_unique_id_function=openapi.operation_id,
+        max_body_size=services.settings.max_body_bytes,
+    )
+    app.state.services = services
+    app.add_middleware(RequestIds)
+    errors.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    openapi.install(app)
+    return app
+
+
+def _lifespan_of(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        services.feed.open()
+        services.waker.start()
+        yield
+        services.feed.close()
+        services.waker.stop()
+        services.database.dispose()
+
+    return lifespan
+
+
+class Server(uvicorn.Server):
+    """A uvicorn that ends event streams as soon as it is told to stop; see `app.feed`."""
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self.services = services
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """Called by the signal handler: say it to the streams first, then stop."""
+        self.services.feed.close()
+        super().handle_exit(sig, frame)  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    app = create_app()
+    services: Services = app.state.services
+    settings = services.settings
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        fd=settings.listen_fd,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+        server_header=False,
+    )
+    Server(config, services).run()
+
+
+if __name__ == "__main__":
+    main()

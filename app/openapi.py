@@ -1,0 +1,56 @@
+"""The OpenAPI document: FastAPI's, with our problems in place of its own error shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from app.problems import ProblemShape
+
+DESCRIPTION = """\
+POST a Keras model config, a dtype policy and a loss scale; workers train it in a numpy engine that reproduces float16,
+bfloat16 and float8 arithmetic to the bit; you get the weights back, and which steps were skipped and why.
+
+Errors are `application/problem+json` (RFC 9457) with `errors[]` that carry JSON pointers, and an `error` member for
+clients made for OpenAI's API. NaN and infinity never appear bare: they are `null`, named in a member `nonfinite`.
+"""
+
+_FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return the route function's name: what generated clients call the method."""
+    return route.name
+
+
+def install(app: FastAPI) -> None:
+    """Give `app` its document, made at the first look."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        openapi_version=app.openapi_version,
+        summary=app.summary,
+        description=app.description,
+        license_info=app.license_info,
+        routes=app.routes,
+    )
+    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in _FASTAPI_ERRORS:
+        schemas.pop(name, None)
+    problem = ProblemShape.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(problem.pop("$defs"))
+    schemas[ProblemShape.__name__] = problem
+    return document

@@ -1,0 +1,182 @@
+"""Training jobs: create, list, get, cancel, and what they measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from app.answers import CheckpointAnswer, DryRunAnswer, JobAnswer, ListAnswer, MetricsAnswer
+from app.deps import JobId, ServicesDep
+from app.json_route import JsonRoute
+from app.problems import declared
+from worker.jobs.records import Job
+from worker.jobs.states import JobStatus
+from worker.specs.check import Prepared, prepare
+from worker.specs.job import JobSpec
+
+router = APIRouter(prefix="/v1/training/jobs", tags=["jobs"], route_class=JsonRoute)
+
+_METADATA = re.compile(r"metadata\[(.+)\]")
+_METADATA_PARAMETER = {
+    "parameters": [
+        {
+            "name": "metadata",
+            "in": "query",
+            "style": "deepObject",
+            "explode": True,
+            "description": "Only jobs with these labels: `metadata[team]=vision`.",
+            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+        }
+    ]
+}
+_ACTED: dict[int | str, dict[str, Any]] = {
+    202: {"model": JobAnswer, "description": "The worker was told; it acts before its next training step."},
+    **declared(404, 409, 422, 503),
+}
+PENDING = frozenset({JobStatus.CANCELLING, JobStatus.PAUSING})
+"""States that a running job is in from the request until its worker acts on it."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        max_length=255,
+        description="Send the same key with a retry: the job is created once, and the retry gets it too.",
+    ),
+]
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=JobAnswer | DryRunAnswer,
+    responses={
+        200: {"model": DryRunAnswer, "description": "The job would be accepted (dry_run)."},
+        **declared(400, 409, 413, 415, 422, 503),
+    },
+)
+def create_job(  # FastAPI's way to name what a request carries
+    spec: JobSpec,
+    services: ServicesDep,
+    response: Response,
+    dry_run: Annotated[bool, Query(description="Only say whether the job would be accepted.")] = False,
+    idempotency_key: IdempotencyKey = None,
+    x_idempotency_key: IdempotencyKey = None,
+) -> JobAnswer | DryRunAnswer:
+    """Check a job and put it into the queue."""
+    prepared = prepare(spec, services.shared.limits)
+    if dry_run:
+        response.status_code = 200
+        return _dry_run(prepared)
+    given = spec.given()
+    answer = _dry_run(prepared)
+    job = services.store.create(
+        given,
+        total_steps=prepared.summary.total_steps,
+        epochs=prepared.summary.epochs,
+        summary=answer.model_dump(mode="json", include={"summary", "warnings"}),
+        idempotency_key=idempotency_key or x_idempotency_key,
+        request_hash=_hash(given),
+    )
+    services.waker.wake(job)
+    response.headers["Location"] = f"{router.prefix}/{job.id}"
+    return JobAnswer.of(job)
+
+
+def _dry_run(prepared: Prepared) -> DryRunAnswer:
+    return DryRunAnswer(summary=asdict(prepared.summary), warnings=list(prepared.warnings))
+
+
+def _hash(given: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+
+
+@router.get("", responses=declared(404, 422, 503), openapi_extra=_METADATA_PARAMETER)
+def list_jobs(  # FastAPI's way to name what a request carries
+    services: ServicesDep,
+    request: Request,
+    after: Annotated[str | None, Query(description="Id of the last job of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Annotated[Literal["asc", "desc"], Query(description="By time of creation.")] = "desc",
+    status: Annotated[list[JobStatus] | None, Query(description="Only jobs in one of these states.")] = None,
+    created_after: Annotated[float | None, Query(description="Unix seconds.", allow_inf_nan=False)] = None,
+) -> ListAnswer[JobAnswer]:
+    """List jobs, newest first; filters are applied before paging."""
+    page = services.store.page(
+        after=after,
+        limit=limit,
+        order=order,
+        status=tuple(status or ()),
+        created_after=created_after,
+        metadata=_labels(request),
+    )
+    return ListAnswer[JobAnswer].of([JobAnswer.of(job) for job in page.data], "id", has_more=page.has_more)
+
+
+def _labels(request: Request) -> dict[str, str]:
+    matches = ((_METADATA.fullmatch(key), value) for key, value in request.query_params.items())
+    return {match[1]: value for match, value in matches if match}
+
+
+@router.get("/{job_id}", responses=declared(404, 422, 503))
+def get_job(job_id: JobId, services: ServicesDep) -> JobAnswer:
+    """Tell everything about one job."""
+    return JobAnswer.of(services.store.get(job_id))
+
+
+@router.post("/{job_id}/cancel", responses=_ACTED)
+def cancel_job(job_id: JobId, services: ServicesDep, response: Response) -> JobAnswer:
+    """Cancel a job: at once if it waits (200), before its next training step if it runs (202)."""
+    return _acted(services.store.request_cancel(job_id), response)
+
+
+@router.post("/{job_id}/pause", responses=_ACTED)
+def pause_job(job_id: JobId, services: ServicesDep, response: Response) -> JobAnswer:
+    """Pause a job: at once if it waits (200), before its next training step if it runs (202)."""
+    return _acted(services.store.request_pause(job_id), response)
+
+
+@router.post("/{job_id}/resume", responses=_ACTED)
+def resume_job(job_id: JobId, services: ServicesDep, response: Response) -> JobAnswer:
+    """Put a paused job back into the queue."""
+    job = services.store.request_resume(job_id)
+    services.waker.wake(job)
+    return _acted(job, response)
+
+
+def _acted(job: Job, response: Response) -> JobAnswer:
+    response.status_code = 202 if job.status in PENDING else 200
+    return JobAnswer.of(job)
+
+
+@router.delete("/{job_id}", status_code=204, responses=declared(404, 409, 422, 503))
+def delete_job(job_id: JobId, services: ServicesDep) -> None:
+    """Forget a job that has ended, and its files."""
+    services.store.delete(job_id)
+    services.artifacts.delete(job_id)
+
+
+@router.get("/{job_id}/metrics", responses=declared(404, 422, 503))
+def job_metrics(
+    job_id: JobId,
+    services: ServicesDep,
+    name: Annotated[list[str] | None, Query(description="Only these columns, and `step`.")] = None,
+    after_step: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    max_points: Annotated[int, Query(ge=1, le=100_000, description="About so many steps.")] = 1000,
+) -> MetricsAnswer:
+    """Tell what each training step measured."""
+    services.store.get(job_id)
+    columns = services.store.metrics(job_id, names=tuple(name or ()), after_step=after_step, max_points=max_points)
+    return MetricsAnswer(job_id=job_id, columns=columns)
+
+
+@router.get("/{job_id}/checkpoints", responses=declared(404, 422, 503))
+def list_checkpoints(job_id: JobId, services: ServicesDep) -> ListAnswer[CheckpointAnswer]:
+    """List the durable states of a run, newest first."""
+    services.store.get(job_id)
+    data = [CheckpointAnswer.of(checkpoint) for checkpoint in services.store.checkpoints(job_id)]
+    return ListAnswer[CheckpointAnswer].of(data, "id")
