@@ -5,8 +5,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tests.golden import train_layers, train_losses, train_optimizers
+
 TrainAdapter: TypeAlias = Callable[[dict[str, Any], Mapping[str, np.ndarray]], list[str]]
 """Takes a case and its arrays, returns a line per difference; raises ``NotBuilt`` for what the engine lacks."""
 
-KINDS: Mapping[str, TrainAdapter] = {}
+KINDS: Mapping[str, TrainAdapter] = {
+    "layer": train_layers.layer,
+    "activation_function": train_layers.activation_function,
+    "loss": train_losses.loss,
+    "loss_head": train_losses.loss_head,
+    "metric": train_losses.metric,
+    "optimizer": train_optimizers.optimizer,
+    "loss_scale_optimizer": train_optimizers.loss_scale_optimizer,
+}
 """The adapter of each kind of training case; kinds that are not here count as unsupported."""

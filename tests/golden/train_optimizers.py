@@ -1,0 +1,141 @@
+"""Group C: optimizers and loss scaling on given gradients."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from engine import optimizers
+from engine.compilation import Compilation
+from engine.dtypes import as_dtype
+from engine.initializers import Zeros
+from engine.network import Network
+from engine.optimizers import AnyOptimizer
+from engine.step import Verdict, apply_gradients
+from engine.weights import WeightSpec
+from tests.golden.train_case import Findings, building
+
+# How TF 2.4 and tf_keras call the slots of the optimizers that Keras 3 names in full.
+_SLOTS: Mapping[str, str] = {"m": "momentum", "v": "velocity", "vhat": "velocity_hat"}
+
+
+@dataclass(frozen=True)
+class _Variables:
+    """As much of a network as an update needs."""
+
+    trainable_specs: tuple[WeightSpec, ...]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Everything that a case records of one moment."""
+
+    weights: dict[str, np.ndarray]
+    slots: dict[str, np.ndarray]
+    scale: float
+    counter: int
+    iterations: int
+    rate: float
+
+
+def optimizer(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> list[str]:
+    findings = Findings(document, arrays)
+    with building(), np.errstate(all="ignore"):
+        built = optimizers.get(document["optimizer"], findings.conventions)
+        rows, _ = _run(findings, built)
+        _check_rows(findings, rows)
+    return findings.lines
+
+
+def loss_scale_optimizer(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> list[str]:
+    findings = Findings(document, arrays)
+    with building(), np.errstate(all="ignore"):
+        built = optimizers.get(document["optimizer"], findings.conventions)
+        rows, verdicts = _run(findings, built)
+        _check_rows(findings, rows)
+    findings.same("loss scale", [row.scale for row in rows], list(map(float, document["loss_scale"])))
+    findings.same("iterations", [row.iterations for row in rows], document["inner_iterations"])
+    if None not in document["good_steps"]:
+        findings.same("good steps", [row.counter for row in rows], document["good_steps"])
+    if built.rule.checked:
+        finite = [sign == "." for sign in document["pattern"]]
+        findings.same("applied steps", [verdict.applied for verdict in verdicts], finite)
+    return findings.lines
+
+
+def _run(findings: Findings, built: AnyOptimizer) -> tuple[list[_Row], list[Verdict]]:
+    """Apply the recorded gradients one after the other; return the rows before and after each step."""
+    document = findings.document
+    dtype = as_dtype(document["variable_dtype"])
+    specs = tuple(
+        WeightSpec(about["name"], about["name"], tuple(about["shape"]), dtype, trainable=True, initializer=Zeros())
+        for about in document["variables"]
+    )
+    recorded = {about["name"]: findings.arrays[about["weights"]] for about in document["variables"]}
+    weights = {name: values[0].astype(dtype.storage) for name, values in recorded.items()}
+    network = cast("Network", _Variables(specs))
+    compilation = Compilation(built, cast("Any", None))
+    inner = built.inner_optimizer
+    slots, scaler, iterations = inner.initial_slots(specs), built.rule.initial(), 0
+    rows = [_row(weights, slots, (scaler.loss_scale, scaler.counter, 0), inner.rate(0))]
+    verdicts = []
+    for step in range(document["steps"]):
+        gradients = [findings.arrays[about["gradients"]][step].astype(dtype.storage) for about in document["variables"]]
+        verdict = apply_gradients(network, compilation, weights, slots, gradients, scaler, iterations)
+        scaler, iterations = verdict.scaler, verdict.iterations
+        verdicts.append(verdict)
+        rows.append(_row(weights, slots, (scaler.loss_scale, scaler.counter, iterations), inner.rate(iterations)))
+    return rows, verdicts
+
+
+def _row(
+    weights: Mapping[str, np.ndarray], slots: Mapping[str, np.ndarray], counts: tuple[float, int, int], rate: float
+) -> _Row:
+    copies = [{name: array.copy() for name, array in family.items()} for family in (weights, slots)]
+    return _Row(copies[0], copies[1], *counts, rate)
+
+
+def _check_rows(findings: Findings, rows: list[_Row]) -> None:
+    document = findings.document
+    for about in document["variables"]:
+        name = about["name"]
+        findings.check(f"weight {name}", "weights", _stack(row.weights[name] for row in rows), about["weights"])
+    if document.get("learning_rate"):
+        findings.check("learning rate", "learning_rate", [row.rate for row in rows[:-1]], document["learning_rate"])
+    first = document.get("optimizer_variables_first_row", 0)
+    names = sorted((about["name"] for about in document["variables"]), key=len, reverse=True)
+    for about in document["optimizer_variables"]:
+        _check_optimizer_variable(findings, about, names, rows[first:])
+
+
+def _check_optimizer_variable(findings: Findings, about: Mapping[str, Any], names: list[str], rows: list[_Row]) -> None:
+    path, expected = about["path"], findings.arrays[about["values"]]
+    slot = _slot(path, names)
+    if slot is not None:
+        if slot not in rows[0].slots:
+            findings.lines.append(f"slot {path}: the engine keeps {', '.join(rows[0].slots) or 'none'}")
+            return
+        findings.check_values(f"slot {path}", "slots", _stack(row.slots[slot] for row in rows), expected)
+    elif path.startswith("loss_scale_optimizer/"):
+        counts = {"step_counter": [row.counter for row in rows], "dynamic_scale": [row.scale for row in rows]}
+        last = path.rsplit("/", maxsplit=1)[-1]
+        findings.same(path, counts.get(last, expected.tolist()), expected.tolist())
+    elif path.endswith(("iteration", "iter:0", "iteration:0")):
+        findings.same(path, [row.iterations for row in rows], expected.tolist())
+
+
+def _slot(path: str, names: list[str]) -> str | None:
+    """Return the engine's key of an optimizer variable: "adam/kernel_momentum", "Adam/kernel/m:0", "m/kernel:0"."""
+    parts = path.removesuffix(":0").split("/")
+    for name in names:
+        if parts[-1].startswith(f"{name}_"):
+            return f"{parts[-1].removeprefix(f'{name}_')}/{name}"
+        if name in parts:
+            others = [part for part in parts if part != name]
+            return f"{_SLOTS.get(others[-1], others[-1])}/{name}"
+    return None
+
+
+def _stack(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    return np.stack(list(arrays))
