@@ -32,7 +32,12 @@ class Compilation:
 
 
 def compiled(
-    network: Network, optimizer: Any, loss: Any, metric_identifiers: Sequence[Any], *, auto_scale_loss: bool = True
+    network: Network,
+    optimizer: Any,
+    loss: Any,
+    metric_identifiers: Sequence[Any] | None,
+    *,
+    auto_scale_loss: bool = True,
 ) -> Compilation:
     """Read the arguments of ``Model.compile``.
 
@@ -72,7 +77,7 @@ def _single(value: Any, key: str) -> Any:
     return value[0]
 
 
-def _read_metrics(network: Network, loss: Loss, identifiers: Sequence[Any]) -> tuple[Metric, ...]:
+def _read_metrics(network: Network, loss: Loss, identifiers: Any) -> tuple[Metric, ...]:
     if identifiers is None:
         return ()
     if not isinstance(identifiers, list | tuple):

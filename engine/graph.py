@@ -121,7 +121,7 @@ def named(read: Sequence[Layer], policy: Policy) -> list[Layer]:
     Raises:
         InvalidValue: two layers have one name.
     """
-    taken = {layer.name for layer in read if layer.name}
+    taken: set[str | None] = {layer.name for layer in read if layer.name}
     counts: dict[str, int] = {}
     placed: list[Layer] = []
     for index, layer in enumerate(read):
@@ -179,10 +179,10 @@ def functional(config: Mapping[str, Any], policy: Policy, conventions: Conventio
         if not ready:
             _refuse_graph(waiting, at, positions)
         for key in ready:
-            sources = tuple(at[source] for source in waiting.pop(key))
+            taken = tuple(at[source] for source in waiting.pop(key))
             at[key] = len(calls)
             try:
-                calls.append(_called(by_name[key[0]], calls, sources))
+                calls.append(_called(by_name[key[0]], calls, taken))
             except EngineError as error:
                 raise error.at("config", "layers", positions[key[0]], "config") from None
     inputs = tuple(_look_up(at, end, "input_layers") for end in _ends(config, "input_layers"))

@@ -33,7 +33,7 @@ from engine.tape import Array, Tensor, rounded
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Configured):
-    """Base: a mean of values over everything seen since the epoch began. Source: ``keras.metrics.MeanMetricWrapper``."""
+    """Base: a mean over everything seen since the epoch began. Source: ``keras.metrics.MeanMetricWrapper``."""
 
     name: str | None = setting(optional(text), None)
     dtype: str | None = setting(unsupported_unless(None, "float32", "float64"), None)
@@ -142,7 +142,7 @@ class SparseTopKCategoricalAccuracy(Metric):
 
     name: str | None = setting(optional(text), "sparse_top_k_categorical_accuracy")
     k: int = setting(positive_integer, 5)
-    from_sorted_ids: bool = setting(unsupported_unless(False), False, only="keras3")
+    from_sorted_ids: bool = setting(unsupported_unless(False), False, only="set")
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
         """1 where it is."""

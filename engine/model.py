@@ -189,7 +189,7 @@ class Model:
         if self._state is not None:
             self._state = replace(self._state, variables=arrays)
 
-    def fit(
+    def fit(  # noqa: PLR0913  Keras's signature
         self,
         x: Array,
         y: Array,

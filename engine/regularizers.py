@@ -36,6 +36,7 @@ class L1(Regularizer):
     l1: float = setting(not_negative, 0.01)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Return the penalty of x: shape (), x's dtype."""
         return _l1(x, self.l1)
 
 
@@ -46,6 +47,7 @@ class L2(Regularizer):
     l2: float = setting(not_negative, 0.01)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Return the penalty of x: shape (), x's dtype."""
         return _l2(x, self.l2)
 
 
@@ -57,6 +59,7 @@ class L1L2(Regularizer):
     l2: float = setting(not_negative, 0.0)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Return the penalty of x: shape (), x's dtype."""
         parts = [part(x, factor) for part, factor in ((_l1, self.l1), (_l2, self.l2)) if factor]
         if not parts:
             return ops.scale(ops.reduce_sum(x), 0.0)

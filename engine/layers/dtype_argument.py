@@ -32,7 +32,8 @@ def read_dtype(key: str, value: Any) -> Policy | PolicyV1 | None:
         class_name, config = split_serialized("dtype policy", value)
         if class_name in _POLICY_CLASSES:
             # As TF does, a layer's PolicyV1 comes back as Policy: only models use a loss scale, layers never do.
-            return Policy(config.get("name"))  # type: ignore[arg-type]  the constructor says what it accepts
+            name: Any = config.get("name")
+            return Policy(name)
     raise refuse(key, "null, the name of a dtype or policy, or a serialized policy", value)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from engine import configured
 from engine.configured import dimensions, setting, unsupported_unless
-from engine.conventions import Conventions
+from engine.conventions import TF24, Conventions
 from engine.dtypes import DType, as_dtype
 from engine.errors import InvalidValue
 from engine.layers.base import Layer, Shape
@@ -51,6 +52,15 @@ class InputLayer(Layer):
     def input_dtype(self) -> DType:
         """Dtype in which data enters the model."""
         return self.conventions.floatx if self.dtype is None else as_dtype(self.dtype.compute_dtype or "float32")
+
+    def get_config(self, conventions: Conventions = TF24) -> dict[str, Any]:
+        """Return what the line of Keras writes: the shape under its own key, the dtype by name, no ``trainable``."""
+        config = super().get_config(conventions)
+        for key in ("trainable", "batch_shape", "batch_input_shape"):
+            config.pop(key, None)
+        shape = self.batch_shape or self.batch_input_shape
+        key = "batch_shape" if conventions.keras3 else "batch_input_shape"
+        return {key: None if shape is None else list(shape), **config, "dtype": self.input_dtype.name}
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return the data as it is."""

@@ -14,7 +14,18 @@ from engine.optimizers.base import Optimizer
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from engine.optimizers.sgd import SGD
 
-__all__ = ["LOSS_SCALE_OPTIMIZERS", "OPTIMIZERS", "SGD", "Adam", "AnyOptimizer", "LossScaleOptimizer", "Optimizer", "deserialize", "get", "serialize"]
+__all__ = [
+    "LOSS_SCALE_OPTIMIZERS",
+    "OPTIMIZERS",
+    "SGD",
+    "Adam",
+    "AnyOptimizer",
+    "LossScaleOptimizer",
+    "Optimizer",
+    "deserialize",
+    "get",
+    "serialize",
+]
 
 OPTIMIZERS: Mapping[str, type[Optimizer]] = MappingProxyType({"Adam": Adam, "SGD": SGD})
 """Every optimizer class by its Keras name."""

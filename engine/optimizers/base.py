@@ -35,7 +35,7 @@ BLOCK = 16384
 """Elements per block: variable, gradient, two slots and scratch of float32 fit into a second-level cache."""
 
 
-def learning_rate(key: str, value: Any) -> float:
+def read_learning_rate(key: str, value: Any) -> float:
     """Read a constant learning rate."""
     if isinstance(value, Mapping):
         raise Unsupported(
@@ -62,7 +62,7 @@ class Optimizer(Configured):
     """
 
     name: str | None = setting(optional(text), None)
-    learning_rate: float = setting(learning_rate, 0.001)
+    learning_rate: float = setting(read_learning_rate, 0.001)
     weight_decay: float | None = setting(optional(not_negative), None, only="keras3")
     clipnorm: float | None = setting(optional(not_negative), None, only="keras3")
     global_clipnorm: float | None = setting(optional(not_negative), None, only="keras3")

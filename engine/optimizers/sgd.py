@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.configured import boolean, fraction, setting
 from engine.dtypes import DType
-from engine.optimizers.base import Optimizer, blocks, float32_number_on, learning_rate, number_on
+from engine.optimizers.base import Optimizer, blocks, float32_number_on, number_on, read_learning_rate
 from engine.tape import Array, rounded
 
 
@@ -20,7 +20,7 @@ class SGD(Optimizer):
     Source: ``keras.optimizers.SGD``.
     """
 
-    learning_rate: float = setting(learning_rate, 0.01)
+    learning_rate: float = setting(read_learning_rate, 0.01)
     momentum: float = setting(fraction, 0.0)
     nesterov: bool = setting(boolean, False)
 
