@@ -32,7 +32,8 @@ def check_inputs(x: Array, shape: Shape, name: str = "x") -> None:
     if not fits:
         have = _batched((None, *x.shape[1:]))
         raise ShapeMismatch(
-            f"The model takes inputs of shape {_batched(shape)}, but `{name}` has shape {have}. Change the input shape of the model or the shape of the data.",
+            f"The model takes inputs of shape {_batched(shape)}, but `{name}` has shape {have}. "
+            "Change the input shape of the model or the shape of the data.",
             path=(name,),
         )
 
