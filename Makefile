@@ -38,7 +38,8 @@ lint: $(VENV)/.dev  ## style, types, and who may import whom
 	@$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.dev  ## measure rounding and the queue beside what they are compared with
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.rounding
+	@$(BIN)/python -m benchmarks.queue_latency
 
 chaos: $(VENV)/.dev  ## only the tests that kill processes in mid-training
 	@$(BIN)/python -m pytest -m chaos
