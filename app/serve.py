@@ -116,14 +116,14 @@ def programs(options: Options, embedded_broker: bool, listener: int) -> tuple[Pr
     environment = {"HALFSTEP_DATA_DIR": str(options.data_dir)}
     logs = options.data_dir / "logs"
     http = {**environment, "HALFSTEP_LISTEN_FD": str(listener)}
-    workers = (f"worker-{number}" for number in range(1, options.workers + 1))
-    return (
-        *[Program(BROKER, "worker.broker", logs / "broker.log", environment, (str(options.data_dir),))]
-        * embedded_broker,
+    parts = (
+        Program(BROKER, "worker.broker", logs / "broker.log", environment, (str(options.data_dir),)),
         Program("http", "app.main", logs / "http.log", http, descriptors=(listener,)),
-        *(Program(name, "worker", logs / f"{name}.log", environment) for name in workers),
+        Program("worker", "worker", logs / "worker.log", environment, ("--concurrency", str(options.workers))),
         Program("reaper", "worker.reaper", logs / "reaper.log", environment),
     )
+    wanted = {BROKER: embedded_broker, "worker": options.workers > 0}
+    return tuple(part for part in parts if wanted.get(part.name, True))
 
 
 class Service:
