@@ -177,6 +177,11 @@ def _computed(rule: ScalerRule, operation: Callable[..., np.floating], scale: fl
         return _flushed(float(operation(np.float32(_flushed(scale)), np.float32(_flushed(factor)))))
 
 
+def reciprocal(rule: ScalerRule, scale: float) -> float:
+    """Return 1 / scale in the rule's arithmetic: what gradients are multiplied by."""
+    return _computed(rule, np.divide, 1.0, scale)
+
+
 def check_gradient_dtype(dtype: DType) -> None:
     """Check that gradients of a dtype can be looked at for nonfinite values.
 

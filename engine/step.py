@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine import ops
+from engine import ops, scaler
 from engine.compilation import Compilation
 from engine.conventions import Conventions
 from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.network import Network
 from engine.run import Noise, Run
 from engine.scaler import UNSCALED, ScalerRule, ScalerState, update
-from engine.tape import Array, Tape, Tensor
+from engine.tape import Array, Tape, Tensor, rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +105,33 @@ def _widest(dtypes: Sequence[DType]) -> DType:
     return dtypes[0] if all(dtype is dtypes[0] for dtype in dtypes) else FLOAT32
 
 
-def unscaled(gradients: Sequence[Array | None], rule: ScalerRule, loss_scale: float) -> list[Array | None]:
-    """Return gradients without the loss scale, **reusing their memory** where they own it.
+def unscaled(
+    gradients: Sequence[Array | None], dtypes: Sequence[DType], rule: ScalerRule, loss_scale: float
+) -> list[Array | None]:
+    """Return gradients without the loss scale, in new arrays unless nothing is scaled.
 
-    TF multiplies by the float32 reciprocal (3 * 0.1 / 3 is 0.10000001); Keras 3 divides.
+    TF multiplies by the float32 reciprocal (3 * 0.1 / 3 is 0.10000001), Keras 3 divides; either number is first cast
+    to the gradient's dtype, so that 1/65536 is subnormal in float16.
+
+    Args:
+        gradients: of the scaled loss; None where there is none.
+        dtypes: of the gradients, one each.
+        rule: how the loss is scaled.
+        loss_scale: what it was multiplied by.
     """
     if rule == UNSCALED:
         return list(gradients)
-    scale = np.float32(loss_scale)
-    factor = np.float32(1) / scale
-    if rule.unscale == "divide":
-        return [None if g is None else np.divide(g, g.dtype.type(scale)) for g in gradients]
-    return [None if g is None else np.multiply(g, g.dtype.type(factor)) for g in gradients]
+    number = np.float32(loss_scale) if rule.unscale == "divide" else np.float32(scaler.reciprocal(rule, loss_scale))
+    operation = np.divide if rule.unscale == "divide" else np.multiply
+    found: list[Array | None] = []
+    with np.errstate(all="ignore"):
+        for gradient, dtype in zip(gradients, dtypes, strict=True):
+            if gradient is None:
+                found.append(None)
+                continue
+            on_grid = rounded(np.array([number], dtype=dtype.storage), dtype)
+            found.append(rounded(operation(gradient, on_grid), dtype))
+    return found
 
 
 def norm_and_finiteness(gradients: Sequence[Array | None]) -> tuple[float, bool]:
@@ -138,7 +153,7 @@ def apply_gradients(
     arrays: Mapping[str, Array],
     slots: Mapping[str, Array],
     scaled_gradients: Sequence[Array | None],
-    scaler: ScalerState,
+    state: ScalerState,
     iterations: int,
 ) -> Verdict:
     """Unscale, decide, and update variables and slots in place unless the step is skipped.
@@ -146,11 +161,12 @@ def apply_gradients(
     Keras 3 tests the scaled gradients, Keras 2 the unscaled ones.
     """
     rule, inner = compilation.optimizer.rule, compilation.optimizer.inner_optimizer
-    gradients = unscaled(scaled_gradients, rule, scaler.loss_scale)
+    dtypes = [spec.dtype for spec in network.trainable_specs]
+    gradients = unscaled(scaled_gradients, dtypes, rule, state.loss_scale)
     norm, finite = norm_and_finiteness(gradients)
-    if rule.unscale == "divide" and finite and scaler.loss_scale > 1:
+    if rule.unscale == "divide" and finite and state.loss_scale > 1:
         finite = norm_and_finiteness(scaled_gradients)[1]
-    following, applied = update(rule, scaler, finite)
+    following, applied = update(rule, state, finite)
     if applied:
         specs = network.trainable_specs
         inner.apply(iterations, specs, [arrays[spec.path] for spec in specs], gradients, slots)
