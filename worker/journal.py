@@ -1,0 +1,102 @@
+"""What a slice has to tell: collects the trainer's records and turns them into the next write."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.training import EpochRecord, StepRecord
+from worker.jobs.metrics import finite
+from worker.jobs.records import Flush, NewEvent, place_of_epoch, place_of_step
+
+MAX_SKIP_EVENTS = 20
+"""Skipped steps told one by one in a single write; of more there is only the sum (metrics and report have them all)."""
+
+
+class Journal:
+    """Collects records between two writes."""
+
+    def __init__(self) -> None:
+        self._steps: list[StepRecord] = []
+        self._epochs: list[EpochRecord] = []
+
+    def add(self, record: StepRecord | EpochRecord) -> None:
+        """Note what the trainer did."""
+        if isinstance(record, StepRecord):
+            self._steps.append(record)
+        else:
+            self._epochs.append(record)
+
+    def clear(self) -> None:
+        """Forget everything: it was written."""
+        self._steps, self._epochs = [], []
+
+    def flush(self, step: int, epoch: int, seconds: float) -> Flush:
+        """The write that tells everything noted since the last `clear`.
+
+        Args:
+            step: of the state now.
+            epoch: finished ones.
+            seconds: time trained since the last write.
+        """
+        events = [*self._skip_events(), *map(_epoch_event, self._epochs)]
+        if not self._steps:
+            return Flush(step, epoch, seconds, events=tuple(events))
+        last = self._steps[-1]
+        latest = finite({**row_of(last), **_last_logs(self._epochs)})
+        events.append(NewEvent("job.metrics", f"Step {last.step}.", latest, place=place_of_step(last.step)))
+        return Flush(
+            step, epoch, seconds, tuple(map(row_of, self._steps)), latest, last.loss_scale_after, tuple(_sorted(events))
+        )
+
+    def _skip_events(self) -> list[NewEvent]:
+        skipped = [record for record in self._steps if not record.applied]
+        told = [_skip_event(record) for record in skipped[:MAX_SKIP_EVENTS]]
+        if len(skipped) > MAX_SKIP_EVENTS:
+            more = len(skipped) - MAX_SKIP_EVENTS
+            place = place_of_step(skipped[-1].step)
+            told.append(NewEvent("job.skipped_step", f"{more} more steps were skipped.", {"more": more}, "warn", place))
+        return told
+
+
+def row_of(record: StepRecord) -> dict[str, float]:
+    """A step as the row that is kept of it."""
+    return {
+        **record.metrics,
+        "step": record.step,
+        "epoch": record.epoch,
+        "loss": record.loss,
+        "loss_scale": record.loss_scale,
+        "loss_scale_after": record.loss_scale_after,
+        "counter": record.counter_after,
+        "grads_finite": record.grads_finite,
+        "applied": record.applied,
+        "grad_norm": record.grad_norm,
+        "learning_rate": record.learning_rate,
+        "iterations": record.iterations,
+    }
+
+
+def _last_logs(epochs: list[EpochRecord]) -> Mapping[str, Any]:
+    """Validation values of the last finished epoch; its other values the steps tell."""
+    logs = epochs[-1].logs if epochs else {}
+    return {name: value for name, value in logs.items() if name.startswith("val_")}
+
+
+def _skip_event(record: StepRecord) -> NewEvent:
+    data = {
+        "step": record.step,
+        "reason": "nonfinite_gradient",
+        "loss_scale_before": record.loss_scale,
+        "loss_scale_after": record.loss_scale_after,
+    }
+    text = f"Step {record.step} was skipped: its gradients are not finite at loss scale {record.loss_scale:g}."
+    return NewEvent("job.skipped_step", text, data, "warn", place_of_step(record.step))
+
+
+def _epoch_event(record: EpochRecord) -> NewEvent:
+    data = {"epoch": record.epoch, "step": record.step, "logs": finite(record.logs)}
+    return NewEvent("job.epoch", f"Epoch {record.epoch} is done.", data, place=place_of_epoch(record.step))
+
+
+def _sorted(events: list[NewEvent]) -> list[NewEvent]:
+    """In the order of the run; the sort is stable."""
+    return sorted(events, key=lambda event: event.place or 0)

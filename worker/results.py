@@ -1,0 +1,76 @@
+"""The files that a finished job leaves: the model, the history of its epochs, and the report on its numerics."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine import checkpoint as files
+from engine.rounding import to_edge
+from engine.state import TrainState
+from engine.tape import Array
+from engine.weights import WeightSpec
+from worker.jobs.artifacts import ArtifactStore
+from worker.jobs.metrics import finite
+from worker.jobs.records import Artifact
+
+MODEL_FORMAT = "halfstep.model/1"
+HISTORY_FORMAT = "halfstep.history/1"
+REPORT_FORMAT = "halfstep.report/1"
+
+
+def model_arrays(specs: Sequence[WeightSpec], state: TrainState) -> dict[str, Array]:
+    """The weights by path, each in the true dtype of its variable."""
+    return {spec.path: to_edge(state.variables[spec.path], spec.dtype) for spec in specs}
+
+
+def save_model(artifacts: ArtifactStore, job_id: str, arrays: Mapping[str, Array], spec: Mapping[str, Any]) -> Artifact:
+    """Write `model.safetensors`: the weights in their own dtypes, and what is needed to build the model again.
+
+    Its bytes depend on the job's spec and its training alone: not on the job's id, a clock, or how often it stopped.
+    """
+    meta = {"format": MODEL_FORMAT, "model": spec.get("model"), "policy": spec.get("policy")}
+    return artifacts.put(job_id, "model.safetensors", lambda file: files.write(file, arrays, meta))
+
+
+def save_history(artifacts: ArtifactStore, job_id: str, history: Sequence[Mapping[str, float]]) -> Artifact:
+    """Write `history.json`: for each epoch its loss and metrics, as `Model.fit` returns them."""
+    logs = [finite(epoch) for epoch in history]
+    nonfinite = {str(number): log.pop("nonfinite") for number, log in enumerate(logs, 1) if "nonfinite" in log}
+    names = dict.fromkeys(name for log in logs for name in log)
+    value = {
+        "schema": HISTORY_FORMAT,
+        "epoch": list(range(1, len(logs) + 1)),
+        "history": {name: [log.get(name) for log in logs] for name in names},
+        "nonfinite": nonfinite,
+    }
+    return artifacts.put(job_id, "history.json", _json(value))
+
+
+def save_report(
+    artifacts: ArtifactStore, job_id: str, state: TrainState, skipped: Mapping[str, Sequence[Any]]
+) -> Artifact:
+    """Write `report.json`: how many steps were applied, and each one that was not.
+
+    Args:
+        artifacts: where to.
+        job_id: whose.
+        state: the last one.
+        skipped: columns of the steps that were not applied, from `JobStore.skipped`.
+    """
+    columns = (skipped["step"], skipped["loss_scale"], skipped["loss_scale_after"])
+    ledger = [
+        {
+            "step": step,
+            "applied": False,
+            "reason": "nonfinite_gradient",
+            "loss_scale_before": before,
+            "loss_scale_after": after,
+        }
+        for step, before, after in zip(*columns, strict=True)
+    ]
+    steps = {"total": state.step, "applied": state.step - len(ledger), "skipped": len(ledger)}
+    return artifacts.put(job_id, "report.json", _json({"schema": REPORT_FORMAT, "steps": steps, "ledger": ledger}))
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"

@@ -1,0 +1,224 @@
+"""One slice of a job: from the spec and the last checkpoint, through the engine, to records. Knows no queue."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Protocol
+
+from engine.state import TrainState
+from engine.training import EpochRecord, StepRecord
+from engine.weights import WeightSpec
+from worker import results
+from worker.failures import explain, foreseen
+from worker.heartbeat import Heartbeat
+from worker.jobs.artifacts import ArtifactStore
+from worker.jobs.errors import JobNotFound, LeaseLost
+from worker.jobs.records import Claim, Directive, Flush, NewCheckpoint, NewEvent
+from worker.jobs.states import JobStatus
+from worker.jobs.store import JobStore
+from worker.journal import Journal
+from worker.saving import Saver
+from worker.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_SHARE = 0.05
+"""Saving may take this share of the time: a checkpoint that takes long is written less often."""
+
+
+class HasWeights(Protocol):
+    """What the model file needs of `engine.network.Network`."""
+
+    @property
+    def weight_specs(self) -> Sequence[WeightSpec]:
+        """The variables that a model file holds."""
+
+
+class Trainer(Protocol):
+    """What a slice needs of `engine.training.Trainer`."""
+
+    @property
+    def network(self) -> HasWeights:
+        """The model's layers and connections."""
+
+    def initial_state(self) -> TrainState:
+        """The state before the first step."""
+
+    def finished(self, state: TrainState) -> bool:
+        """Whether there is nothing left to do."""
+
+    def advance(self, state: TrainState) -> tuple[TrainState, StepRecord | EpochRecord]:
+        """One step, or the end of an epoch; consumes the state."""
+
+
+Prepare = Callable[[Mapping[str, Any]], Trainer]
+"""Checks a JobSpec (as JSON) and makes its trainer; raises SpecError, EngineError, MemoryError."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class RunnerDeps:
+    """What a slice works with.
+
+    Attributes:
+        store: the book of jobs.
+        artifacts: files.
+        prepare: from a spec to a trainer.
+        settings: how slices are timed.
+        owner: the name of this process, for the lease.
+        stopping: whether the worker was asked to end; the slice then saves and gives the job back at once.
+        monotonic: a clock for durations.
+    """
+
+    store: JobStore
+    artifacts: ArtifactStore
+    prepare: Prepare
+    settings: WorkerSettings
+    owner: str
+    stopping: Callable[[], bool] = _never
+    monotonic: Callable[[], float] = time.monotonic
+
+
+class SliceOutcome(StrEnum):
+    """How a slice ended."""
+
+    NOT_CLAIMED = "not_claimed"
+    """The job was not there to be taken: a doubled message, or somebody was faster."""
+    LOST = "lost"
+    """The job was taken from the slice, or nobody could renew its lease. Nothing more was written."""
+    QUEUED = "queued"
+    """Training goes on in another slice; its wake-up is in the outbox."""
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+def run_slice(job_id: str, deps: RunnerDeps) -> SliceOutcome:
+    """Claim the job and train it until the slice's time is over, the job ends, or the user or the worker says stop.
+
+    Errors of the job end it as failed. What nobody foresaw does so too and is raised again, for the worker's log.
+
+    Raises:
+        WorkerTrouble: disk or network are out of order; the lease runs out and the job is tried again.
+    """
+    claim = deps.store.claim(job_id, deps.owner, deps.settings.lease_seconds)
+    if claim is None:
+        return SliceOutcome.NOT_CLAIMED
+    with Heartbeat(deps.store, claim, deps.settings) as heartbeat:
+        running = _Slice(deps, claim, heartbeat)
+        try:
+            return running.run()
+        except (LeaseLost, JobNotFound) as lost:
+            logger.warning("slice ended without a word: %s", lost)
+            return SliceOutcome.LOST
+        except Exception as error:
+            outcome = running.fail(error)
+            if foreseen(error):
+                return outcome
+            raise
+
+
+def _outcome(status: JobStatus) -> SliceOutcome:
+    return SliceOutcome(status.value)
+
+
+class _Slice:
+    """The run of one claim."""
+
+    def __init__(self, deps: RunnerDeps, claim: Claim, heartbeat: Heartbeat) -> None:
+        self._deps = deps
+        self._claim = claim
+        self._heartbeat = heartbeat
+        self._saver = Saver(deps.artifacts, claim)
+        self._journal = Journal()
+        self._at: TrainState | None = None
+        self._written_at = deps.monotonic()
+
+    def run(self) -> SliceOutcome:
+        spec = self._heartbeat.insist(lambda: self._deps.store.spec(self._claim.job_id))
+        trainer = self._deps.prepare(spec)
+        state = self._resume(trainer)
+        self._saver.sweep()
+        state = self._train(trainer, state)
+        wanted = self._heartbeat.directive()
+        if trainer.finished(state) and wanted is not Directive.CANCEL:
+            return self._succeed(trainer, state, spec)
+        # A cancelled job needs no state to go on from, and its user waits.
+        self._write(state, None if wanted is Directive.CANCEL else self._saver.save(state))
+        return _outcome(self._heartbeat.insist(lambda: self._deps.store.release(self._claim)))
+
+    def fail(self, error: Exception) -> SliceOutcome:
+        """End the job because of an error, after telling the steps before it."""
+        told = explain(error)
+        try:
+            if foreseen(error) and self._at is not None:
+                self._write(self._at, None)
+            return _outcome(self._heartbeat.insist(lambda: self._deps.store.fail(self._claim, told)))
+        except LeaseLost:
+            return SliceOutcome.LOST
+
+    def _resume(self, trainer: Trainer) -> TrainState:
+        found = self._saver.newest()
+        saved = found[1] if found else None
+        if saved is not (self._claim.checkpoints[0] if self._claim.checkpoints else None):
+            self._heartbeat.insist(lambda: self._deps.store.rewind(self._claim, saved))
+        self._written_at = self._deps.monotonic()
+        return found[0] if found else trainer.initial_state()
+
+    def _train(self, trainer: Trainer, state: TrainState) -> TrainState:
+        """Advance until something says stop; at least once, so that slices of no length get on too."""
+        now = self._deps.monotonic
+        ends = now() + self._deps.settings.slice_seconds
+        save_at = now() + self._deps.settings.checkpoint_seconds
+        flush_at = now()
+        while not trainer.finished(state):
+            state, record = trainer.advance(state)
+            self._journal.add(record)
+            self._at = state
+            if self._heartbeat.directive() is not Directive.CONTINUE or now() >= ends or self._deps.stopping():
+                break
+            if now() >= save_at:
+                begun = now()
+                self._write(state, self._saver.save(state))
+                save_at = now() + max(self._deps.settings.checkpoint_seconds, (now() - begun) / CHECKPOINT_SHARE)
+            elif now() >= flush_at:
+                self._write(state, None)
+            else:
+                continue
+            flush_at = now() + self._deps.settings.flush_seconds
+        return state
+
+    def _write(self, state: TrainState, saved: NewCheckpoint | None) -> None:
+        """Tell everything noted so far, and point the job at a new checkpoint if there is one."""
+        now = self._deps.monotonic()
+        flush = self._journal.flush(state.step, state.epoch, now - self._written_at)
+        if saved is not None:
+            flush = _with_checkpoint(flush, saved)
+        keep = self._deps.settings.keep_checkpoints
+        dropped = self._heartbeat.insist(lambda: self._deps.store.record(self._claim, flush, keep))
+        self._journal.clear()
+        self._written_at = now
+        self._saver.drop(dropped)
+
+    def _succeed(self, trainer: Trainer, state: TrainState, spec: Mapping[str, Any]) -> SliceOutcome:
+        self._write(state, self._saver.save(state))
+        job_id, artifacts = self._claim.job_id, self._deps.artifacts
+        skipped = self._heartbeat.insist(lambda: self._deps.store.skipped(job_id))
+        made = (
+            results.save_model(artifacts, job_id, results.model_arrays(trainer.network.weight_specs, state), spec),
+            results.save_history(artifacts, job_id, state.history),
+            results.save_report(artifacts, job_id, state, skipped),
+        )
+        return _outcome(self._heartbeat.insist(lambda: self._deps.store.succeed(self._claim, made)))
+
+
+def _with_checkpoint(flush: Flush, saved: NewCheckpoint) -> Flush:
+    data = {"step": saved.step, "epoch": saved.epoch, "sha256": saved.artifact.sha256, "size": saved.artifact.size}
+    event = NewEvent("job.checkpoint", f"The state after step {saved.step} is saved.", data)
+    return replace(flush, events=(*flush.events, event), checkpoint=saved)
