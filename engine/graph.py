@@ -91,7 +91,7 @@ def sequential(config: Mapping[str, Any], policy: Policy, conventions: Conventio
         shape = read[0].batch_input_shape or _shape_of(config.get("build_input_shape")) or input_shape
         read.insert(0, InputLayer(batch_input_shape=shape, conventions=conventions))
         offset = 1
-    placed = named(read, policy)
+    placed = named(read, policy, offset)
     calls: list[Call] = []
     for index, layer in enumerate(placed):
         try:
@@ -113,10 +113,15 @@ def _called(layer: Layer, calls: Sequence[Call], sources: tuple[int, ...]) -> Ca
     return Call(layer, sources, shapes, layer.output_shape(*shapes), layer.weight_specs(*shapes))
 
 
-def named(read: Sequence[Layer], policy: Policy) -> list[Layer]:
+def named(read: Sequence[Layer], policy: Policy, offset: int = 0) -> list[Layer]:
     """Return the layers with names and policies filled in; names made up as Keras does ("dense", "dense_1").
 
     A layer with the policy "_infer" takes the dtype in which data enters, as TF 2.4's layers do at their first call.
+
+    Args:
+        read: the layers.
+        policy: of layers that name none.
+        offset: how many of them stand before the first one of the config.
 
     Raises:
         InvalidValue: two layers have one name.
@@ -133,7 +138,8 @@ def named(read: Sequence[Layer], policy: Policy) -> list[Layer]:
         placed.append(done)
         if sum(other.name == name for other in placed) > 1:
             message = f"All layers should have unique names, but {name!r} occurs twice. Rename one."
-            raise InvalidValue(message, code="duplicate_name", path=("config", "layers", index, "config", "name"))
+            path = ("config", "layers", index - offset, "config", "name")
+            raise InvalidValue(message, code="duplicate_name", path=path)
     return placed
 
 
