@@ -26,6 +26,8 @@ class Conventions:
         hard_sigmoid_slope: 0.2 in Keras 2, 1/6 in Keras 3; clipped to [0, 1] around 0.5.
         clipped_binary_logs: binary crossentropy of probabilities clips and takes logs (Keras 3); else it also adds
             epsilon inside the logs (Keras 2).
+        fused_updates: optimizers run in TF's kernels, which take 1 - beta of a float32 beta (TF 2.4); else in Python.
+        idle_momentum: SGD keeps and multiplies a momentum even where it is 0 (tf_keras).
         floatx: Keras's ``backend.floatx()``: dtype of inputs, of Keras 3's losses, of metrics.
     """
 
@@ -35,6 +37,8 @@ class Conventions:
     bessel_batch_variance: bool
     hard_sigmoid_slope: float
     clipped_binary_logs: bool
+    fused_updates: bool = False
+    idle_momentum: bool = False
     floatx: DType = FLOAT32
 
     @property
@@ -45,6 +49,7 @@ class Conventions:
 
 TF24 = Conventions(
     name="tf2.4",
+    fused_updates=True,
     floatx_losses=False,
     autocast_all_arguments=False,
     bessel_batch_variance=True,
@@ -53,6 +58,7 @@ TF24 = Conventions(
 )
 TF_KERAS = Conventions(
     name="tf_keras",
+    idle_momentum=True,
     floatx_losses=False,
     autocast_all_arguments=False,
     bessel_batch_variance=True,

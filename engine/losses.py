@@ -66,30 +66,52 @@ class Loss(Configured):
         """Return the losses before reduction: y_pred's shape without its last axis."""
         raise AssertionError(f"{self.class_name} does not define its losses")
 
-    def __call__(self, y_true: Array, y_pred: Tensor, sample_weight: Array | None = None) -> Tensor:
+    def valid(self, y_true: Array) -> Array | None:
+        """Return which losses count, of the losses' shape, or None where all do."""
+        return None
+
+    def __call__(
+        self, y_true: Array, y_pred: Tensor, sample_weight: Array | None = None, mask: Array | None = None
+    ) -> Tensor:
         """Return the reduced loss.
 
         Args:
             y_true: labels; class numbers, or values of y_pred's shape.
             y_pred: predictions, shape (batch, ...).
             sample_weight: multiplies the losses, shape (batch,) or broadcastable to them.
+            mask: which losses count, of their shape: the mask that a prediction carries.
 
         Returns:
             Shape () in the dtype that Keras computes in; the weighted losses themselves for reduction "none".
         """
         if self.conventions.floatx_losses and y_pred.dtype is not self.conventions.floatx:
             y_pred = ops.cast(y_pred, self.conventions.floatx)
-        return self._reduced(self.losses(y_true, y_pred), sample_weight)
+        own = self.valid(y_true)
+        if own is not None:
+            mask = own if mask is None else own & np.asarray(mask, bool)
+        return self._reduced(self.losses(y_true, y_pred), sample_weight, mask)
 
-    def _reduced(self, losses: Tensor, sample_weight: Array | None) -> Tensor:
+    def _reduced(self, losses: Tensor, sample_weight: Array | None, mask: Array | None) -> Tensor:
         dtype = losses.dtype
         wide = losses if self.conventions.floatx_losses else ops.cast(losses, FLOAT32)
-        weights = None
-        if sample_weight is not None:
-            weights = _fitted(np.asarray(sample_weight, dtype=wide.data.dtype), wide.ndim)
+        weights = self._weights(wide.data.dtype, sample_weight, mask)
+        if weights is not None:
+            if self.conventions.floatx_losses and wide.ndim == 1 and weights.ndim == 2 and weights.shape[-1] == 1:
+                wide = ops.reshape(wide, (wide.shape[0], 1))  # Keras 3 adds the axis here, Keras 2 drops it there
+            weights = _fitted(weights, wide.ndim)
             wide = ops.multiply(wide, Tensor(weights, wide.dtype))
         total = self._total(wide, weights)
         return ops.cast(total, dtype)
+
+    def _weights(self, kind: np.dtype[Any], sample_weight: Array | None, mask: Array | None) -> Array | None:
+        weights = None if sample_weight is None else np.asarray(sample_weight, kind)
+        if mask is None:
+            return weights
+        counting = np.asarray(mask, kind)
+        if self.conventions.floatx_losses and self.reduction in {"auto", "mean", "sum_over_batch_size"}:
+            # So that dividing by the number of all losses gives the mean of those that count.
+            counting = counting * (kind.type(counting.size) / counting.sum(dtype=kind))
+        return counting if weights is None else _fitted(weights, counting.ndim) * counting
 
     def _total(self, losses: Tensor, weights: Array | None) -> Tensor:
         if self.reduction in {"none", None}:
@@ -99,7 +121,7 @@ class Loss(Configured):
             return total
         count: Any = losses.data.size
         if self.reduction == "mean_with_sample_weight" and weights is not None:
-            count = np.broadcast_to(weights, losses.shape).sum(dtype=losses.data.dtype)
+            count = weights.sum(dtype=losses.data.dtype)  # as given: not once per loss that a weight stands for
         return ops.divide(total, constant(count, losses.dtype)) if count else ops.scale(total, 0.0)
 
 
@@ -203,6 +225,10 @@ class SparseCategoricalCrossentropy(Loss):
     from_logits: bool = setting(boolean, False)
     ignore_class: int | None = setting(optional(any_integer), None, only="keras3")
     axis: int = setting(integer(-1, "-1"), -1, only="set")
+
+    def valid(self, y_true: Array) -> Array | None:
+        """Rows of any class but the one to ignore."""
+        return None if self.ignore_class is None else np.asarray(y_true) != self.ignore_class
 
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """One loss a row, in y_pred's dtype."""

@@ -50,18 +50,25 @@ class Metric(Configured):
         """Return the accumulator after one more batch."""
         values = np.asarray(self.values(y_true, y_pred), dtype=np.float32)
         if sample_weight is None:
+            values = _of_samples(values)
             return state + np.array([values.sum(dtype=np.float32), values.size], np.float32)
         weights = np.asarray(sample_weight, np.float32)
         while weights.ndim > values.ndim:
             weights = weights[..., 0]
-        while weights.ndim < values.ndim:
-            weights = weights[..., np.newaxis]
+        # Entries that share a weight are averaged first: a sample counts once, however many entries it has.
+        values = values.mean(axis=tuple(range(weights.ndim, values.ndim)), dtype=np.float32)
         weights = np.broadcast_to(weights, values.shape)
-        return state + np.array([(values * weights).sum(), weights.sum()], np.float32)
+        total = _of_samples(values * weights).sum(dtype=np.float32)
+        return state + np.array([total, _of_samples(weights).sum(dtype=np.float32)], np.float32)
 
     def result(self, state: Array) -> float:
         """Return the mean so far; 0 before anything was seen."""
         return float(state[0] / state[1]) if state[1] else 0.0
+
+
+def _of_samples(values: Array) -> Array:
+    """Return the mean over all axes but that of the samples."""
+    return values.mean(axis=tuple(range(1, values.ndim)), dtype=np.float32) if values.ndim > 1 else values
 
 
 def _row_labels(y_true: Array, y_pred: Tensor) -> Array:

@@ -67,8 +67,8 @@ class Adam(Optimizer):
         return number_on(number_on(number_on(rate, dtype) * root, dtype) / number_on(one - power_1, dtype), dtype)
 
     def _complements(self, dtype: DType) -> tuple[Any, Any]:
-        """Return (1 - beta_1, 1 - beta_2): of Python floats in Keras 3, of float32 numbers in Keras 2's kernel."""
-        if self.conventions.keras3:
+        """Return (1 - beta_1, 1 - beta_2): of Python floats, or of float32 numbers in TF's kernel."""
+        if not self.conventions.fused_updates:
             return number_on(1 - self.beta_1, dtype), number_on(1 - self.beta_2, dtype)
         one = number_on(1, dtype)
         return one - float32_number_on(self.beta_1, dtype), one - float32_number_on(self.beta_2, dtype)

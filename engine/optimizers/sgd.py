@@ -25,15 +25,15 @@ class SGD(Optimizer):
     nesterov: bool = setting(boolean, False)
 
     def slot_names(self) -> tuple[str, ...]:
-        """The momentum, if there is any."""
-        return ("momentum",) if self.momentum else ()
+        """The momentum, if there is any; tf_keras keeps it in any case."""
+        return ("momentum",) if self.momentum or self.conventions.idle_momentum else ()
 
     def update(
         self, variable: Array, gradient: Array, slots: Mapping[str, Array], dtype: DType, rate: float, iterations: int
     ) -> None:
         """Update one variable in place."""
         lr = number_on(rate, dtype)
-        if not self.momentum:
+        if not slots:
             for w, g in blocks(variable, gradient):
                 np.subtract(w, rounded(g * lr, dtype), out=w)
                 rounded(w, dtype)

@@ -88,7 +88,12 @@ def _check_value_and_gradient(
     if value.node is None:
         raise NotBuilt("a loss without a gradient")
     gradient = value.node.tape.gradient(value, [source])[0]
-    findings.check(f"{what}, {manner}: gradient", "grad", gradient, result[f"grad_{kind}"])
+    largest = magnitude(
+        findings.arrays[each[key]]
+        for each in findings.document["results"]
+        for key in ("grad_logits_attached", "grad_probs_detached")
+    )
+    findings.check(f"{what}, {manner}: gradient", "grad", gradient, result[f"grad_{kind}"], largest)
 
 
 def metric(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> list[str]:
