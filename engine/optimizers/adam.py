@@ -50,7 +50,8 @@ class Adam(Optimizer):
             np.add(v, rounded(move, dtype), out=v)
             rounded(v, dtype)
             if top is not v:
-                np.maximum(top, v, out=top)
+                # A nan never gets into the maximum of Keras 2's fused kernel; Keras 3 lets it in.
+                (np.maximum if self.conventions.keras3 else np.fmax)(top, v, out=top)
             np.sqrt(top, out=move)
             np.add(rounded(move, dtype), epsilon, out=move)
             np.divide(rounded(m * alpha, dtype), rounded(move, dtype), out=move)

@@ -132,7 +132,12 @@ class Optimizer(Configured):
             variables: values on the grid of their dtype; written.
             gradients: unscaled, of the variables' shapes; None leaves a variable alone. May be written.
             slots: see :meth:`initial_slots`; written.
+
+        Raises:
+            InvalidValue: there are variables, and no gradient for any of them (Keras 2).
         """
+        if specs and all(gradient is None for gradient in gradients) and not self.conventions.keras3:
+            raise InvalidValue("No gradients provided for any variable", code="no_gradients")
         rate = self.rate(iterations)
         for spec, variable, gradient in zip(specs, variables, self.clipped(gradients), strict=True):
             if gradient is None:
@@ -158,7 +163,9 @@ class Optimizer(Configured):
             limit = self.clipnorm
             return [None if g is None else g * g.dtype.type(_shrinkage(_norm([g]), limit)) for g in gradients]
         if self.global_clipnorm is not None:
-            factor = _shrinkage(_norm(gradients), self.global_clipnorm)
+            norm = _norm(gradients)
+            # tf.clip_by_global_norm gives nan everywhere once the norm is not finite: the step was broken before.
+            factor = _shrinkage(norm if np.isfinite(norm) else np.nan, self.global_clipnorm)
             return [None if g is None else g * g.dtype.type(factor) for g in gradients]
         return gradients
 
@@ -176,9 +183,9 @@ def _norm(gradients: Sequence[Array | None]) -> float:
 
 
 def _shrinkage(norm: float, limit: float) -> float:
-    # A nonfinite norm gives nan, as tf.clip_by_global_norm does: the step was broken before clipping.
-    if not np.isfinite(norm):
-        return float("nan")
+    """Return what a gradient is multiplied by: an infinite norm leaves zeros (and nan of infinities), nan only nan."""
+    if np.isnan(norm):
+        return norm
     return limit / norm if norm > limit else 1.0
 
 

@@ -1,13 +1,15 @@
 """Comparison of what was expected with what came out."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 # Of these only the first line was recorded.
 _FIRST_LINE_GROUPS = ("G6", "G7")
 _FIRST_LINE_OPS = ("loss_scale_update_error",)
 # Weights and slots go through other kernels than ours; everything else is exact.
-_RELATIVE = {("apply_gradients", "weights"): 1e-5, ("apply_gradients", "slots"): 1e-5}
+_RELATIVE = {"apply_gradients": {"weights": 1e-5, "slots": 1e-5}}
 _UNCOMPARED = frozenset({"runtime_message"})
 
 
@@ -22,23 +24,31 @@ def differences(case: dict[str, Any], got: dict[str, Any]) -> dict[str, str]:
     return {
         key: f"{key}: expected {value!r}, got {got.get(key, 'nothing')!r}"
         for key, value in expected.items()
-        if key not in _UNCOMPARED and not same(value, got.get(key), _tolerance(case["op"], key))
+        if key not in _UNCOMPARED and not same(value, got.get(key), _RELATIVE.get(case["op"], {}))
     }
 
 
-def same(expected: Any, got: Any, tolerance: float = 0.0) -> bool:
-    """Whether two JSON values are equal; "nan", "inf" and "-inf" stand for numbers, True is no number."""
+def same(
+    expected: Any, got: Any, tolerances: Mapping[str, float] = MappingProxyType({}), tolerance: float = 0.0
+) -> bool:
+    """Whether two JSON values are equal; "nan", "inf" and "-inf" stand for numbers, True is no number.
+
+    Args:
+        expected: as recorded.
+        got: as it came out.
+        tolerances: the relative tolerance of everything below a key of a dict.
+        tolerance: the relative tolerance here.
+    """
     if isinstance(expected, dict) and isinstance(got, dict):
-        return expected.keys() == got.keys() and all(same(expected[key], got[key], tolerance) for key in expected)
+        pairs = ((key, expected[key], got.get(key)) for key in expected)
+        inside = (same(left, right, tolerances, tolerances.get(key, tolerance)) for key, left, right in pairs)
+        return expected.keys() == got.keys() and all(inside)
     if isinstance(expected, list) and isinstance(got, list | tuple):
-        return len(expected) == len(got) and all(map(same, expected, got, [tolerance] * len(got)))
+        inside = (same(left, right, tolerances, tolerance) for left, right in zip(expected, got, strict=False))
+        return len(expected) == len(got) and all(inside)
     if _is_number(got) and (_is_number(expected) or expected in ("nan", "inf", "-inf")):
         return _close(float(expected), float(got), tolerance)
     return type(expected) is type(got) and bool(expected == got)
-
-
-def _tolerance(op: str, key: str) -> float:
-    return _RELATIVE.get((op, key), 0.0)
 
 
 def _is_number(value: Any) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError
-from tests.golden import calls, construct, dynamics, layers, loss_scales, optimizers, roundtrip, train
+from tests.golden import calls, construct, dynamics, layers, loss_scales, optimizers, roundtrip, scaling, train
 from tests.golden.cases import Case
 from tests.golden.compare import differences
 from tests.golden.outcome import NotBuilt, refused
@@ -22,6 +22,7 @@ OPS: Mapping[str, Any] = {
     **optimizers.OPS,
     **layers.OPS,
     **calls.OPS,
+    **scaling.OPS,
 }
 """The adapter of each op of a policy case; ops that are not here count as unsupported."""
 
