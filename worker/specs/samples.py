@@ -5,6 +5,7 @@ The lists are taken apart level by level, because numpy alone would take "1", tr
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -129,7 +130,7 @@ class _Reader:
         try:
             numbers = np.array(leaves, dtype=np.int64 if whole else np.float64)
         except OverflowError:
-            most = np.iinfo(np.int64).max if whole else np.finfo(np.float64).max
+            most = 2**63 - 1 if whole else sys.float_info.max
             huge = (flat for flat, leaf in enumerate(leaves) if abs(leaf) > most)
             raise SpecError(self._not_finite(huge, leaves, shape, "is too large")) from None
         bad = np.flatnonzero(~np.isfinite(numbers))

@@ -220,7 +220,8 @@ def test_a_model_of_keras3_brings_its_own_policy():
 
 def test_labels_of_probabilities_lie_between_0_and_1():
     one_hot = np.eye(10)[[0, 1, 2, 3]]
-    assert prepared({"/compile/loss": "categorical_crossentropy", "/data": inline(y=one_hot.tolist())}).summary
+    changes = {"/compile/loss": "categorical_crossentropy", "/data": inline(y=one_hot.tolist())}
+    assert prepared(changes).summary.samples == 3
     assert faults({"/compile/loss": "categorical_crossentropy", "/data": inline(y=(2 * one_hot).tolist())}) == [
         ("label_out_of_range", "/data/y/0/0")
     ]

@@ -1,0 +1,69 @@
+"""What TF 2.4, tf_keras and Keras 3 really printed is accepted, and comes out as it went in."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from worker.specs.layers import LAYERS
+from worker.specs.model import ModelValue
+from worker.specs.optimizers import OPTIMIZERS, OptimizerValue
+from worker.specs.policy import PolicyValue
+from worker.specs.shape import Spec
+
+CASES = Path(__file__).parents[2] / "golden" / "cases"
+TRAININGS = {file.stem: json.loads(file.read_text()) for file in sorted((CASES / "train").glob("D_*.json"))}
+MODEL: TypeAdapter[Any] = TypeAdapter(ModelValue)
+OPTIMIZER: TypeAdapter[Any] = TypeAdapter(OptimizerValue)
+POLICY: TypeAdapter[Any] = TypeAdapter(PolicyValue)
+
+
+def known(model: dict) -> bool:
+    return all(layer["class_name"] in LAYERS for layer in model["config"]["layers"])
+
+
+def plain(optimizer: dict) -> bool:
+    """Whether it is of a class that is built, with a constant learning rate."""
+    inner = optimizer["config"].get("inner_optimizer", optimizer)
+    return inner["class_name"] in OPTIMIZERS and isinstance(inner["config"]["learning_rate"], float)
+
+
+MODELS = [name for name, case in TRAININGS.items() if known(case["model"])]
+OPTIMIZED = [
+    (name, key) for name, case in TRAININGS.items() for key in ("optimizer", "optimizer_effective") if plain(case[key])
+]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_of_keras_passes(name):
+    model = TRAININGS[name]["model"]
+    assert MODEL.validate_python(model).given() == model
+
+
+@pytest.mark.parametrize(("name", "key"), OPTIMIZED)
+def test_an_optimizer_of_keras_passes(name, key):
+    optimizer = TRAININGS[name][key]
+    assert OPTIMIZER.validate_python(optimizer).given() == optimizer
+
+
+def test_there_are_models_of_every_line():
+    for line in ("k3", "tf244", "tfk221"):
+        assert any(name.startswith(f"D_{line}_") for name in MODELS)
+
+
+@pytest.mark.parametrize("name", [name for name, case in TRAININGS.items() if not known(case["model"])])
+def test_only_layers_that_are_not_built_are_refused(name):
+    with pytest.raises(ValidationError) as caught:
+        MODEL.validate_python(TRAININGS[name]["model"])
+    assert {error["type"] for error in caught.value.errors()} == {"unknown_class"}
+
+
+def test_every_policy_that_tf_serialized_passes():
+    cases = json.loads((CASES / "g2_policy_roundtrip.json").read_text())
+    found = [case["expected"]["serialized"] for case in cases if case["op"] == "policy_serialize"]
+    for serialized in found:
+        value = POLICY.validate_python(serialized)
+        assert (value.given() if isinstance(value, Spec) else value) == serialized
+    assert found
