@@ -110,7 +110,7 @@ def running_stack(folder: Path, workers: int) -> Iterator[Stack]:
 
 @contextmanager
 def _process(arguments: list[str], **environment: str) -> Iterator[None]:
-    command = [sys.executable, "-m", *arguments]
+    command = [sys.executable, "-W", "ignore", "-m", *arguments]  # Celery warns of root at length
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **environment}) as process:
         try:
             yield
