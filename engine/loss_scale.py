@@ -14,7 +14,7 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from engine import keras_config, scaler
+from engine import keras_config, scaler_rules
 from engine.errors import InvalidValue, located
 from engine.keras_config import to_float, to_int
 from engine.scaler import ScalerRule, ScalerState
@@ -49,7 +49,7 @@ class FixedLossScale:
             InvalidValue: the number is finite but larger than every float32, so that no loss can be multiplied by it.
         """
         with located("loss_scale_value"):
-            return scaler.fixed(self.loss_scale_value)
+            return scaler_rules.fixed(self.loss_scale_value)
 
     def __repr__(self) -> str:
         return f"FixedLossScale({self.loss_scale_value})"
@@ -91,7 +91,7 @@ class DynamicLossScale:
     @property
     def rule(self) -> ScalerRule:
         """How the scale behaves in training."""
-        return scaler.tf24(self.initial_loss_scale, self.increment_period, self.multiplier)
+        return scaler_rules.tf24(self.initial_loss_scale, self.increment_period, self.multiplier)
 
     def __repr__(self) -> str:
         return describe(self, self.rule.initial())

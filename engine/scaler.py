@@ -1,23 +1,18 @@
-"""How loss scales move while training: one record of state, one function, and a table of rules.
+"""How loss scales move while training: one record of what moves, one record of how, one function.
 
-A rule is a value; every system that scales losses is one row of ``RULES``. Sources: TF 2.4
-``DynamicLossScale`` and ``_DynamicLossScaleState``; Keras 3 ``LossScaleOptimizer``; torch
-``aten/native/cuda/AmpKernels.cu``; DeepSpeed ``runtime/fp16/loss_scaler.py`` (ZeRO) and ``fused_optimizer.py``;
-Megatron ``optimizer/grad_scaler.py``; fairseq ``optim/dynamic_loss_scaler.py``; jmp ``_src/loss_scale.py``; Apex
-``amp/scaler.py``.
+A rule is a value; every system that scales losses is one row of ``engine.scaler_rules.RULES``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
 from engine.dtypes import FLOAT32, DType
-from engine.errors import InvalidType, InvalidValue, ScaleExhausted
+from engine.errors import InvalidType, ScaleExhausted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +112,7 @@ def _after_finite(rule: ScalerRule, state: ScalerState) -> ScalerState:
 
 def _after_nonfinite(rule: ScalerRule, state: ScalerState) -> ScalerState:
     held = replace(_noted(rule, state, 1), counter=rule.restart)
-    if held.overflows < rule.tolerance * held.since_change:
+    if rule.tolerance and held.overflows / held.since_change < rule.tolerance:
         return held
     if state.patience > 0:
         return replace(held, patience=state.patience - 1)
@@ -208,47 +203,3 @@ def float32(value: float) -> float:
 
 UNSCALED = ScalerRule(initial_scale=1.0, checked=False)
 """The null rule: scale 1, gradients not looked at."""
-
-
-def fixed(scale: float) -> ScalerRule:
-    """A scale that stays, never looks at gradients and never skips a step.
-
-    Raises:
-        InvalidValue: the scale is finite, but beyond every float32, so that no loss can be multiplied by it.
-    """
-    if np.isfinite(scale) and not np.isfinite(float32(scale)):
-        raise InvalidValue(
-            f"A loss scale must fit into float32, whose largest number is {FLOAT32.max}, but got: {scale}",
-            code="loss_scale_overflow",
-        )
-    return ScalerRule(initial_scale=scale, checked=False, skip_advances_iterations=True)
-
-
-def tf24(initial_scale: float = 2.0**15, growth_interval: int = 2000, growth_factor: float = 2.0) -> ScalerRule:
-    """TF 2.4 (and tf_keras, with factor 2): floor 1, growth guarded against infinity, skipped steps advance."""
-    return ScalerRule(
-        initial_scale=initial_scale,
-        growth_interval=growth_interval,
-        growth_factor=growth_factor,
-        reached=">=",
-        growth_guard=True,
-        floor=1.0,
-        skip_advances_iterations=True,
-        flush_subnormals=True,
-    )
-
-
-def keras3(initial_scale: float = 2.0**15, growth_interval: int = 2000) -> ScalerRule:
-    """Keras 3: neither floor nor guard, an equality test of the count, and division instead of the reciprocal."""
-    return ScalerRule(
-        initial_scale=initial_scale,
-        growth_interval=growth_interval,
-        unscale="divide",
-        flush_subnormals=True,
-    )
-
-
-RULES: Mapping[str, Callable[..., ScalerRule]] = MappingProxyType(
-    {"fixed": fixed, "tf2.4": tf24, "tf_keras": tf24, "keras3": keras3}
-)
-"""The rule of each system, as a function of its settings (the defaults are the system's own)."""

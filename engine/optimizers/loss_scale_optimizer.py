@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeAlias
 
-from engine import loss_scale, scaler
+from engine import loss_scale, scaler_rules
 from engine.conventions import Conventions
 from engine.errors import InvalidType, InvalidValue, located
 from engine.keras_config import check_arguments, to_float, to_int
@@ -65,8 +65,8 @@ class LossScaleOptimizer:
         """
         if self.dynamic_growth_steps is None:
             with located("initial_scale"):
-                return scaler.fixed(self.initial_scale)
-        return scaler.RULES[self.conventions.name](self.initial_scale, self.dynamic_growth_steps)
+                return scaler_rules.fixed(self.initial_scale)
+        return scaler_rules.RULES[self.conventions.name](self.initial_scale, self.dynamic_growth_steps)
 
     @property
     def conventions(self) -> Conventions:

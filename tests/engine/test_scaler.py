@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import dtypes, scaler
+from engine import dtypes, scaler, scaler_rules
 from engine.errors import InvalidType, InvalidValue
-from engine.scaler import RULES, UNSCALED, ScalerRule, ScalerState, update
+from engine.scaler import UNSCALED, ScalerRule, ScalerState, update
 
-TF_RULES = st.builds(scaler.tf24, st.floats(1, 2.0**60), st.integers(1, 5), st.sampled_from([1.5, 2.0, 3.0, 4.0]))
+TF_RULES = st.builds(scaler_rules.tf24, st.floats(1, 2.0**60), st.integers(1, 5), st.sampled_from([1.5, 2.0, 3.0, 4.0]))
 STEPS = st.lists(st.booleans(), max_size=40)
 
 
@@ -40,7 +40,7 @@ def test_scales_never_shrink_on_finite_steps_nor_grow_on_others(rule, steps):
 
 @given(st.integers(1, 6), STEPS)
 def test_grows_exactly_after_an_interval_of_finite_steps_in_a_row(interval, steps):
-    trajectory = states(scaler.tf24(2.0**10, interval), steps)
+    trajectory = states(scaler_rules.tf24(2.0**10, interval), steps)
     run = 0
     for before, after, finite in zip(trajectory[:-1], trajectory[1:], steps, strict=True):
         run = run + 1 if finite else 0
@@ -65,16 +65,17 @@ def test_the_null_rule_does_nothing():
 
 
 def test_keras3_has_neither_floor_nor_guard_and_never_grows_past_its_count():
-    rule = scaler.keras3(1.0, 1)
+    rule = scaler_rules.keras3(1.0, 1)
     assert update(rule, ScalerState(1.0), finite=False)[0].loss_scale == 0.5
     assert update(rule, ScalerState(2.0**127), finite=True)[0].loss_scale == math.inf
     assert update(rule, ScalerState(2.0, counter=5), finite=True)[0] == ScalerState(2.0, counter=6)
     assert not rule.skip_advances_iterations
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", scaler_rules.RULES)
 def test_every_rule_starts_from_its_own_defaults(name):
-    rule = RULES[name](2.0) if name == "fixed" else RULES[name]()
+    make = scaler_rules.RULES[name]
+    rule = make(2.0) if name == "fixed" else make()
     state = rule.initial()
     assert state.loss_scale == rule.initial_scale
     assert update(rule, state, finite=True)[1]
@@ -88,6 +89,6 @@ def test_gradients_must_be_floats():
 
 
 def test_a_fixed_scale_must_fit_into_float32():
-    assert scaler.fixed(math.inf).initial_scale == math.inf
+    assert scaler_rules.fixed(math.inf).initial_scale == math.inf
     with pytest.raises(InvalidValue, match="fit into float32"):
-        scaler.fixed(1e39)
+        scaler_rules.fixed(1e39)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import initializers, ops, scaler, step
+from engine import initializers, ops, scaler, scaler_rules, step
 from engine.conventions import TF24
 from engine.dtypes import FLOAT32, DType, as_dtype
 from engine.errors import EngineError
@@ -33,7 +33,7 @@ def listed(array: Array) -> Any:
 
 
 def rule_of(given: dict[str, Any]) -> ScalerRule:
-    return DynamicLossScale(given["scale"]).rule if given["dynamic"] else scaler.fixed(given["scale"])
+    return DynamicLossScale(given["scale"]).rule if given["dynamic"] else scaler_rules.fixed(given["scale"])
 
 
 def get_scaled_loss(given: dict[str, Any]) -> dict[str, Any]:
