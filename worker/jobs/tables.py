@@ -30,34 +30,34 @@ _COUNTER = BigInteger().with_variant(Integer(), "sqlite")
 jobs = Table(
     "jobs",
     metadata,
-    Column("number", _COUNTER, primary_key=True, comment="order of creation; the cursor of lists"),
+    Column("number", _COUNTER, primary_key=True),  # order of creation; the cursor of lists
     Column("id", String(40), nullable=False, unique=True),
     Column("status", String(16), nullable=False),
     Column("status_reason", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
-    Column("queued_at", Double, comment="since when it waits; the order of the queue"),
-    Column("woken_at", Double, comment="when it was last announced to the workers"),
-    Column("spec", JSON, nullable=False, comment="the JobSpec, inline data abbreviated"),
+    Column("queued_at", Double),  # since when it waits; the order of the queue
+    Column("woken_at", Double),  # when it was last announced to the workers
+    Column("spec", JSON, nullable=False),  # the JobSpec, inline data abbreviated
     Column("summary", JSON, nullable=False),
     Column("step", BigInteger, nullable=False),
     Column("total_steps", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("epochs", BigInteger, nullable=False),
-    Column("active_seconds", Double, nullable=False, comment="time trained, over all slices"),
-    Column("active_steps", BigInteger, nullable=False, comment="steps trained, redone ones counted again"),
-    Column("metrics", JSON, nullable=False, comment="latest values"),
+    Column("active_seconds", Double, nullable=False),  # time trained, over all slices
+    Column("active_steps", BigInteger, nullable=False),  # steps trained, redone ones counted again
+    Column("metrics", JSON, nullable=False),  # latest values
     Column("loss_scale", Double),
     Column("skipped_steps", BigInteger, nullable=False),
     Column("error", JSON(none_as_null=True)),
-    Column("checkpoint_id", String(40), comment="the result's"),
-    Column("attempt", BigInteger, nullable=False, comment="slices claimed so far; the fencing token"),
+    Column("checkpoint_id", String(40)),  # the result's
+    Column("attempt", BigInteger, nullable=False),  # slices claimed so far; the fencing token
     Column("lease_owner", String(200)),
     Column("lease_until", Double),
-    Column("lost_leases", Integer, nullable=False, comment="in a row, without a checkpoint between"),
+    Column("lost_leases", Integer, nullable=False),  # in a row, without a checkpoint between
     Column("last_event_id", BigInteger, nullable=False),
-    Column("told_place", BigInteger, nullable=False, comment="events up to this place are in the log"),
+    Column("told_place", BigInteger, nullable=False),  # events up to this place are in the log
     Index(None, "status", "queued_at"),
     Index(None, "status", "lease_until"),
     Index(None, "created_at"),
@@ -67,7 +67,7 @@ inline_data = Table(
     "inline_data",
     metadata,
     Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    Column("body", JSON, nullable=False, comment="the spec's data member as it was sent"),
+    Column("body", JSON, nullable=False),  # the spec's data member as it was sent
 )
 
 labels = Table(
@@ -83,7 +83,7 @@ transitions = Table(
     "transitions",
     metadata,
     Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    Column("number", _COUNTER, primary_key=True, autoincrement=False, comment="the last event's id at that time"),
+    Column("number", _COUNTER, primary_key=True, autoincrement=False),  # the last event's id at that time
     Column("at", Double, nullable=False),
     Column("before", String(16)),
     Column("after", String(16), nullable=False),
@@ -108,7 +108,7 @@ metric_chunks = Table(
     Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("first_step", _COUNTER, primary_key=True, autoincrement=False),
     Column("last_step", BigInteger, nullable=False),
-    Column("skipped", Integer, nullable=False, comment="steps of the chunk that were not applied"),
+    Column("skipped", Integer, nullable=False),  # steps of the chunk that were not applied
     Column("body", LargeBinary, nullable=False),
 )
 
@@ -123,7 +123,7 @@ checkpoints = Table(
     Column("size", BigInteger, nullable=False),
     Column("path", Text, nullable=False),
     Column("metrics", JSON, nullable=False),
-    Column("score", Double, comment="lower is better"),
+    Column("score", Double),  # lower is better
     Column("created_at", Double, nullable=False),
     Index(None, "job_id", "step"),
 )
