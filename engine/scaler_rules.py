@@ -101,16 +101,26 @@ def deepspeed_zero(
     )
 
 
-def deepspeed_fused(init_scale: float = 2.0**16, scale_window: int = 1000, min_scale: float = 1.0) -> ScalerRule:
-    """DeepSpeed without ZeRO: no hysteresis (the setting is silently ignored), and a floor that holds.
+def deepspeed_fused(
+    init_scale: float = 2.0**16,
+    scale_window: int = 1000,
+    min_scale: float = 1.0,
+    hysteresis: int = 1,
+    *,
+    consecutive_hysteresis: bool = False,
+) -> ScalerRule:
+    """DeepSpeed without ZeRO: a floor that holds, and no hysteresis.
 
-    Source: ``FP16_Optimizer._update_scale`` in DeepSpeed's ``runtime/fp16/fused_optimizer.py`` at 051b9c8b.
+    Releases that ignore the setting ``hysteresis`` here are the default, 1; newer ones honour it (051b9c8b).
+    Source: ``FP16_Optimizer._update_scale`` in DeepSpeed's ``runtime/fp16/fused_optimizer.py`` at edaa7221.
     """
     return ScalerRule(
         initial_scale=init_scale,
         growth_interval=scale_window,
         restart=-1,
         floor=min_scale,
+        hysteresis=hysteresis,
+        refill="finite" if consecutive_hysteresis else "growth",
         arithmetic="float64",
     )
 
