@@ -108,7 +108,14 @@ def _shape_of(value: Any) -> Shape | None:
 
 def _called(layer: Layer, calls: Sequence[Call], sources: tuple[int, ...]) -> Call:
     if isinstance(layer, InputLayer):
+        if sources:
+            message = f"InputLayer {layer.name!r} takes no input; data enter a model in front of every other layer."
+            raise InvalidValue(message, code="malformed_graph")
         return Call(layer, (), (), layer.shape)
+    if not sources or (len(sources) > 1 and not layer.merges):
+        wanted = "at least one input" if layer.merges else "one input"
+        message = f"{layer.class_name} {layer.name!r} takes {wanted}, but is called with {len(sources)}."
+        raise InvalidValue(message, code="malformed_graph")
     shapes = tuple(calls[source].output_shape for source in sources)
     return Call(layer, sources, shapes, layer.output_shape(*shapes), layer.weight_specs(*shapes))
 
@@ -192,8 +199,19 @@ def functional(config: Mapping[str, Any], policy: Policy, conventions: Conventio
             except EngineError as error:
                 raise error.at("config", "layers", positions[key[0]], "config") from None
     inputs = tuple(_look_up(at, end, "input_layers") for end in _ends(config, "input_layers"))
+    _check_entries(calls, inputs)
     outputs = tuple(_look_up(at, end, "output_layers") for end in _ends(config, "output_layers"))
     return Graph(tuple(calls), inputs, outputs)
+
+
+def _check_entries(calls: Sequence[Call], inputs: tuple[int, ...]) -> None:
+    """Check that `input_layers` names every InputLayer once, and nothing else."""
+    entries = [index for index, call in enumerate(calls) if isinstance(call.layer, InputLayer)]
+    if sorted(inputs) != entries:
+        message = (
+            f"`input_layers` must name every InputLayer once: {', '.join(str(calls[i].layer.name) for i in entries)}."
+        )
+        raise InvalidValue(message, code="malformed_graph", path=("config", "input_layers"))
 
 
 def _refuse_graph(
@@ -214,7 +232,7 @@ def _inbound(item: Mapping[str, Any], index: int) -> list[tuple[tuple[str, int],
         return [_keras3_node(node) if isinstance(node, Mapping) else _keras2_node(node) for node in nodes]
     except EngineError as error:
         raise error.at(*path) from None
-    except (TypeError, ValueError, KeyError, IndexError) as error:
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
         raise InvalidValue(f"Malformed inbound_nodes: {shown(nodes)}.", code="malformed_graph", path=path) from error
 
 
@@ -234,9 +252,11 @@ def _keras_tensors(value: Any) -> Iterator[tuple[str, int]]:
     if isinstance(value, Mapping):
         history = value["config"]["keras_history"]
         yield str(history[0]), int(history[1])
-    else:
+    elif isinstance(value, list | tuple):
         for item in value:
             yield from _keras_tensors(item)
+    else:
+        raise InvalidValue(f"Malformed call: {shown(value)} is no tensor of the model.", code="malformed_graph")
 
 
 def _refuse_keywords(keywords: Any) -> None:
@@ -255,7 +275,7 @@ def _ends(config: Mapping[str, Any], key: str) -> list[tuple[str, int]]:
     entries = [found] if isinstance(found[0], str) else found
     try:
         return [(str(entry[0]), int(entry[1])) for entry in entries]
-    except (TypeError, ValueError, KeyError, IndexError) as error:
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
         message = f"Malformed `{key}`: {shown(found)}; expected [name, call, tensor] entries."
         raise InvalidValue(message, code="malformed_graph", path=("config", key)) from error
 

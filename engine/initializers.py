@@ -55,7 +55,15 @@ class Initializer(Configured):
         Raises:
             ShapeMismatch: the initializer makes matrices only.
         """
+        self.check(shape)
         return self._values(shape, rng)
+
+    def check(self, shape: Shape) -> None:
+        """Refuse a shape that the initializer has no values for, before anything is allocated.
+
+        Raises:
+            ShapeMismatch: the initializer makes matrices only.
+        """
 
     def _values(self, shape: Shape, rng: np.random.Generator) -> Float32Array:
         raise AssertionError(f"{type(self).__name__} does not define its values")
@@ -219,9 +227,12 @@ class Orthogonal(Initializer):
     gain: float = setting(any_number, 1.0)
     seed: int | None = setting(_seed, None)
 
-    def _values(self, shape: Shape, rng: np.random.Generator) -> Float32Array:
+    def check(self, shape: Shape) -> None:
+        """Refuse fewer than two axes."""
         if len(shape) < 2:
             raise ShapeMismatch(f"Orthogonal makes variables of two or more axes, but this one has shape {shape}.")
+
+    def _values(self, shape: Shape, rng: np.random.Generator) -> Float32Array:
         rows, columns = math.prod(shape[:-1]), shape[-1]
         square = _generator(self.seed, rng).standard_normal((max(rows, columns), min(rows, columns)))
         q, r = np.linalg.qr(square)
@@ -235,9 +246,12 @@ class Identity(Initializer):
 
     gain: float = setting(any_number, 1.0)
 
-    def _values(self, shape: Shape, rng: np.random.Generator) -> Float32Array:
+    def check(self, shape: Shape) -> None:
+        """Refuse anything but two axes."""
         if len(shape) != 2:
             raise ShapeMismatch(f"Identity makes variables of two axes, but this one has shape {shape}.")
+
+    def _values(self, shape: Shape, rng: np.random.Generator) -> Float32Array:
         return (self.gain * np.eye(*shape)).astype(np.float32)
 
 

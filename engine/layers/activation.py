@@ -11,7 +11,8 @@ from engine import activations, ops
 from engine.activations import Activation as ActivationFunction
 from engine.configured import any_integer, not_negative, optional, refuse, setting
 from engine.dtypes import FLOAT16
-from engine.layers.base import Layer
+from engine.errors import ShapeMismatch
+from engine.layers.base import Layer, Shape
 from engine.run import Run
 from engine.tape import Array, Tensor
 
@@ -58,6 +59,14 @@ class Softmax(Layer):
     """Softmax along an axis, with an optional mask. Source: ``keras.layers.Softmax``."""
 
     axis: int = setting(_axis, -1)
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        """The shape of the input, which must have the axis."""
+        axes = len(shapes[0])
+        if not -axes <= self.axis < axes:
+            message = f"Softmax {self.name!r} has axis {self.axis}, but its input has {axes} axes (batch axis first)."
+            raise ShapeMismatch(message, path=("axis",))
+        return shapes[0]
 
     def call(self, run: Run, *inputs: Tensor, mask: Array | None = None) -> Tensor:
         """Return the softmax; masked-out entries (mask 0) get a large negative number added first."""

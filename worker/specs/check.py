@@ -9,21 +9,20 @@ import math
 from dataclasses import dataclass
 
 from engine import datasets
-from engine.layers import InputLayer
 from engine.model import Model
 from engine.policy import Policy
 from engine.training import FitOptions, Trainer
 from worker.settings import Limits
 from worker.specs.doubts import doubts_of
 from worker.specs.findings import Findings
+from worker.specs.graph import check_graph
 from worker.specs.job import JobSpec
 from worker.specs.labels import check_labels, check_range
 from worker.specs.notices import Notice
-from worker.specs.resources import check_fit, check_network, layer_places
+from worker.specs.resources import check_fit, check_network
 from worker.specs.samples import Samples
-from worker.specs.stages import check_trainable, compile_model, data_place, read_data, read_fit, read_model, read_policy
-
-FLOAT32_MAX = (2 - 2**-23) * 2.0**127
+from worker.specs.shape import FLOAT32_MAX
+from worker.specs.stages import compile_model, data_place, read_data, read_fit, read_model, read_policy
 
 
 @dataclass(frozen=True)
@@ -110,28 +109,8 @@ def _check_sizes(
     rows = len(samples.x) if samples else 1
     if fit and samples:
         check_fit(findings, limits, fit, rows)
-    _check_graph(findings, model)
+    check_graph(findings, model)
     check_network(findings, limits, model.network, min(options.batch_size, rows))
-
-
-def _check_graph(findings: Findings, model: Model) -> None:
-    """Note what of a model cannot be trained here, though the engine can read it."""
-    for what, shapes in (("inputs", model.input_shapes), ("outputs", model.output_shapes)):
-        if len(shapes) != 1:
-            text = f"Training takes models of one input and one output; this one has {len(shapes)} {what}."
-            findings.add("unsupported", text, "model")
-    if any(size is None for call in model.network.graph.calls for size in call.output_shape[1:]):
-        text = "The model leaves an axis other than the batch open (null); name its size, so that the job can be sized."
-        findings.add("open_shape", text, "model")
-    if not model.network.trainable_specs:
-        text = "The model has no variable that training would change; add a layer with weights or set `trainable`."
-        findings.add("nothing_to_train", text, "model")
-    places = layer_places(model.network, findings.body["model"])
-    for layer in model.network.layers:
-        place = (*places.get(layer.name, ("model",)), "config", "dtype")
-        if not isinstance(layer, InputLayer):
-            with findings.at(*place):
-                check_trainable(findings, layer.policy, place)
 
 
 def _check_scaling(findings: Findings, model: Model) -> None:

@@ -6,7 +6,6 @@ the engine's `from_config`; so no spec has a bound or a default of its own that 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, get_args
@@ -64,15 +63,14 @@ def fields_of(config: type[Spec], dialect: Dialect) -> frozenset[str]:
     return frozenset(found)
 
 
+FLOAT32_MAX = (2 - 2**-23) * 2.0**127
+
+
 def _number(value: object) -> float:
-    """Accept a JSON number that a float64 can hold; true and "1" are not numbers."""
+    """Accept a JSON number that float32, in which Keras keeps its settings, can hold; true and "1" are no numbers."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticCustomError("number_type", "must be a number")
-    try:
-        fits = math.isfinite(float(value))
-    except OverflowError:
-        fits = False
-    if not fits:
+    if not abs(value) <= FLOAT32_MAX:  # nan is not, and Python compares ints of any length with floats exactly
         raise PydanticCustomError("not_finite", "must be a finite number")
     return value
 

@@ -112,6 +112,9 @@ def compile_model(findings: Findings, model: Model | None) -> bool:
     loss: Loss | None = None
     with findings.at("compile", "loss"):
         loss = losses.get(given["loss"], line)
+        if loss.reduction in {"none", None}:
+            text = 'Training needs one number a batch: the loss must be reduced, by "sum_over_batch_size" or "sum".'
+            findings.add("loss_not_reduced", text, "compile", "loss", "config", "reduction")
     for index, metric in enumerate(given.get("metrics") or ()):
         with findings.at("compile", "metrics", index):
             metrics.get(metric, loss, 1)

@@ -178,7 +178,7 @@ WORDINGS: Mapping[str, Wording] = {
     "int_type": _received("an integer (without quotes)"),
     "int_parsing": _received("an integer"),
     "number_type": _received("a number (without quotes)"),
-    "not_finite": _received("a finite number that float64 can hold", "ValueError", "not_finite"),
+    "not_finite": _received("a finite number that float32 can hold", "ValueError", "not_finite"),
     "bool_type": _received("true or false"),
     "bool_parsing": _received("true or false"),
     "string_type": _received("a string"),
