@@ -26,7 +26,7 @@ setup: $(VENV)/.runtime  ## make .venv with what running needs, locked by hash
 	@echo "ready: $(BIN)/halfstep"
 
 demo: $(VENV)/.runtime  ## set up, start everything, train the digits in float16, show what happened
-	@$(BIN)/halfstep demo
+	@$(BIN)/python -m examples.demo
 
 test: $(VENV)/.dev  ## every test, with branch coverage
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered

@@ -13,16 +13,17 @@ from typing import Any, NoReturn
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.client import DEFAULT_URL, TERMINAL, ApiError, Client, HalfstepError, Invalid, Unreachable
+from app.watching import shown
 from app.watching import watch as watch_job
 
 FAILED, USAGE, UNREACHABLE = 1, 2, 3
 """Exit codes: the job (or the request) failed, the command was wrong (also bad files), nobody answers."""
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 url_option = click.option(
     "--url", envvar="HALFSTEP_URL", default=DEFAULT_URL, show_default=True, help="Where the service listens."
 )
@@ -138,13 +139,15 @@ def jobs(status: tuple[str, ...], limit: int, as_json: bool, url: str) -> None:
     """List jobs, newest first."""
     with connected(url) as client:
         found = client.jobs(status=list(status) or None, limit=max(1, min(limit, 100)))
-        shown = [job for job, _ in zip(found, range(limit), strict=False)]
+        rows = [job for job, _ in zip(found, range(limit), strict=False)]
     if as_json:
-        for job in shown:
+        for job in rows:
             click.echo(json.dumps(job))
         return
-    table = Table("job", "status", "progress", "loss", "loss scale", "skipped", "created", box=None)
-    for job in shown:
+    table = Table(
+        Column("job", no_wrap=True), "status", "progress", "loss", "loss scale", "skipped", "created", box=None
+    )
+    for job in rows:
         table.add_row(*_row(job))
     out.print(table)
 
@@ -157,8 +160,8 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
         name,
         job["status"],
         f"{job['progress']['percent']:.0f} %",
-        "" if loss is None else f"{loss:.4f}",
-        "" if scale is None else f"{scale:g}",
+        shown(loss),
+        shown(scale),
         str(job["skipped_steps"]),
         created,
     )

@@ -9,6 +9,7 @@ HTTPException (Starlette)      unknown route, wrong method, body too large
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -25,6 +26,8 @@ from app.problems import NO_RETRY, Problem
 from engine.errors import EngineError
 from worker.jobs.errors import IdempotencyMismatch, JobNotFound, TransitionRefused
 from worker.specs.errors import FieldError, SpecError, from_engine
+
+logger = logging.getLogger(__name__)
 
 MOST_ERRORS = 100
 """A longer list helps nobody: a wrong column of the data is wrong in every row."""
@@ -146,7 +149,11 @@ def problem_of(error: Exception) -> Problem:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    return problem_of(error).response(request)
+    problem = problem_of(error)
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        request_id = getattr(request.state, "request_id", "")
+        logger.error("%s %s -> %d, %s: %r", request.method, request.url.path, problem.status, request_id, error)
+    return problem.response(request)
 
 
 def install(app: FastAPI) -> None:

@@ -29,10 +29,12 @@ def watch(client: Client, job_id: str, console: Console) -> dict[str, Any]:
     columns = (state, BarColumn(), MofNCompleteColumn(), fields, TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         line = progress.add_task(job["status"], total=job["progress"]["total_steps"], **_fields(job))
+        skipped = 0
         for event in client.events(job_id):
-            _show(progress, line, event)
+            skipped += event["data"].get("more", 1) if event["type"] == "job.skipped_step" else 0
+            _show(progress, line, event, skipped)
             if not console.is_terminal and event["type"] not in _QUIET:
-                console.print(event["message"], markup=False)
+                console.print(_line(event), markup=False)
         job = client.get(job_id)
         progress.update(line, description=job["status"], completed=job["progress"]["step"], **_fields(job))
     return job
@@ -42,25 +44,29 @@ _QUIET = frozenset({"job.metrics", "job.skipped_step", "job.checkpoint"})
 _STATES = frozenset({"job.queued", "job.running", "job.cancelling", "job.pausing", "job.paused"})
 
 
+def _line(event: dict[str, Any]) -> str:
+    logs = {name: value for name, value in event["data"].get("logs", {}).items() if name != "nonfinite"}
+    return " ".join([event["message"], *(f"{name} {shown(value)}" for name, value in logs.items())])
+
+
 def _fields(job: dict[str, Any]) -> dict[str, Any]:
     loss, scale = job["metrics"].get("loss"), job["loss_scale"]
-    return {"loss": _number(loss), "scale": _number(scale), "skipped": str(job["skipped_steps"])}
+    return {"loss": shown(loss), "scale": shown(scale), "skipped": str(job["skipped_steps"])}
 
 
-def _number(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """Return a loss or a loss scale in few characters; a dash for none."""
     return "-" if value is None else f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
 
 
-def _show(progress: Progress, line: TaskID, event: dict[str, Any]) -> None:
+def _show(progress: Progress, line: TaskID, event: dict[str, Any], skipped: int) -> None:
     data = event["data"]
     if event["type"] in _STATES:
         progress.update(line, description=event["type"].removeprefix("job."))
     if "step" in data:
         progress.update(line, completed=data["step"])
-    shown: dict[str, Any] = {}
-    for name, key in (("loss", "loss"), ("scale", "loss_scale")):
+    fields: dict[str, Any] = {"skipped": str(skipped)}
+    for name, key in (("loss", "loss"), ("scale", "loss_scale_after")):
         if key in data:
-            shown[name] = _number(data[key])
-    if "skipped_steps" in data:
-        shown["skipped"] = str(data["skipped_steps"])
-    progress.update(line, **shown)
+            fields[name] = shown(data[key])
+    progress.update(line, **fields)
