@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from engine import ops
 from engine.configured import Configured, choose, not_negative, refuse, serialized, setting, split_serialized
 from engine.conventions import Conventions
@@ -22,11 +24,16 @@ class Regularizer(Configured):
 
 
 def _l1(x: Tensor, factor: float) -> Tensor:
-    return ops.scale(ops.reduce_sum(ops.absolute(x)), factor)
+    return _times(ops.reduce_sum(ops.absolute(x)), factor)
 
 
 def _l2(x: Tensor, factor: float) -> Tensor:
-    return ops.scale(ops.reduce_sum(ops.square(x)), factor)
+    return _times(ops.reduce_sum(ops.square(x)), factor)
+
+
+def _times(penalty: Tensor, factor: float) -> Tensor:
+    """Return a multiple of a penalty; Keras on TensorFlow holds the factor as float32 even where x is float64."""
+    return ops.scale(penalty, float(np.float32(factor)))
 
 
 @dataclass(frozen=True)

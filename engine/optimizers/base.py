@@ -51,7 +51,7 @@ class Optimizer(Configured):
 
     Attributes:
         name: shown in configs.
-        learning_rate: a constant; used as a float32 number, whatever the variables are.
+        learning_rate: a constant; used as a number of ``floatx``, whatever the variables are.
         weight_decay: share of the variable, times the learning rate, that is taken off before the update.
         clipnorm: largest norm of any single gradient.
         global_clipnorm: largest norm of all gradients together.
@@ -112,9 +112,9 @@ class Optimizer(Configured):
         }
 
     def rate(self, iterations: int) -> float:
-        """Return the learning rate of the step after so many iterations, an exact float32 number."""
-        rate = np.float32(self.learning_rate)
-        return float(rate / (np.float32(1) + np.float32(self.decay) * np.float32(iterations)))
+        """Return the learning rate of the step after so many iterations, an exact number of ``floatx``."""
+        kind = self.conventions.floatx.storage.type
+        return float(kind(self.learning_rate) / (kind(1) + kind(self.decay) * kind(iterations)))
 
     def apply(
         self,
@@ -178,8 +178,9 @@ class Optimizer(Configured):
 
 
 def _norm(gradients: Sequence[Array | None]) -> float:
-    squares = [float(np.vdot(g, g)) for g in gradients if g is not None]
-    return float(np.sqrt(np.float32(sum(squares))))
+    given = [g for g in gradients if g is not None]
+    kind = np.result_type(np.float32, *given).type
+    return float(np.sqrt(kind(sum(float(np.vdot(g, g)) for g in given))))
 
 
 def _shrinkage(norm: float, limit: float) -> float:

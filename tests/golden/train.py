@@ -5,10 +5,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tests.golden import train_layers, train_losses, train_optimizers
+from tests.golden import train_layers, train_loop, train_losses, train_optimizers
 
-TrainAdapter: TypeAlias = Callable[[dict[str, Any], Mapping[str, np.ndarray]], list[str]]
-"""Takes a case and its arrays, returns a line per difference; raises ``NotBuilt`` for what the engine lacks."""
+TrainAdapter: TypeAlias = Callable[[dict[str, Any], Mapping[str, np.ndarray]], dict[str, str]]
+"""Takes a case and its arrays, returns a text per quantity that differs; raises ``NotBuilt`` for what is lacking."""
 
 KINDS: Mapping[str, TrainAdapter] = {
     "layer": train_layers.layer,
@@ -18,5 +18,6 @@ KINDS: Mapping[str, TrainAdapter] = {
     "metric": train_losses.metric,
     "optimizer": train_optimizers.optimizer,
     "loss_scale_optimizer": train_optimizers.loss_scale_optimizer,
+    "training": train_loop.training,
 }
 """The adapter of each kind of training case; kinds that are not here count as unsupported."""

@@ -51,12 +51,21 @@ class Findings:
     Attributes:
         document: the case.
         arrays: its arrays.
-        lines: one per difference so far.
+        found: lines about the differences so far, by the quantity or the fact that differs.
     """
 
     document: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
-    lines: list[str] = field(default_factory=list)
+    found: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def differences(self) -> dict[str, str]:
+        """What differs, one text for each quantity or fact."""
+        return {name: "; ".join(lines) for name, lines in self.found.items()}
+
+    def differs(self, name: str, line: str) -> None:
+        """Note a difference."""
+        self.found.setdefault(name, []).append(line)
 
     @property
     def conventions(self) -> Conventions:
@@ -91,16 +100,16 @@ class Findings:
     def check_values(self, what: str, quantity: str, got: Any, expected: Any, scale: float | None = None) -> None:
         """Compare a result with given values, within the case's tolerance for the quantity."""
         if got is None:
-            self.lines.append(f"{what}: nothing came out")
+            self.differs(quantity, f"{what}: nothing came out")
             return
         found, tolerance = error(got, expected, scale), self.tolerance(quantity)
         if not found <= tolerance:
-            self.lines.append(f"{what}: error {found:.2g}, tolerance for {quantity} {tolerance:.2g}")
+            self.differs(quantity, f"{what}: error {found:.2g}, tolerance for {quantity} {tolerance:.2g}")
 
     def same(self, what: str, got: Any, expected: Any) -> None:
         """Compare two facts that have to be equal."""
         if got != expected:
-            self.lines.append(f"{what}: expected {_short(expected)}, got {_short(got)}")
+            self.differs(what, f"{what}: expected {_short(expected)}, got {_short(got)}")
 
     def tolerance(self, quantity: str) -> float:
         """The case's own tolerance, else the floor of its dtype."""

@@ -14,21 +14,21 @@ from tests.golden.outcome import NotBuilt
 from tests.golden.train_case import Findings, building, magnitude
 
 
-def layer(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> list[str]:
+def layer(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     findings = Findings(document, arrays)
     with building(), np.errstate(all="ignore"):
         _run_layer(findings)
-    return findings.lines
+    return findings.differences
 
 
-def activation_function(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> list[str]:
+def activation_function(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     findings = Findings(document, arrays)
     with building(), np.errstate(all="ignore"):
         function = _function(findings)
         tape = Tape()
         leaves = [findings.leaf(key, tape) for key in document["inputs"]]
         _check_outputs(findings, [function(*leaves)], tape, leaves, [])
-    return findings.lines
+    return findings.differences
 
 
 def _function(findings: Findings) -> Callable[..., Tensor]:
@@ -51,7 +51,7 @@ def _run_layer(findings: Findings) -> None:
     specs = built.weight_specs(*[tensor.shape for tensor in given])
     findings.same("shapes of weights", [list(spec.shape) for spec in specs], [w["shape"] for w in document["weights"]])
     findings.same("dtypes of weights", [spec.dtype.name for spec in specs], [w["dtype"] for w in document["weights"]])
-    if findings.lines:
+    if findings.found:
         return
     values = {
         spec.path: findings.arrays[about["array"]].astype(spec.dtype.storage)

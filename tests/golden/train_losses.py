@@ -15,13 +15,13 @@ from tests.golden.outcome import NotBuilt
 from tests.golden.train_case import Findings, building, magnitude
 
 
-def loss(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> list[str]:
+def loss(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     findings = Findings(document, arrays)
     largest = magnitude(arrays[result["grad_y_pred"]] for result in document["results"])
     with building(), np.errstate(all="ignore"):
         for result in document["results"]:
             _check_loss(findings, result, largest)
-    return findings.lines
+    return findings.differences
 
 
 def _check_loss(findings: Findings, result: Mapping[str, Any], largest: float) -> None:
@@ -49,12 +49,12 @@ def _loss(findings: Findings, **extra: Any) -> Loss:
     return losses.deserialize({"class_name": about["class_name"], "config": config}, line)
 
 
-def loss_head(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> list[str]:
+def loss_head(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     findings = Findings(document, arrays)
     with building(), np.errstate(all="ignore"):
         for result in document["results"]:
             _check_head(findings, result)
-    return findings.lines
+    return findings.differences
 
 
 def _check_head(findings: Findings, result: Mapping[str, Any]) -> None:
@@ -96,7 +96,7 @@ def _check_value_and_gradient(
     findings.check(f"{what}, {manner}: gradient", "grad", gradient, result[f"grad_{kind}"], largest)
 
 
-def metric(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> list[str]:
+def metric(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     findings = Findings(document, arrays)
     with building(), np.errstate(all="ignore"):
         built = metrics.deserialize(document["metric"])
@@ -110,7 +110,7 @@ def metric(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> list[s
                 findings.check(f"{manner} result {index}", "result", result, update["result"])
             recorded = [arrays[item["array"]] for item in run["final_state"]]
             findings.check_values(f"{manner} state", "state", state, np.array(recorded).reshape(np.shape(state)))
-    return findings.lines
+    return findings.differences
 
 
 def _predictions(findings: Findings, update: Mapping[str, Any]) -> Tensor:

@@ -39,16 +39,16 @@ class _Row:
     rate: float
 
 
-def optimizer(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> list[str]:
+def optimizer(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     findings = Findings(document, arrays)
     with building(), np.errstate(all="ignore"):
         built = optimizers.get(document["optimizer"], findings.conventions)
         rows, _ = _run(findings, built)
         _check_rows(findings, rows)
-    return findings.lines
+    return findings.differences
 
 
-def loss_scale_optimizer(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> list[str]:
+def loss_scale_optimizer(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     findings = Findings(document, arrays)
     with building(), np.errstate(all="ignore"):
         built = optimizers.get(document["optimizer"], findings.conventions)
@@ -61,7 +61,7 @@ def loss_scale_optimizer(document: dict[str, Any], arrays: Mapping[str, np.ndarr
     if built.rule.checked:
         finite = [sign == "." for sign in document["pattern"]]
         findings.same("applied steps", [verdict.applied for verdict in verdicts], finite)
-    return findings.lines
+    return findings.differences
 
 
 def _run(findings: Findings, built: AnyOptimizer) -> tuple[list[_Row], list[Verdict]]:
@@ -114,7 +114,7 @@ def _check_optimizer_variable(findings: Findings, about: Mapping[str, Any], name
     slot = _slot(path, names)
     if slot is not None:
         if slot not in rows[0].slots:
-            findings.lines.append(f"slot {path}: the engine keeps {', '.join(rows[0].slots) or 'none'}")
+            findings.differs("slots", f"slot {path}: the engine keeps {', '.join(rows[0].slots) or 'none'}")
             return
         findings.check_values(f"slot {path}", "slots", _stack(row.slots[slot] for row in rows), expected)
     elif path.startswith("loss_scale_optimizer/"):
