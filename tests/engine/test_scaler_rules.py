@@ -1,4 +1,6 @@
+import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -75,6 +77,17 @@ def test_apex(finite, init, window, floor):
 def test_torch(finite, init, growth, backoff, interval):
     rule = scaler_rules.torch(init, growth, backoff, interval)
     assert same(ours(rule, finite), published_scalers.torch(finite, init, growth, backoff, interval))
+
+
+def test_torch_as_recorded():
+    recorded = json.loads((Path(__file__).parent / "data" / "torch_grad_scaler.json").read_text(encoding="utf-8"))
+    assert len(recorded["runs"]) == 193
+    for run in recorded["runs"]:
+        rule = scaler_rules.torch(**run["settings"])
+        state = rule.initial()
+        for step, scale, tracker in zip(run["finite"], run["scale"], run["growth_tracker"], strict=True):
+            state, _ = update(rule, state, step == "1")
+            assert (state.loss_scale, state.counter) == (scale, tracker), run
 
 
 @pytest.mark.parametrize(
