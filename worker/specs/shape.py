@@ -6,6 +6,7 @@ the engine's `from_config`; so no spec has a bound or a default of its own that 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, get_args
@@ -79,7 +80,8 @@ def _integer(value: object) -> int:
     """Accept a JSON integer; 32.0 is one to JSON Schema and to Keras, true and "32" are not."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticCustomError("integer_type", "must be an integer")
-    _number(value)
+    if not abs(value) <= sys.float_info.max:
+        raise PydanticCustomError("integer_too_large", "must be a smaller integer")
     if value != int(value):
         raise PydanticCustomError("integer_type", "must be an integer")
     return int(value)
@@ -115,7 +117,7 @@ Bool: TypeAlias = StrictBool
 Text: TypeAlias = Annotated[StrictStr, AfterValidator(_storable)]
 Int: TypeAlias = Annotated[int, PlainValidator(_integer), WithJsonSchema({"type": "integer"})]
 #: A JSON number. Its int or float nature is kept, because messages of the original show it.
-Number: TypeAlias = Annotated[float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
+Number: TypeAlias = Annotated[int | float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
 #: Any JSON value: its reader is the engine, which says in the original's words what is wrong with it.
 Anything: TypeAlias = Annotated[Any, AfterValidator(_shallow)]
 Shape: TypeAlias = tuple[Int | None, ...]

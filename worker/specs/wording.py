@@ -177,6 +177,7 @@ WORDINGS: Mapping[str, Wording] = {
     "integer_type": _received("an integer (without quotes)"),
     "int_type": _received("an integer (without quotes)"),
     "int_parsing": _received("an integer"),
+    "integer_too_large": _received("an integer of at most 308 digits", "ValueError", "not_finite"),
     "number_type": _received("a number (without quotes)"),
     "not_finite": _received("a finite number that float32 can hold", "ValueError", "not_finite"),
     "bool_type": _received("true or false"),

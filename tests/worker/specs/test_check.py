@@ -76,7 +76,10 @@ def test_a_prepared_job_trains():
         ({"/policy": "_infer"}, [("policy_not_trainable", "/policy")]),
         ({"/policy/config/loss_scale": 0.5}, [("invalid_value", "/policy/config/loss_scale")]),
         ({f"{SCALE}/config/initial_loss_scale": 0.5}, [("loss_scale_out_of_range", SCALE)]),
-        ({f"{SCALE}/config/initial_loss_scale": 1e39}, [("loss_scale_out_of_range", SCALE)]),
+        (
+            {SCALE: {"class_name": "FixedLossScale", "config": {"loss_scale_value": 0}}},
+            [("invalid_value", f"{SCALE}/config/loss_scale_value")],
+        ),
         ({f"{SCALE}/config/increment_period": 0}, [("loss_scale_out_of_range", SCALE)]),
         (
             {"/compile/optimizer": LSO_HALF},

@@ -91,6 +91,7 @@ DEEP = json.loads("[" * 40 + "]" * 40)
         ({"/compile/jit_compile": []}, "invalid_type", "/compile/jit_compile"),
         ({"/compile/loss_weights": [1]}, "unsupported", "/compile/loss_weights"),
         ({"/fit/validation_split": float("nan")}, "not_finite", "/fit/validation_split"),
+        ({"/compile/optimizer/config/learning_rate": 1e39}, "not_finite", "/compile/optimizer/config/learning_rate"),
         ({"/fit/epochs": 10**5000}, "not_finite", "/fit/epochs"),
         ({"/data": {"file": "file-1"}}, "unsupported", "/data"),
         ({"/data": {}}, "unknown_data", "/data"),

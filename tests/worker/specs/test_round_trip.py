@@ -15,7 +15,7 @@ from worker.specs.job import JobSpec
 from worker.specs.layers import LAYERS
 from worker.specs.optimizers import OPTIMIZERS
 
-NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+NUMBERS = st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False, width=32)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 NAMES = st.none() | TEXT
 POLICIES = st.sampled_from(["float32", "mixed_float16", "mixed_bfloat16", "float16", None]) | TEXT
