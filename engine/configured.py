@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -168,13 +169,20 @@ positive_integer = integer(1, "a positive integer")
 any_integer = integer()
 
 
+def _finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)  # numpy's refuses Python ints beyond int64
+    except OverflowError:
+        return False
+
+
 def number(low: float | None = None, high: float | None = None, expected: str = "a number") -> Reader:
     """Return a reader of finite numbers in [low, high]."""
 
     def read(key: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
             raise refuse(key, expected, value)
-        if not np.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
+        if not _finite(value) or (low is not None and value < low) or (high is not None and value > high):
             raise refuse(key, expected, value)
         return float(value)
 
@@ -230,6 +238,13 @@ def unsupported_unless(*accepted: Any, why: str = "this engine does not have it 
         return value
 
     return read
+
+
+def numbers(key: str, value: Any) -> tuple[float, ...]:
+    """Read a list of finite numbers; whether one was an integer is kept, because configs show it."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise refuse(key, "a list of numbers", value)
+    return tuple(int(item) if _is_integer(item) else any_number(key, item) for item in value)
 
 
 def dimensions(key: str, value: Any) -> tuple[int | None, ...]:
