@@ -14,10 +14,12 @@ KINDS: Mapping[str, TrainAdapter] = {
     "layer": train_layers.layer,
     "activation_function": train_layers.activation_function,
     "loss": train_losses.loss,
+    "loss_masked": train_losses.loss_masked,
     "loss_head": train_losses.loss_head,
     "metric": train_losses.metric,
     "optimizer": train_optimizers.optimizer,
     "loss_scale_optimizer": train_optimizers.loss_scale_optimizer,
+    "optimizer_sparse": train_optimizers.optimizer_sparse,
     "training": train_loop.training,
 }
 """The adapter of each kind of training case; kinds that are not here count as unsupported."""

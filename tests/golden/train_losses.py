@@ -15,6 +15,12 @@ from tests.golden.outcome import NotBuilt
 from tests.golden.train_case import Findings, building, magnitude
 
 
+def loss_masked(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    if not isinstance(document.get("mask"), str):
+        raise NotBuilt("a mask that is not one array")
+    return loss(document, arrays)
+
+
 def loss(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     findings = Findings(document, arrays)
     largest = magnitude(arrays[result["grad_y_pred"]] for result in document["results"])
@@ -26,12 +32,14 @@ def loss(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str
 
 def _check_loss(findings: Findings, result: Mapping[str, Any], largest: float) -> None:
     built = _loss(findings, reduction=result["reduction"])
-    weights = result["sample_weight"]
+    weights = result.get("sample_weight")
     what = f"{result['reduction']}, weights {weights}"
     tape = Tape()
     y_pred = findings.leaf(findings.document["y_pred"], tape)
     y_true = findings.arrays[findings.document["y_true"]]
-    value = built(y_true, y_pred, None if weights is None else findings.arrays[weights])
+    mask = findings.document.get("mask")
+    given = [None if key is None else findings.arrays[key] for key in (weights, mask)]
+    value = built(y_true, y_pred, *given)
     findings.check_tensor(f"{what}: value", "value", value, result["value"])
     seed = None
     if "cotangent" in result:

@@ -14,6 +14,7 @@ from engine.network import Network
 from engine.optimizers import AnyOptimizer
 from engine.step import Verdict, apply_gradients
 from engine.weights import WeightSpec
+from tests.golden.outcome import NotBuilt
 from tests.golden.train_case import Findings, building
 
 # How TF 2.4 and tf_keras call the slots of the optimizers that Keras 3 names in full.
@@ -62,6 +63,20 @@ def loss_scale_optimizer(document: dict[str, Any], arrays: Mapping[str, np.ndarr
         finite = [sign == "." for sign in document["pattern"]]
         findings.same("applied steps", [verdict.applied for verdict in verdicts], finite)
     return findings.differences
+
+
+def optimizer_sparse(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Embedding rows. Where repeated rows were merged, that is the dense gradient; there are no other ones here."""
+    if not document.get("rows_merged"):
+        raise NotBuilt("gradients of rows that are not merged")
+    weights = arrays[document["weights"]]
+    dense = np.zeros_like(weights[1:])
+    for step, (rows, values) in enumerate(
+        zip(arrays[document["gradient_rows"]], arrays[document["gradient_values"]], strict=True)
+    ):
+        np.add.at(dense[step], rows, values)
+    about = {"name": "embeddings", "shape": weights.shape[1:], "gradients": "dense", "weights": document["weights"]}
+    return optimizer({**document, "variables": [about]}, {**arrays, "dense": dense})
 
 
 def _run(findings: Findings, built: AnyOptimizer) -> tuple[list[_Row], list[Verdict]]:
