@@ -80,6 +80,7 @@ class Heartbeat:
             while not self._stop.wait(self._settings.directive_seconds):
                 self._beat()
         except LeaseLost as lost:
+            self._lost.set()
             logger.warning("%s", lost)
         finally:
             # Also if this thread dies of something else: nobody would renew the lease.

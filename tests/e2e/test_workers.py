@@ -1,0 +1,124 @@
+"""Real processes: a job goes through them, and through whatever is done to them."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.e2e.workers import Installation, installed
+from tests.waiting import until
+from tests.worker.specs.jobs import changed
+from worker.jobs.states import JobStatus
+from worker.queue import client_url
+
+LONG = {"/fit/epochs": 60}
+ENDLESS = {"/fit/epochs": 10_000}
+STOP_SECONDS = 5.0
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Installation]:
+    with installed(tmp_path, checkpoint_seconds=0.2, flush_seconds=0.1) as here:
+        yield here
+
+
+def test_a_job_is_trained_by_another_process(here: Installation):
+    here.start_worker()
+    job = here.finished(here.submit(changed({"/fit/epochs": 5})))
+    assert job.status is JobStatus.SUCCEEDED, job.error
+    assert (job.attempt, job.progress.percent) == (1, 100.0)
+    assert job.skipped_steps > 0
+    assert job.metrics["val_accuracy"] > 0.9
+
+
+def test_three_kills_of_the_workers_process_group_change_no_bit(here: Installation):
+    here.start("worker.reaper")
+    worker = here.start_worker()
+    reference = here.finished(here.submit(changed(LONG)))
+    job = here.submit(changed(LONG))
+    seen = 0
+    for _ in range(3):
+        seen = here.event(job, "job.checkpoint", after=here.event(job, "job.running", after=seen))
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+        worker = here.start_worker()
+        seen = here.event(job, "job.lease_expired", after=seen)
+    done = here.finished(job)
+    assert done.status is JobStatus.SUCCEEDED, done.error
+    assert done.attempt == 4
+    assert here.digest(job) == here.digest(reference)
+    assert here.store.metrics(job.id, max_points=10**6) == here.store.metrics(reference.id, max_points=10**6)
+
+
+def test_short_slices_change_no_bit_either(tmp_path: Path):
+    with installed(tmp_path, slice_seconds=0.2) as here:
+        here.start_worker("--concurrency=2")
+        jobs = [here.submit(changed({"/fit/epochs": 30})) for _ in range(3)]
+        done = [here.finished(job) for job in jobs]
+        assert [job.status for job in done] == [JobStatus.SUCCEEDED] * 3
+        assert min(job.attempt for job in done) > 1
+        assert len({here.digest(job) for job in jobs}) == 1
+
+
+def test_a_worker_that_is_asked_to_stop_hands_its_job_back(here: Installation):
+    worker = here.start_worker()
+    job = here.submit(changed(ENDLESS))
+    here.event(job, "job.metrics")
+    begun = time.monotonic()
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert time.monotonic() - begun < STOP_SECONDS
+    left = here.store.get(job.id)
+    assert left.status is JobStatus.QUEUED
+    assert here.store.checkpoints(job.id)[0].step == left.progress.step > 0
+    here.start_worker()
+    seen = here.event(job, "job.running", after=left.last_event_id)
+    assert here.store.events(job.id, after=seen - 1)[0].data["resumed_from_step"] == left.progress.step
+    assert here.store.request_cancel(job.id).status is JobStatus.CANCELLING
+    assert here.finished(job).status is JobStatus.CANCELLED
+
+
+def test_a_broker_that_forgot_everything_loses_no_job(here: Installation):
+    jobs = [here.submit(changed({"/fit/epochs": 1})) for _ in range(3)]
+    with redis.Redis.from_url(client_url(here.settings.broker_url)) as client:
+        client.flushall()
+    here.start("worker.reaper")
+    here.start_worker()
+    assert [here.finished(job).status for job in jobs] == [JobStatus.SUCCEEDED] * 3
+
+
+def test_a_child_killed_alone_is_missed_at_once(here: Installation):
+    here.start("worker.reaper")
+    here.start_worker()
+    job = here.submit(changed(LONG))
+    here.event(job, "job.metrics")
+    (lease,) = here.store.leases()
+    os.kill(int(lease.owner.split("/")[2]), signal.SIGKILL)
+    begun = time.monotonic()
+    here.event(job, "job.lease_expired")
+    assert time.monotonic() - begun < here.settings.lease_seconds / 2
+    assert here.finished(job).status is JobStatus.SUCCEEDED
+
+
+def test_a_frozen_worker_that_wakes_up_late_does_no_harm(tmp_path: Path):
+    with installed(tmp_path, lease_seconds=1.0, heartbeat_seconds=0.2, checkpoint_seconds=0.2) as here:
+        here.start("worker.reaper")
+        frozen = here.start_worker()
+        reference = here.finished(here.submit(changed(LONG)))
+        job = here.submit(changed(LONG))
+        here.event(job, "job.checkpoint")
+        os.killpg(frozen.pid, signal.SIGSTOP)
+        seen = here.event(job, "job.lease_expired")
+        here.start_worker()
+        here.event(job, "job.checkpoint", after=seen)
+        os.killpg(frozen.pid, signal.SIGCONT)
+        assert here.finished(job).status is JobStatus.SUCCEEDED
+        log = tmp_path / "worker.log"
+        until(lambda: "no longer holds" in log.read_text(), what="the woken worker to notice")
+        assert here.digest(job) == here.digest(reference)
+        steps = here.store.metrics(job.id, names=["step"], max_points=10**6)["step"]
+        assert steps == list(range(1, here.store.get(job.id).progress.total_steps + 1))
