@@ -127,5 +127,7 @@ def order(seed: int, epoch: int, samples: int, shuffle: bool) -> NDArray[Any]:
     """
     if not shuffle:
         return np.arange(samples)
-    bits = np.random.Philox(key=[seed % 2**64, _ORDER_STREAM], counter=[0, 0, epoch, 0])
+    # As uint64: a list that holds a number above 2**63 would become float64, and neighbouring seeds one.
+    key = np.array([seed % 2**64, _ORDER_STREAM], np.uint64)
+    bits = np.random.Philox(key=key, counter=[0, 0, epoch, 0])
     return np.random.Generator(bits).permutation(samples)
