@@ -252,7 +252,7 @@ class Identity(Initializer):
             raise ShapeMismatch(f"Identity makes variables of two axes, but this one has shape {shape}.")
 
     def _values(self, shape: Shape, rng: np.random.Generator) -> Float32Array:
-        return (self.gain * np.eye(*shape)).astype(np.float32)
+        return (self.gain * np.eye(shape[0], shape[1])).astype(np.float32)
 
 
 def fans(shape: Shape) -> tuple[int, int]:

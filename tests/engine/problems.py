@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from engine.model import Model, model_from_config
+from engine.state import TrainState
 from engine.tape import Array
-from engine.training import EpochRecord, FitOptions, StepRecord, Trainer, TrainState
+from engine.training import EpochRecord, FitOptions, StepRecord, Trainer
 
 OVERFLOWING = {
     "class_name": "PolicyV1",

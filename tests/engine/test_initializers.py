@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from engine import initializers
-from engine.conventions import KERAS3, TF24
+from engine.conventions import KERAS3, TF24, Conventions
 from engine.errors import EngineError, InvalidType, InvalidValue, ShapeMismatch, Unsupported
 from engine.initializers import (
     INITIALIZERS,
@@ -122,7 +122,7 @@ def test_shapes_that_a_matrix_does_not_have(initializer: Initializer, shape: tup
 
 @every
 @pytest.mark.parametrize("conventions", [TF24, KERAS3], ids=lambda line: line.name)
-def test_config_round_trip(cls: type[Initializer], conventions: initializers.Conventions) -> None:
+def test_config_round_trip(cls: type[Initializer], conventions: Conventions) -> None:
     config = json.loads(json.dumps(initializers.serialize(cls(), conventions)))
     assert initializers.deserialize(config) == cls()
     assert initializers.get(config) == cls()
