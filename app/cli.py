@@ -101,8 +101,8 @@ def submit(file: Path, watch: bool, dry_run: bool, key: str | None, url: str) ->
 
 def _read_job(file: Path) -> Any:
     try:
-        text = click.open_file(str(file)).read()
-        return json.loads(text)
+        with click.open_file(str(file), encoding="utf-8") as opened:
+            return json.load(opened)
     except OSError as error:
         _end(USAGE, f"Cannot read {file}: {error.strerror}.")
     except UnicodeDecodeError:

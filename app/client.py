@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as Pause
@@ -214,7 +214,7 @@ class Client:
         partial.replace(target)
         return expected
 
-    def events(self, job_id: str, *, after: int = 0) -> Iterator[dict[str, Any]]:
+    def events(self, job_id: str, *, after: int = 0) -> Generator[dict[str, Any]]:
         """Yield what happens to a job, from event `after` until the job ends.
 
         A lost connection is made again, and goes on after the last event that came: none is missed, none comes twice.

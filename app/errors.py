@@ -2,8 +2,9 @@
 
 Errors of the app itself (all others come from the rooms below and know nothing of HTTP):
 
-HTTPException (Starlette)      unknown route, wrong method, body too large
+HTTPException (Starlette)      unknown route, wrong method
 ├── BodyNotJson                400, from app.finite_json
+├── BodyTooLarge               413, from app.finite_json
 └── Refused                    a problem that a route words itself
 """
 
@@ -68,7 +69,6 @@ _HTTP_DETAILS: Mapping[int, str] = MappingProxyType(
     {
         404: "There is no such address; /openapi.json lists them.",
         405: "This address does not know that method; the Allow header lists those it knows.",
-        413: "The request body is too large (HALFSTEP_MAX_BODY_BYTES); send fewer rows.",
     }
 )
 

@@ -67,12 +67,19 @@ class Feed:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.closed = False
 
+    @property
+    def followed(self) -> int:
+        """How many jobs somebody follows just now."""
+        return len(self._tails)
+
     def open(self) -> None:
         """Bind to the running loop."""
         self._loop = asyncio.get_running_loop()
 
     def close(self) -> None:
         """End every stream; may be called from a signal handler, and more than once."""
+        if self.closed:
+            return
         self.closed = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._end)

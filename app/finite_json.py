@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from pydantic_core import from_json
@@ -79,8 +80,40 @@ def parse(body: bytes) -> Any:
         raise BodyNotJson(f"The body is not JSON: {error}.") from error
 
 
+class BodyTooLarge(HTTPException):
+    """The request body is longer than is accepted here."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"The body is longer than the {limit} bytes accepted here; send fewer rows.")
+
+
 class StrictJsonRequest(Request):
-    """A request whose body is read by `parse`, a long one in a thread, so that it holds up nobody else."""
+    """A request whose body is bounded, and read by `parse`, a long one in a thread, so that it holds up nobody else.
+
+    Args:
+        request: the one to be read.
+        limit: bytes that its body may have.
+    """
+
+    def __init__(self, request: Request, limit: int) -> None:
+        super().__init__(request.scope, request.receive)
+        self._limit = limit
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body as it comes.
+
+        Raises:
+            BodyTooLarge: once it is known to be, by its Content-Length or by what came.
+        """
+        said = self.headers.get("content-length", "")
+        left = self._limit
+        if said.isdecimal() and int(said) > left:
+            raise BodyTooLarge(self._limit)
+        async for chunk in super().stream():
+            left -= len(chunk)
+            if left < 0:
+                raise BodyTooLarge(self._limit)
+            yield chunk
 
     async def json(self) -> Any:
         """Return the value of the body.

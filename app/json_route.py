@@ -29,7 +29,8 @@ class JsonRoute(APIRoute):
         root: Any = self.body_field.field_info.annotation if self.body_field else None
 
         async def handle_json(request: Request) -> Response:
-            request = StrictJsonRequest(request.scope, request.receive)
+            limit = request.app.state.services.settings.max_body_bytes
+            request = StrictJsonRequest(request, limit)
             if root is not None and not _says_json(request):
                 raise Refused(_NO_JSON if await request.body() else _NO_BODY)
             try:

@@ -54,7 +54,6 @@ def create_app(settings: AppSettings | None = None, worker_settings: WorkerSetti
         lifespan=_lifespan_of(services),
         default_response_class=FiniteJSONResponse,
         generate_unique_id_function=openapi.operation_id,
-        max_body_size=services.settings.max_body_bytes,
     )
     app.state.services = services
     app.add_middleware(RequestIds)

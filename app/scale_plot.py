@@ -32,8 +32,9 @@ def plot(steps: Sequence[int], scales: Sequence[float], applied: Sequence[bool],
             if was_applied is wanted:
                 cells[math.floor(power)][(step - steps[0]) * columns // span] = mark
     lines = [f"{_label(row):>9} │{''.join(cells[row]).rstrip()}" for row in rows]
-    last = f"{steps[-1]:,} steps".rjust(columns - len(str(steps[0])))
-    return "\n".join([*lines, " " * 10 + "└" + "─" * columns, f"{'':10} {steps[0]}{last}", _LEGEND])
+    first, last = str(steps[0]), f"{steps[-1]:,} steps"
+    axis = f"{'':10} {first} {last.rjust(columns - len(first) - 1)}"
+    return "\n".join([*lines, " " * 10 + "└" + "─" * columns, axis, _LEGEND])
 
 
 _LEGEND = f"{'':11}loss scale (log2), {LINE} applied, {SKIPPED} skipped: the gradients were not finite"

@@ -50,6 +50,7 @@ def list_artifacts(job_id: JobId, services: ServicesDep) -> ListAnswer[ArtifactA
     return ListAnswer[ArtifactAnswer].of(data, "name")
 
 
+@router.head("/{job_id}/artifacts/{name}", include_in_schema=False)
 @router.get(
     "/{job_id}/artifacts/{name}",
     response_class=Response,

@@ -25,9 +25,11 @@ TERMINAL_TYPES = frozenset(f"job.{status.value}" for status in TERMINAL)
 HEARTBEAT = ": still here\n\n"
 RETRY = "retry: 1000\n\n"
 """Tells a browser to come back a second after the connection is lost."""
+_TEXT = {"type": "string"}
 _STREAM: dict[str, Any] = {
     "description": "A list, or with `stream=true` or `Accept: text/event-stream` a stream that ends with the job.",
-    "content": {SSE: {"schema": {"type": "string"}}},
+    # OpenAPI 3.1 has no word for the items of a stream; tools take this for the shape of one event.
+    "content": {SSE: {"schema": {"type": "object", "properties": {"id": _TEXT, "event": _TEXT, "data": _TEXT}}}},
 }
 
 

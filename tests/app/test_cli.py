@@ -1,0 +1,116 @@
+"""The command line: what it says, and with which exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from app import cli
+from tests.app.serving import SPEC, Served
+from worker.jobs.records import Flush, JobError
+
+
+@pytest.fixture
+def run(served: Served):
+    """Run a command against the service."""
+    return lambda *arguments, stdin=None: CliRunner(env={"HALFSTEP_URL": served.url}).invoke(
+        cli.main, list(arguments), input=stdin
+    )
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> str:
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps(SPEC), encoding="utf-8")
+    return str(file)
+
+
+def test_submit_prints_the_id_and_nothing_else(run, job_file, served: Served):
+    result: Result = run("submit", job_file)
+    assert result.exit_code == 0
+    assert served.http.get(f"/v1/training/jobs/{result.stdout.strip()}").status_code == 200
+
+
+def test_submit_reads_standard_input(run):
+    assert run("submit", "-", stdin=json.dumps(SPEC)).exit_code == 0
+
+
+def test_a_dry_run_says_what_the_job_amounts_to(run, job_file):
+    result = run("submit", job_file, "--dry-run")
+    assert (result.exit_code, json.loads(result.stdout)["parameters"]) == (0, 650)
+    assert run("jobs", "--json").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{nonsense", "is not JSON"),
+        (b"\xff\xfe\x00", "is not UTF-8"),
+        (json.dumps({**SPEC, "seed": -1}).encode(), "/seed"),
+    ],
+)
+def test_a_bad_file_is_exit_code_2(run, tmp_path, content, said):
+    file = tmp_path / "bad.json"
+    file.write_bytes(content)
+    result = run("submit", str(file))
+    assert result.exit_code == cli.USAGE
+    assert said in result.stderr
+
+
+def test_a_missing_file_is_exit_code_2(run):
+    result = run("submit", "nowhere.json")
+    assert (result.exit_code, "Cannot read nowhere.json" in result.stderr) == (cli.USAGE, True)
+
+
+@pytest.mark.parametrize("command", [("watch", "job-unknown"), ("cancel", "job-unknown")])
+def test_an_unknown_job_is_exit_code_1(run, command):
+    result = run(*command)
+    assert result.exit_code == cli.FAILED
+    assert "There is no 'job-unknown'" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("jobs",), ("watch", "job-1"), ("doctor",)])
+def test_nobody_there_is_exit_code_3(command):
+    result = CliRunner(env={"HALFSTEP_URL": "http://127.0.0.1:9"}).invoke(cli.main, list(command))
+    assert result.exit_code == cli.UNREACHABLE
+    assert "halfstep serve" in result.stderr
+
+
+def test_watch_follows_to_success(run, served: Served):
+    job_id = served.submit()
+    claim = served.claimed(job_id)
+    served.services.store.record(claim, Flush(52, 2, latest={"loss": 0.5}, loss_scale=1024.0))
+    served.services.store.succeed(claim, [])
+    result = run("watch", job_id)
+    assert (result.exit_code, "succeeded after 52 steps" in result.stdout) == (0, True)
+    assert "The job was accepted." in result.stderr
+
+
+def test_watch_of_a_failed_job_says_why(run, served: Served):
+    job_id = served.submit()
+    served.services.store.fail(served.claimed(job_id), JobError("nonfinite_loss", "The loss is nan."))
+    result = run("watch", job_id)
+    assert (result.exit_code, f"{job_id} failed: The loss is nan." in result.stderr) == (cli.FAILED, True)
+
+
+def test_jobs_are_a_table_or_json_lines(run, served: Served):
+    ids = [served.submit(suffix="mine"), served.submit()]
+    table = run("jobs").stdout
+    assert all(job_id in table for job_id in ids)
+    assert "(mine)" in table
+    lines = run("jobs", "--json", "--limit", "1").stdout.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ids[1:]
+    assert ids[0] not in run("jobs", "--status", "failed").stdout
+
+
+def test_cancel_says_what_became_of_it(run, served: Served):
+    job_id = served.submit()
+    assert run("cancel", job_id, "--wait").stdout == f"{job_id} cancelled\n"
+
+
+def test_the_doctor_names_what_is_missing(run):
+    result = run("doctor")
+    assert result.exit_code == cli.FAILED
+    assert "not ok broker: does not answer" in result.stdout
+    assert "ok     database: ok" in result.stdout or "database: ok" in result.stdout
