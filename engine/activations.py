@@ -72,6 +72,7 @@ ACTIVATIONS: Mapping[str, Function] = MappingProxyType(
         "elu": _plain(ops.elu),
         "selu": _plain(ops.selu),
         "celu": _plain(ops.celu),
+        "gelu": _plain(ops.gelu),
     }
 )
 LINEAR = Activation("linear")

@@ -34,6 +34,7 @@ from engine.ops.elementwise import (
     square,
     subtract,
 )
+from engine.ops.gelu import erf, gelu
 from engine.ops.linear import bias_add, matmul
 from engine.ops.losses import sigmoid_crossentropy, softmax_crossentropy, sparse_softmax_crossentropy
 from engine.ops.normalization import batch_normalization, normalize_with
@@ -50,7 +51,9 @@ __all__ = [
     "clip",
     "divide",
     "elu",
+    "erf",
     "exponential",
+    "gelu",
     "general_relu",
     "hard_sigmoid",
     "hard_tanh",
