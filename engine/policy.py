@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from engine import keras_config, loss_scale
 from engine.dtypes import ALIASES, DTYPES, DType, as_dtype
@@ -67,9 +67,13 @@ class Policy:
     compute_dtype: str | None = field(init=False, compare=False)
     variable_dtype: str | None = field(init=False, compare=False)
     warnings: tuple[str, ...] = field(init=False, compare=False, default=())
+    dtype_names: ClassVar[Mapping[str, str]] = DTYPE_NAMES
+    """The names that policies of this class take for dtypes, each with the canonical name."""
+    accepted: ClassVar[str] = "Valid policies include include "
+    """How the list of accepted names begins (TF 2.4 says "include" twice)."""
 
     def __post_init__(self) -> None:
-        compute, variable = _parsed(self.name)
+        compute, variable = self._parsed(self.name)
         object.__setattr__(self, "compute_dtype", compute)
         object.__setattr__(self, "variable_dtype", variable)
 
@@ -95,6 +99,21 @@ class Policy:
         if name is None:
             raise InvalidValue(f"Policy {self.name!r} has no dtype of its own; give it a name such as 'float32'.")
         return as_dtype(name.removesuffix(_REF))
+
+    @classmethod
+    def _parsed(cls, name: Any) -> tuple[str | None, str | None]:
+        """Return the compute and the variable dtype of a policy name."""
+        with located("name"):
+            _check_name(name)
+            if name in MIXED:
+                return MIXED[name]
+            if name in cls.dtype_names:
+                return cls.dtype_names[name], cls.dtype_names[name]
+            raise InvalidValue(
+                f"Cannot convert value {name} to a mixed precision Policy. {cls.accepted}'mixed_float16', "
+                "'mixed_bfloat16', and the name of any dtype such as 'float32'.",
+                code="unknown_policy",
+            )
 
     def __repr__(self) -> str:
         return f'<Policy "{self.name}">'
@@ -186,27 +205,16 @@ def _got(identifier: Any) -> LossScale | None:
         return loss_scale.get(identifier)
 
 
-def _parsed(name: Any) -> tuple[str | None, str | None]:
-    """Return the compute and the variable dtype of a policy name."""
-    with located("name"):
-        if isinstance(name, DType):
-            raise InvalidType(
-                f"'name' must be a string, not a DType. Instead, pass DType.name. Got: {name.name}", code="invalid_name"
-            )
-        if not isinstance(name, str):
-            raise InvalidType(f"'name' must be a string, but got: {name}", code="invalid_name")
-        if name.endswith("_float32_vars"):
-            raise InvalidValue(
-                "Policies ending in '_float32_vars' have been removed from TensorFlow."
-                f"{_REMOVED_HINTS.get(name, '')} Got policy name: '{name}'",
-                code="removed_policy",
-            )
-        if name in MIXED:
-            return MIXED[name]
-        if name in DTYPE_NAMES:
-            return DTYPE_NAMES[name], DTYPE_NAMES[name]
+def _check_name(name: Any) -> None:
+    if isinstance(name, DType):
+        raise InvalidType(
+            f"'name' must be a string, not a DType. Instead, pass DType.name. Got: {name.name}", code="invalid_name"
+        )
+    if not isinstance(name, str):
+        raise InvalidType(f"'name' must be a string, but got: {name}", code="invalid_name")
+    if name.endswith("_float32_vars"):
         raise InvalidValue(
-            f"Cannot convert value {name} to a mixed precision Policy. Valid policies include include "
-            "'mixed_float16', 'mixed_bfloat16', and the name of any dtype such as 'float32'.",
-            code="unknown_policy",
+            "Policies ending in '_float32_vars' have been removed from TensorFlow."
+            f"{_REMOVED_HINTS.get(name, '')} Got policy name: '{name}'",
+            code="removed_policy",
         )

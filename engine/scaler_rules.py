@@ -53,8 +53,12 @@ def keras3(initial_scale: float = 2.0**15, growth_interval: int = 2000) -> Scale
 
     Source: ``keras.optimizers.LossScaleOptimizer`` of Keras 3.15.
     """
+    stored = float32(initial_scale)
     return ScalerRule(
-        initial_scale=initial_scale, growth_interval=growth_interval, unscale="divide", flush_subnormals=True
+        initial_scale=0.0 if abs(stored) < FLOAT32.min_normal else stored,  # Keras computes the initial value
+        growth_interval=growth_interval,
+        unscale="divide",
+        flush_subnormals=True,
     )
 
 

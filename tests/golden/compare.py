@@ -43,7 +43,7 @@ def same(
         pairs = ((key, expected[key], got.get(key)) for key in expected)
         inside = (same(left, right, tolerances, tolerances.get(key, tolerance)) for key, left, right in pairs)
         return expected.keys() == got.keys() and all(inside)
-    if isinstance(expected, list) and isinstance(got, list | tuple):
+    if isinstance(expected, list | tuple) and isinstance(got, list | tuple):
         inside = (same(left, right, tolerances, tolerance) for left, right in zip(expected, got, strict=False))
         return len(expected) == len(got) and all(inside)
     if _is_number(got) and (_is_number(expected) or expected in ("nan", "inf", "-inf")):

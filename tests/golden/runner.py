@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError
-from tests.golden import calls, construct, dynamics, layers, loss_scales, optimizers, roundtrip, scaling, train
+from tests.golden import (
+    calls,
+    construct,
+    dynamics,
+    keras3,
+    layers,
+    loss_scales,
+    optimizers,
+    roundtrip,
+    scaling,
+    tf_keras,
+    train,
+)
 from tests.golden.cases import Case
 from tests.golden.compare import differences
 from tests.golden.outcome import NotBuilt, refused
@@ -23,6 +35,8 @@ OPS: Mapping[str, Any] = {
     **layers.OPS,
     **calls.OPS,
     **scaling.OPS,
+    **keras3.OPS,
+    **tf_keras.OPS,
 }
 """The adapter of each op of a policy case; ops that are not here count as unsupported."""
 
