@@ -18,7 +18,13 @@ from engine.weights import WeightSpec
 from tests.golden import optimizers
 from tests.golden.outcome import NotBuilt, accepted
 
-SLOT_NAMES = {("Adam", "momentum"): "m", ("Adam", "velocity"): "v", ("Adam", "velocity_hat"): "vhat"}
+SLOT_NAMES = {
+    ("Adam", "momentum"): "m",
+    ("Adam", "velocity"): "v",
+    ("Adam", "velocity_hat"): "vhat",
+    ("RMSprop", "velocity"): "rms",
+    ("RMSprop", "average_gradient"): "mg",
+}
 """What TF 2.4 calls a slot, where that is another name."""
 
 
