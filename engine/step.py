@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from engine.compilation import Compilation
 from engine.conventions import Conventions
 from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.network import Network
+from engine.optimizers.gradients import Gradient, Gradients, mapped, values_of
 from engine.run import Noise, Run
 from engine.scaler import UNSCALED, ScalerRule, ScalerState, update
 from engine.tape import Array, Tape, Tensor, rounded
@@ -106,8 +108,8 @@ def _widest(dtypes: Sequence[DType]) -> DType:
 
 
 def unscaled(
-    gradients: Sequence[Array | None], dtypes: Sequence[DType], rule: ScalerRule, loss_scale: float
-) -> list[Array | None]:
+    gradients: Gradients, dtypes: Sequence[DType], rule: ScalerRule, loss_scale: float
+) -> list[Gradient | None]:
     """Return gradients without the loss scale, in new arrays unless nothing is scaled.
 
     TF multiplies by the float32 reciprocal (3 * 0.1 / 3 is 0.10000001), Keras 3 divides; either number is first cast
@@ -123,28 +125,31 @@ def unscaled(
         return list(gradients)
     number = np.float32(loss_scale) if rule.unscale == "divide" else np.float32(scaler.reciprocal(rule, loss_scale))
     operation = np.divide if rule.unscale == "divide" else np.multiply
-    found: list[Array | None] = []
+    found: list[Gradient | None] = []
     with np.errstate(all="ignore"):
         for gradient, dtype in zip(gradients, dtypes, strict=True):
             if gradient is None:
                 found.append(None)
                 continue
-            on_grid = rounded(np.array([number], dtype=dtype.storage), dtype)
-            found.append(rounded(operation(gradient, on_grid), dtype))
+            by = rounded(np.array([number], dtype=dtype.storage), dtype)
+            found.append(mapped(partial(_combined, operation, by, dtype), gradient))
     return found
 
 
-def norm_and_finiteness(gradients: Sequence[Array | None]) -> tuple[float, bool]:
+def _combined(operation: np.ufunc, by: Array, dtype: DType, values: Array) -> Array:
+    return rounded(operation(values, by), dtype)
+
+
+def norm_and_finiteness(gradients: Gradients) -> tuple[float, bool]:
     """Return the Euclidean norm of all gradients together, and whether all entries are finite (none: they are)."""
-    squares = [float(np.vdot(g, g)) for g in gradients if g is not None]
-    total = sum(squares)
+    arrays = [values_of(gradient) for gradient in gradients if gradient is not None]
+    total = sum(float(np.vdot(g, g)) for g in arrays)
     if np.isfinite(total):
         return float(np.sqrt(total)), True
     # The sum of squares overflows long before an entry does: look closer before calling it nonfinite.
-    finite = all(bool(np.isfinite(g).all()) for g in gradients if g is not None)
-    if not finite:
+    if not all(bool(np.isfinite(g).all()) for g in arrays):
         return total, False
-    return float(np.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients if g is not None))), True
+    return float(np.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in arrays))), True
 
 
 def apply_gradients(
@@ -152,7 +157,7 @@ def apply_gradients(
     compilation: Compilation,
     arrays: Mapping[str, Array],
     slots: Mapping[str, Array],
-    scaled_gradients: Sequence[Array | None],
+    scaled_gradients: Gradients,
     state: ScalerState,
     iterations: int,
 ) -> Verdict:

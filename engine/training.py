@@ -179,10 +179,11 @@ class Trainer:
     def initial_state(self) -> TrainState:
         """Return the state before the first step; here the arrays are allocated."""
         optimizer = self.compilation.optimizer
+        variables = self.network.initial_arrays(self.seed)
         return TrainState(
             seed=self.seed,
-            variables=self.network.initial_arrays(self.seed),
-            slots=optimizer.inner_optimizer.initial_slots(self.network.weight_specs),
+            variables=variables,
+            slots=optimizer.inner_optimizer.initial_slots(self.network.weight_specs, variables),
             tracked=self.empty_totals(),
             scaler=optimizer.rule.initial(),
         )
@@ -284,6 +285,9 @@ class Trainer:
             data = self.validation
             checked = evaluation.over(state.variables, (data.x, data.y, data.weights), self.fit.batch_size)
             logs |= {f"val_{name}": value for name, value in checked.items()}
+        if state.epoch + 1 == self.fit.epochs:
+            inner = self.compilation.optimizer.inner_optimizer
+            inner.finish(self.network.trainable_specs, state.variables, state.slots)
         following = replace(
             state,
             epoch=state.epoch + 1,

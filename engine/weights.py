@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from engine.constraints import Constraint
 from engine.dtypes import DType
 from engine.initializers import Initializer
 from engine.regularizers import Regularizer
@@ -22,6 +23,7 @@ class WeightSpec:
         trainable: whether the optimizer updates it.
         initializer: makes the first value.
         regularizer: penalty on it, run in the variable dtype, or None.
+        constraint: what its values are brought back to after each update, or None.
     """
 
     path: str
@@ -31,6 +33,7 @@ class WeightSpec:
     trainable: bool
     initializer: Initializer
     regularizer: Regularizer | None = None
+    constraint: Constraint | None = None
 
     @property
     def size(self) -> int:

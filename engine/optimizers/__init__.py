@@ -9,25 +9,46 @@ from typing import Any, TypeAlias
 from engine.configured import choose, refuse, split_serialized
 from engine.conventions import TF24, Conventions
 from engine.errors import EngineError
-from engine.optimizers.adam import Adam
+from engine.optimizers.adafactor import Adafactor
+from engine.optimizers.adam import Adam, Adamax, AdamW, Lamb, Lion
+from engine.optimizers.adaptive import Adadelta, Adagrad, RMSprop
 from engine.optimizers.base import Optimizer
+from engine.optimizers.ftrl import Ftrl
+from engine.optimizers.gradients import RowGradient
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
+from engine.optimizers.nadam import Nadam
 from engine.optimizers.sgd import SGD
 
 __all__ = [
     "LOSS_SCALE_OPTIMIZERS",
     "OPTIMIZERS",
     "SGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
     "Adam",
+    "AdamW",
+    "Adamax",
     "AnyOptimizer",
+    "Ftrl",
+    "Lamb",
+    "Lion",
     "LossScaleOptimizer",
+    "Nadam",
     "Optimizer",
+    "RMSprop",
+    "RowGradient",
     "deserialize",
     "get",
     "serialize",
 ]
 
-OPTIMIZERS: Mapping[str, type[Optimizer]] = MappingProxyType({"Adam": Adam, "SGD": SGD})
+OPTIMIZERS: Mapping[str, type[Optimizer]] = MappingProxyType(
+    {
+        cls.class_name: cls
+        for cls in (Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, Nadam, RMSprop, SGD)
+    }
+)
 """Every optimizer class by its Keras name."""
 
 AnyOptimizer: TypeAlias = Optimizer | LossScaleOptimizer

@@ -6,9 +6,9 @@ bfloat16 variables every operation is, as Keras's are. Large variables are worke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -16,33 +16,59 @@ from engine.configured import (
     Configured,
     boolean,
     fraction,
+    integer,
     not_negative,
     number,
     optional,
     positive_integer,
     setting,
     text,
-    unsupported_unless,
 )
 from engine.conventions import TF24, Conventions
-from engine.dtypes import DType
-from engine.errors import InvalidValue, Unsupported
+from engine.dtypes import FLOAT32, DType
+from engine.errors import InvalidValue
+from engine.optimizers import averages, window
+from engine.optimizers.arithmetic import blocks, float32_number_on, grid, number_on
+from engine.optimizers.gradients import (
+    Clip,
+    Gradients,
+    RowGradient,
+    clipped_by_global_norm,
+    clipped_by_norm,
+    clipped_by_value,
+    dense,
+)
+from engine.optimizers.rows import Target, Touches, update_rows
 from engine.scaler import UNSCALED, ScalerRule
-from engine.tape import Array, rounded
+from engine.schedules import Schedule, read_rate, write_rate
+from engine.tape import Array
 from engine.weights import WeightSpec
 
-BLOCK = 16384
-"""Elements per block: variable, gradient, two slots and scratch of float32 fit into a second-level cache."""
+_CLIPS: Mapping[str, Clip] = {
+    "clipvalue": clipped_by_value,
+    "clipnorm": clipped_by_norm,
+    "global_clipnorm": clipped_by_global_norm,
+}
 
 
-def read_learning_rate(key: str, value: Any) -> float:
-    """Read a constant learning rate."""
-    if isinstance(value, Mapping):
-        raise Unsupported(
-            f"`{key}` is a schedule ({value.get('class_name')!r}), which is not supported yet. Use a number.",
-            code="unknown_schedule",
-        )
-    return not_negative(key, value)
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When an update happens, for variables of one dtype.
+
+    Attributes:
+        dtype: of the variables.
+        rate: the learning rate, a number on their grid.
+        count: updates before this one; accumulated gradients count once a window.
+    """
+
+    dtype: DType
+    rate: Any
+    count: int
+
+    @property
+    def t(self) -> Any:
+        """The number of this update, from 1, on the grid."""
+        return number_on(self.count + 1, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -51,27 +77,36 @@ class Optimizer(Configured):
 
     Attributes:
         name: shown in configs.
-        learning_rate: a constant; used as a number of ``floatx``, whatever the variables are.
+        learning_rate: a constant, used as a number of ``floatx`` whatever the variables are; or a schedule.
         weight_decay: share of the variable, times the learning rate, that is taken off before the update.
         clipnorm: largest norm of any single gradient.
         global_clipnorm: largest norm of all gradients together.
         clipvalue: largest magnitude of any gradient entry.
+        use_ema: keep an exponential moving average of each variable, which replaces it when training ends.
+        ema_momentum: share of the average that stays at each step.
+        ema_overwrite_frequency: every how many updates the averages replace the variables in between.
         loss_scale_factor: Keras 3's fixed scale; nonfinite gradients are applied all the same.
+        gradient_accumulation_steps: how many steps' gradients are averaged for one update.
         decay: Keras 2's time-based decay of the learning rate.
         conventions: the line of Keras to follow; not part of the config.
     """
 
+    tf24_touches: ClassVar[Touches] = "rows"
+    """What TF 2.4 touches where only some rows have a gradient."""
+
     name: str | None = setting(optional(text), None)
-    learning_rate: float = setting(read_learning_rate, 0.001)
+    learning_rate: float | Schedule = setting(read_rate, 0.001, write=write_rate)
     weight_decay: float | None = setting(optional(not_negative), None, only="keras3")
     clipnorm: float | None = setting(optional(not_negative), None, only="keras3")
     global_clipnorm: float | None = setting(optional(not_negative), None, only="keras3")
     clipvalue: float | None = setting(optional(not_negative), None, only="keras3")
-    use_ema: bool = setting(unsupported_unless(False), False, only="keras3")
+    use_ema: bool = setting(boolean, False, only="keras3")
     ema_momentum: float = setting(fraction, 0.99, only="keras3")
     ema_overwrite_frequency: int | None = setting(optional(positive_integer), None, only="keras3")
     loss_scale_factor: float | None = setting(optional(number()), None, only="keras3")
-    gradient_accumulation_steps: None = setting(unsupported_unless(None), None, only="keras3")
+    gradient_accumulation_steps: int | None = setting(
+        optional(integer(2, "an integer of at least 2")), None, only="keras3"
+    )
     decay: float = setting(not_negative, 0.0, only="keras2")
     jit_compile: bool = setting(boolean, False, only="set")
     is_legacy_optimizer: bool = setting(boolean, False, only="set")
@@ -99,35 +134,72 @@ class Optimizer(Configured):
         return ScalerRule(initial_scale=self.loss_scale_factor, checked=False, unscale="divide")
 
     def slot_names(self) -> tuple[str, ...]:
-        """Return the names of the arrays kept per variable."""
+        """Return the names of the arrays that an update keeps per variable."""
         return ()
 
-    def initial_slots(self, specs: Sequence[WeightSpec]) -> dict[str, Array]:
-        """Return zeros for every slot of every trainable variable, keyed "slot/path"."""
-        return {
-            f"{slot}/{spec.path}": np.zeros(spec.shape, spec.dtype.storage)
-            for spec in specs
-            if spec.trainable
-            for slot in self.slot_names()
-        }
+    def new_slots(self, spec: WeightSpec) -> dict[str, Array]:
+        """Return the slots of a variable before its first update: zeros, unless a subclass says otherwise."""
+        return {slot: np.zeros(spec.shape, spec.dtype.storage) for slot in self.slot_names()}
+
+    def shared_slots(self, specs: Sequence[WeightSpec]) -> dict[str, Array]:
+        """Return what the optimizer keeps once for all variables."""
+        return {}
+
+    def initial_slots(
+        self, specs: Sequence[WeightSpec], variables: Mapping[str, Array] | None = None
+    ) -> dict[str, Array]:
+        """Return the state before the first step: per trainable variable "slot/path", and what is shared.
+
+        Args:
+            specs: of all variables.
+            variables: their values by path, with which the moving averages of Keras 2 begin.
+        """
+        trainable = [spec for spec in specs if spec.trainable]
+        slots = self.shared_slots(trainable)
+        for spec in trainable:
+            own = self.new_slots(spec)
+            if self.gradient_accumulation_steps:
+                own[window.SLOT] = np.zeros(spec.shape, spec.dtype.storage)
+            if self.use_ema:
+                own[averages.SLOT] = averages.begun(spec, variables, self.conventions)
+            slots |= {f"{slot}/{spec.path}": array for slot, array in own.items()}
+        return slots
+
+    @property
+    def decay_of_rate(self) -> float:
+        """Keras 2's time-based decay of the learning rate."""
+        return self.decay
 
     def rate(self, iterations: int) -> float:
         """Return the learning rate of the step after so many iterations, an exact number of ``floatx``."""
-        kind = self.conventions.floatx.storage.type
-        return float(kind(self.learning_rate) / (kind(1) + kind(self.decay) * kind(iterations)))
+        return float(self.rate_on(iterations, self.conventions.floatx))
+
+    def rate_on(self, iterations: int, dtype: DType) -> Any:
+        """Return the learning rate as a number on a variable's grid."""
+        if isinstance(self.learning_rate, Schedule):
+            # TF 2.4 gives a schedule the counter in the dtype of the variables.
+            step = number_on(iterations, dtype) if self.conventions.fused_updates else iterations
+            rate = number_on(self.learning_rate(step), dtype)
+        else:
+            held = FLOAT32 if self.conventions.fused_updates else self.conventions.floatx
+            rate = number_on(number_on(self.learning_rate, held), dtype)
+        if not self.decay_of_rate:
+            return rate
+        passed = number_on(float32_number_on(self.decay_of_rate, dtype) * number_on(iterations, dtype), dtype)
+        return number_on(rate / number_on(1 + passed, dtype), dtype)
 
     def apply(
         self,
         iterations: int,
         specs: Sequence[WeightSpec],
         variables: Sequence[Array],
-        gradients: Sequence[Array | None],
+        gradients: Gradients,
         slots: Mapping[str, Array],
     ) -> None:
         """Update variables and slots in place.
 
         Args:
-            iterations: number of updates before this one.
+            iterations: steps before this one that were not skipped (Keras 3), or all of them (Keras 2).
             specs: of the variables.
             variables: values on the grid of their dtype; written.
             gradients: unscaled, of the variables' shapes; None leaves a variable alone. May be written.
@@ -138,36 +210,100 @@ class Optimizer(Configured):
         """
         if specs and all(gradient is None for gradient in gradients) and not self.conventions.keras3:
             raise InvalidValue("No gradients provided for any variable", code="no_gradients")
-        rate = self.rate(iterations)
-        for spec, variable, gradient in zip(specs, variables, self.clipped(gradients), strict=True):
+        steps = self.gradient_accumulation_steps or 1
+        if steps > 1:
+            window.collect(specs, gradients, slots)
+        if (iterations + 1) % steps == 0:
+            found = gradients if steps == 1 else window.mean(specs, gradients, slots, steps)
+            self._update_all(iterations, iterations // steps, specs, variables, found, slots)
+        self._follow(iterations // steps, specs, variables, slots)
+        for spec, variable, gradient in zip(specs, variables, gradients, strict=True):
+            if spec.constraint is not None and gradient is not None:
+                np.copyto(variable, spec.constraint(variable, spec.dtype))
+
+    def _update_all(
+        self,
+        iterations: int,
+        count: int,
+        specs: Sequence[WeightSpec],
+        variables: Sequence[Array],
+        gradients: Gradients,
+        slots: Mapping[str, Array],
+    ) -> None:
+        """Do one update: ``iterations`` is what schedules see, ``count`` what bias corrections see."""
+        dtypes = {spec.dtype.name: spec.dtype for spec in specs}
+        self.advance(count, slots, specs)
+        moments = {name: Moment(dtype, self.rate_on(iterations, dtype), count) for name, dtype in dtypes.items()}
+        numbers = {name: self.numbers(moment, slots) for name, moment in moments.items()}
+        clipped = self.clipped(gradients, [spec.dtype for spec in specs])
+        for spec, variable, gradient in zip(specs, variables, clipped, strict=True):
             if gradient is None:
                 continue
-            if self.weight_decay:
-                shrink = rounded(variable * number_on(self.weight_decay, spec.dtype), spec.dtype)
-                variable -= rounded(shrink * number_on(rate, spec.dtype), spec.dtype)  # noqa: PLW2901  in place
-                rounded(variable, spec.dtype)
+            self._decay(spec, variable, moments[spec.dtype.name].rate)
             own = {slot: slots[f"{slot}/{spec.path}"] for slot in self.slot_names()}
-            self.update(variable, gradient, own, spec.dtype, rate, iterations)
+            target = Target.dense(variable, dense(gradient), own, spec.dtype)
+            if isinstance(gradient, RowGradient):
+                update_rows(self.update, target, gradient, numbers[spec.dtype.name], self.touches)
+            else:
+                self.update(target, numbers[spec.dtype.name])
 
-    def update(
-        self, variable: Array, gradient: Array, slots: Mapping[str, Array], dtype: DType, rate: float, iterations: int
-    ) -> None:
-        """Update one variable and its slots in place; subclasses write only this."""
+    @property
+    def maximum(self) -> np.ufunc:
+        """What takes the larger of two numbers: TF 2.4's kernels keep the old one beside a nan, later ones the nan."""
+        return np.fmax if self.conventions.fused_updates else np.maximum
+
+    @property
+    def touches(self) -> Touches:
+        """What is updated where only some rows have a gradient."""
+        if self.conventions.keras3:
+            return "parts"
+        return self.tf24_touches if self.conventions.fused_updates else "all"
+
+    def advance(self, count: int, slots: Mapping[str, Array], specs: Sequence[WeightSpec]) -> None:
+        """Bring what is shared up to date, once before the variables of an update."""
+
+    def numbers(self, moment: Moment, slots: Mapping[str, Array]) -> Any:
+        """Return the numbers of an update that all variables of a dtype have in common."""
+        return None
+
+    def update(self, target: Target, numbers: Any) -> None:
+        """Update one variable and its slots in place."""
         raise AssertionError(f"{self.class_name} does not define its update")
 
-    def clipped(self, gradients: Sequence[Array | None]) -> Sequence[Array | None]:
+    def _decay(self, spec: WeightSpec, variable: Array, rate: Any) -> None:
+        if self.weight_decay:
+            on, share = grid(spec.dtype), number_on(self.weight_decay, spec.dtype)
+            for (w,) in blocks(variable):
+                shrink = on(w * share)
+                on(np.subtract(w, on(np.multiply(shrink, rate, out=shrink)), out=w))
+
+    def _follow(
+        self, count: int, specs: Sequence[WeightSpec], variables: Sequence[Array], slots: Mapping[str, Array]
+    ) -> None:
+        """Move the averages after the variables, and back where it is time."""
+        if not self.use_ema:
+            return
+        for spec, variable in zip(specs, variables, strict=True):
+            kept, taken = averages.shares(self.ema_momentum, count, spec.dtype, self.conventions)
+            averages.follow(spec, variable, slots, kept, taken)
+        if self.ema_overwrite_frequency and (count + 1) % self.ema_overwrite_frequency == 0:
+            averages.overwrite(specs, variables, slots)
+
+    def clipped(self, gradients: Gradients, dtypes: Sequence[DType]) -> Gradients:
         """Return the gradients limited as the config says; they are unscaled already."""
-        if self.clipvalue is not None:
-            return [None if g is None else np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
-        if self.clipnorm is not None:
-            limit = self.clipnorm
-            return [None if g is None else g * g.dtype.type(_shrinkage(_norm([g]), limit)) for g in gradients]
-        if self.global_clipnorm is not None:
-            norm = _norm(gradients)
-            # tf.clip_by_global_norm gives nan everywhere once the norm is not finite: the step was broken before.
-            factor = _shrinkage(norm if np.isfinite(norm) else np.nan, self.global_clipnorm)
-            return [None if g is None else g * g.dtype.type(factor) for g in gradients]
+        for key, clip in _CLIPS.items():
+            limit = getattr(self, key)
+            if limit or (limit is not None and self.conventions.fused_updates):
+                clipped = clip(gradients, dtypes, limit)
+                # Keras 3 multiplies by a factor of all gradients, which merges the parts of rows.
+                merges = self.conventions.keras3 and clip is clipped_by_global_norm
+                return [None if g is None else dense(g) for g in clipped] if merges else clipped
         return gradients
+
+    def finish(self, specs: Sequence[WeightSpec], variables: Mapping[str, Array], slots: Mapping[str, Array]) -> None:
+        """Replace variables by their moving averages, if they are kept: what ends a training."""
+        if self.use_ema:
+            averages.overwrite(specs, [variables[spec.path] for spec in specs], slots)
 
     def with_learning_rate(self, value: float) -> Self:
         """Return the optimizer with another constant learning rate."""
@@ -175,33 +311,3 @@ class Optimizer(Configured):
 
     def _fields(self) -> dict[str, Any]:
         return {key: getattr(self, key) for key in self.__dataclass_fields__}
-
-
-def _norm(gradients: Sequence[Array | None]) -> float:
-    given = [g for g in gradients if g is not None]
-    kind = np.result_type(np.float32, *given).type
-    return float(np.sqrt(kind(sum(float(np.vdot(g, g)) for g in given))))
-
-
-def _shrinkage(norm: float, limit: float) -> float:
-    """Return what a gradient is multiplied by: an infinite norm leaves zeros (and nan of infinities), nan only nan."""
-    if np.isnan(norm):
-        return norm
-    return limit / norm if norm > limit else 1.0
-
-
-def number_on(value: float, dtype: DType) -> Any:
-    """Return a number as a scalar on the grid of a variable's dtype."""
-    return rounded(np.array([value], dtype=dtype.storage), dtype)[0]
-
-
-def float32_number_on(value: float, dtype: DType) -> Any:
-    """Return a number that Keras on TensorFlow holds as float32 even where variables are float64."""
-    return number_on(float(np.float32(value)), dtype)
-
-
-def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Yield the same stretches of several equally large, contiguous arrays, as flat views."""
-    flat = [array.reshape(-1) for array in arrays]
-    for start in range(0, flat[0].size, BLOCK):
-        yield tuple(array[start : start + BLOCK] for array in flat)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from engine.configured import boolean, fraction, setting
-from engine.dtypes import DType
-from engine.optimizers.base import Optimizer, blocks, float32_number_on, number_on, read_learning_rate
-from engine.tape import Array, rounded
+from engine.optimizers.arithmetic import blocks, float32_number_on, grid
+from engine.optimizers.base import Moment, Optimizer
+from engine.optimizers.rows import Target
+from engine.schedules import Schedule, read_rate, write_rate
+from engine.tape import Array
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class SGD(Optimizer):
     Source: ``keras.optimizers.SGD``.
     """
 
-    learning_rate: float = setting(read_learning_rate, 0.01)
+    learning_rate: float | Schedule = setting(read_rate, 0.01, write=write_rate)
     momentum: float = setting(fraction, 0.0)
     nesterov: bool = setting(boolean, False)
 
@@ -28,21 +31,20 @@ class SGD(Optimizer):
         """The momentum, if there is any; tf_keras keeps it in any case."""
         return ("momentum",) if self.momentum or self.conventions.idle_momentum else ()
 
-    def update(
-        self, variable: Array, gradient: Array, slots: Mapping[str, Array], dtype: DType, rate: float, iterations: int
-    ) -> None:
-        """Update one variable in place."""
-        lr = number_on(rate, dtype)
-        if not slots:
-            for w, g in blocks(variable, gradient):
-                np.subtract(w, rounded(g * lr, dtype), out=w)
-                rounded(w, dtype)
+    def numbers(self, moment: Moment, slots: Mapping[str, Array]) -> tuple[Any, Any]:
+        """Return (rate, momentum)."""
+        return moment.rate, float32_number_on(self.momentum, moment.dtype)
+
+    def update(self, target: Target, numbers: tuple[Any, Any]) -> None:
+        """Update one variable and its slots in place."""
+        rate, momentum = numbers
+        on = grid(target.dtype)
+        if not target.slots:
+            for w, g in blocks(target.variable, target.gradient):
+                on(np.subtract(w, on(g * rate), out=w))
             return
-        momentum = float32_number_on(self.momentum, dtype)
-        for w, g, m in blocks(variable, gradient, slots["momentum"]):
-            step = rounded(g * lr, dtype)
-            np.subtract(rounded(m * momentum, dtype), step, out=m)
-            rounded(m, dtype)
-            move = rounded(rounded(m * momentum, dtype) - step, dtype) if self.nesterov else m
-            np.add(w, move, out=w)
-            rounded(w, dtype)
+        for w, g, m in blocks(target.variable, target.gradient, target.slots["momentum"]):
+            step = on(g * rate)
+            on(np.subtract(on(np.multiply(m, momentum, out=m)), step, out=m))
+            move = on(np.subtract(on(m * momentum), step, out=step)) if self.nesterov else m
+            on(np.add(w, move, out=w))

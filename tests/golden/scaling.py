@@ -11,6 +11,7 @@ from engine.dtypes import FLOAT32, DType, as_dtype
 from engine.errors import EngineError
 from engine.loss_scale import DynamicLossScale
 from engine.optimizers import SGD, Optimizer
+from engine.optimizers.gradients import dense
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from engine.scaler import ScalerRule
 from engine.tape import Array, Tape, Tensor, rounded
@@ -146,7 +147,8 @@ def minimize_linear(given: dict[str, Any]) -> dict[str, Any]:
     for iterations in range(given["steps"]):
         with np.errstate(all="ignore"):
             loss, scaled, gradient = linear(variables.arrays[0], given["coefficients"], compute, state.loss_scale)
-            (unscaled,) = step.unscaled([gradient], [FLOAT32], wrapper.rule, state.loss_scale)
+            (found,) = step.unscaled([gradient], [FLOAT32], wrapper.rule, state.loss_scale)
+        unscaled = None if found is None else dense(found)
         before = variables.arrays[0].copy()
         state, applied = scaler.update(wrapper.rule, state, step.norm_and_finiteness([unscaled])[1])
         after = advanced(variables, [unscaled], iterations, wrapper.rule, applied)

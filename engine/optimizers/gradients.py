@@ -1,0 +1,121 @@
+"""Gradients on their way into an update: dense, or as rows of an embedding; clipped, merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+
+from engine.dtypes import DType
+from engine.optimizers.arithmetic import number_on
+from engine.tape import Array, rounded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowGradient:
+    """The gradient of a variable of which only some rows were read, as TensorFlow's ``IndexedSlices``.
+
+    Attributes:
+        indices: number of the row that each part belongs to, integers of shape (parts,); rows may repeat.
+        rows: the parts, shape (parts, *shape of a row).
+        shape: of the variable.
+    """
+
+    indices: Array
+    rows: Array
+    shape: tuple[int, ...]
+
+    def merged(self) -> Array:
+        """Return the dense gradient: parts of the same row are added."""
+        total = np.zeros(self.shape, self.rows.dtype)
+        np.add.at(total, self.indices, self.rows)
+        return total
+
+    def magnitudes(self) -> Array:
+        """Return what the squares of the parts add up to, under a root: exact where a row has one part."""
+        found = np.zeros(self.shape, self.rows.dtype)
+        np.hypot.at(found, self.indices, self.rows)
+        return found
+
+    def sizes(self) -> Array:
+        """Return the sum of the parts' absolute values."""
+        return replace(self, rows=np.abs(self.rows)).merged()
+
+
+Gradient: TypeAlias = Array | RowGradient
+
+
+def values_of(gradient: Gradient) -> Array:
+    """Return all numbers of a gradient: the array itself, or the parts of the rows."""
+    return gradient.rows if isinstance(gradient, RowGradient) else gradient
+
+
+def dense(gradient: Gradient) -> Array:
+    """Return the gradient of all rows, its parts added."""
+    return gradient.merged() if isinstance(gradient, RowGradient) else gradient
+
+
+def mapped(function: Callable[[Array], Array], gradient: Gradient) -> Gradient:
+    """Return the gradient whose numbers are a function of another one's."""
+    if isinstance(gradient, RowGradient):
+        return replace(gradient, rows=function(gradient.rows))
+    return function(gradient)
+
+
+Gradients: TypeAlias = Sequence[Gradient | None]
+"""One per variable, None where there is none."""
+
+Clip: TypeAlias = Callable[[Gradients, Sequence[DType], float], list[Gradient | None]]
+"""``(gradients, dtypes, limit) -> gradients``. Rows count one by one, merged or not, as in TensorFlow."""
+
+
+def clipped_by_value(gradients: Gradients, dtypes: Sequence[DType], limit: float) -> list[Gradient | None]:
+    """Limit the magnitude of every number."""
+    bounds = [number_on(limit, dtype) for dtype in dtypes]
+    return [
+        None if gradient is None else mapped(partial(np.clip, a_min=-bound, a_max=bound), gradient)
+        for gradient, bound in zip(gradients, bounds, strict=True)
+    ]
+
+
+def clipped_by_norm(gradients: Gradients, dtypes: Sequence[DType], limit: float) -> list[Gradient | None]:
+    """Limit the norm of every gradient."""
+    return [
+        None if gradient is None else _times(gradient, dtype, _shrinkage(_norm([gradient], [dtype]), limit))
+        for gradient, dtype in zip(gradients, dtypes, strict=True)
+    ]
+
+
+def clipped_by_global_norm(gradients: Gradients, dtypes: Sequence[DType], limit: float) -> list[Gradient | None]:
+    """Limit the norm of all gradients together."""
+    norm = _norm(gradients, dtypes)
+    # tf.clip_by_global_norm gives nan everywhere once the norm is not finite: the step was broken before.
+    factor = _shrinkage(norm if np.isfinite(norm) else np.nan, limit)
+    return [
+        None if gradient is None else _times(gradient, dtype, factor)
+        for gradient, dtype in zip(gradients, dtypes, strict=True)
+    ]
+
+
+def _norm(gradients: Gradients, dtypes: Sequence[DType]) -> float:
+    """Return the norm; the sum of the squares of each gradient has to fit its dtype."""
+    squares = [
+        number_on(np.vdot(values_of(gradient), values_of(gradient)), dtype)
+        for gradient, dtype in zip(gradients, dtypes, strict=True)
+        if gradient is not None
+    ]
+    return float(np.sqrt(np.sum(squares)))
+
+
+def _times(gradient: Gradient, dtype: DType, factor: float) -> Gradient:
+    return mapped(lambda values: rounded(values * values.dtype.type(factor), dtype), gradient)
+
+
+def _shrinkage(norm: float, limit: float) -> float:
+    """Return what a gradient is multiplied by: an infinite norm leaves zeros (and nan of infinities), nan only nan."""
+    if np.isnan(norm):
+        return norm
+    return limit / norm if norm > limit else 1.0

@@ -1,0 +1,108 @@
+"""Nadam: Adam with Nesterov momentum, and a momentum that warms up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from engine.configured import fraction, not_negative, setting
+from engine.dtypes import FLOAT32, DType
+from engine.errors import InvalidValue
+from engine.optimizers.adam import powers
+from engine.optimizers.arithmetic import blocks, float32_number_on, grid, number_on
+from engine.optimizers.base import Moment, Optimizer
+from engine.optimizers.rows import Target, Touches
+from engine.schedules import Schedule
+from engine.tape import Array
+from engine.weights import WeightSpec
+
+PRODUCT = "u_product"
+"""The slot of the product of all momenta so far; one for all variables, in the dtype of the first."""
+
+_WARMUP = 0.96
+
+
+@dataclass(frozen=True)
+class Nadam(Optimizer):
+    """Adam with Nesterov momentum. Source: ``keras.optimizers.Nadam``.
+
+    The momentum of update t is ``beta_1 * (1 - 0.5 * 0.96 ** t)``; in TF 2.4, ``0.96 ** (decay * t)``, whose ``decay``
+    leaves the learning rate alone.
+    """
+
+    tf24_touches: ClassVar[Touches] = "slots"
+
+    beta_1: float = setting(fraction, 0.9)
+    beta_2: float = setting(fraction, 0.999)
+    epsilon: float = setting(not_negative, 1e-7)
+    decay: float = setting(not_negative, 0.004, only="keras2")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.conventions.fused_updates and isinstance(self.learning_rate, Schedule):
+            message = "The Nadam optimizer of TF 2.4 does not support a schedule as its learning rate. Use a number."
+            raise InvalidValue(message, path=("learning_rate",))
+
+    @property
+    def decay_of_rate(self) -> float:
+        """None: ``decay`` is that of the momentum."""
+        return 0.0
+
+    def slot_names(self) -> tuple[str, ...]:
+        """Both moments."""
+        return ("momentum", "velocity")
+
+    def shared_slots(self, specs: Sequence[WeightSpec]) -> dict[str, Array]:
+        """The product of all momenta so far, from 1."""
+        dtype = specs[0].dtype if specs else FLOAT32
+        return {PRODUCT: np.ones((), dtype.storage)}
+
+    def advance(self, count: int, slots: Mapping[str, Array], specs: Sequence[WeightSpec]) -> None:
+        """Multiply the product by the momentum of this update."""
+        product, dtype = slots[PRODUCT], specs[0].dtype if specs else FLOAT32
+        if self.conventions.keras3:
+            # Keras 3 multiplies by beta first, and by full numbers, not float32 ones.
+            power = number_on(number_on(_WARMUP, dtype) ** number_on(count + 1, dtype), dtype)
+            warm = number_on(1 - number_on(0.5 * power, dtype), dtype)
+            product[...] = number_on(number_on(product * number_on(self.beta_1, dtype), dtype) * warm, dtype)
+        else:
+            product[...] = number_on(product * self._momentum(count + 1, dtype), dtype)
+
+    def _momentum(self, t: int, dtype: DType) -> Any:
+        step = number_on(t, dtype)
+        exponent = number_on(number_on(self.decay, dtype) * step, dtype) if self.conventions.fused_updates else step
+        power = number_on(float32_number_on(_WARMUP, dtype) ** exponent, dtype)
+        warm = number_on(1 - number_on(0.5 * power, dtype), dtype)
+        return number_on(float32_number_on(self.beta_1, dtype) * warm, dtype)
+
+    def numbers(self, moment: Moment, slots: Mapping[str, Array]) -> tuple[Any, ...]:
+        """Return (rate, 1 - beta_1, 1 - beta_2, epsilon, factors of momentum and gradient, 1 - beta_2 ** t)."""
+        dtype = moment.dtype
+        keeps = (number_on(1 - float32_number_on(beta, dtype), dtype) for beta in (self.beta_1, self.beta_2))
+        now, following = self._momentum(moment.count + 1, dtype), self._momentum(moment.count + 2, dtype)
+        product = number_on(slots[PRODUCT], dtype)
+        left = number_on(1 - product, dtype)
+        left_next = number_on(1 - number_on(product * following, dtype), dtype)
+        rest = number_on(1 - now, dtype)
+        epsilon = number_on(self.epsilon, dtype)
+        return moment.rate, *keeps, epsilon, following, left_next, rest, left, powers(self.beta_2, moment)
+
+    def update(self, target: Target, numbers: tuple[Any, ...]) -> None:
+        """Update one variable and its slots in place."""
+        rate, keep_1, keep_2, epsilon, following, left_next, rest, left, correction = numbers
+        on, slots = grid(target.dtype), target.slots
+        arrays = (target.variable, target.gradient, target.magnitude, slots["momentum"], slots["velocity"])
+        for w, g, q, m, v in blocks(*arrays):
+            move = on(g - m)
+            on(np.add(m, on(np.multiply(move, keep_1, out=move)), out=m))
+            on(np.subtract(on(np.multiply(q, q, out=move)), v, out=move))
+            on(np.add(v, on(np.multiply(move, keep_2, out=move)), out=v))
+            ahead = on(np.divide(on(np.multiply(m, following, out=move)), left_next, out=move))
+            bar = on(g * rest)
+            on(np.add(ahead, on(np.divide(bar, left, out=bar)), out=bar))
+            on(np.add(on(np.sqrt(on(np.divide(v, correction, out=move)), out=move)), epsilon, out=move))
+            on(np.divide(on(np.multiply(bar, rate, out=bar)), move, out=move))
+            on(np.subtract(w, move, out=w))
