@@ -91,6 +91,32 @@ def test_a_broker_that_forgot_everything_loses_no_job(here: Installation):
     assert [here.finished(job).status for job in jobs] == [JobStatus.SUCCEEDED] * 3
 
 
+def test_a_broker_that_dies_under_a_training_worker_costs_nothing(here: Installation):
+    here.start("worker.reaper")
+    here.start_worker()
+    running = here.submit(changed(ENDLESS))
+    here.event(running, "job.metrics")
+    with redis.Redis.from_url(client_url(here.settings.broker_url)) as client:
+        os.kill(client.info("server")["process_id"], signal.SIGKILL)
+    waiting = here.store.create(changed({"/fit/epochs": 1}), total_steps=51, epochs=1)
+    here.start("worker.broker", str(here.settings.data_dir))
+    seen = here.event(running, "job.checkpoint", after=here.store.get(running.id).last_event_id)
+    assert here.store.get(running.id).status is JobStatus.RUNNING
+    here.store.request_cancel(running.id)
+    here.event(running, "job.cancelled", after=seen)
+    assert here.finished(waiting).status is JobStatus.SUCCEEDED
+
+
+def test_a_worker_takes_no_message_that_another_could_take(here: Installation):
+    here.start_worker()
+    running = here.submit(changed(ENDLESS))
+    here.event(running, "job.metrics")
+    waiting = here.submit(changed({"/fit/epochs": 1}))
+    here.start_worker()
+    assert here.finished(waiting).status is JobStatus.SUCCEEDED
+    assert here.store.get(running.id).status is JobStatus.RUNNING
+
+
 def test_a_child_killed_alone_is_missed_at_once(here: Installation):
     here.start("worker.reaper")
     here.start_worker()

@@ -98,6 +98,13 @@ def test_filters_apply_before_paging(store: JobStore, clock: ManualClock):
     assert store.page(metadata={"team": "c"}).data == ()
 
 
+@pytest.mark.parametrize("text", ["nul\x00", "lone \ud800"])
+def test_text_that_no_database_holds_is_not_found(store: JobStore, text: str):
+    make(store)
+    assert store.page(metadata={text: "a"}).data == ()
+    assert store.page(metadata={"team": text}).data == ()
+
+
 @pytest.mark.parametrize("bad", [{"limit": 0}, {"limit": 101}, {"order": "up"}])
 def test_pages_of_no_sense_are_refused(store: JobStore, bad):
     with pytest.raises(ValueError, match="expected 1 to 100"):

@@ -128,9 +128,17 @@ def page_filters(
     if created_after is not None:
         filters.append(jobs.c.created_at > created_after)
     for key, value in metadata.items():
+        if not (_storable(key) and _storable(value)):
+            filters.append(sa.false())
+            continue
         mine = (labels.c.job_id == jobs.c.id, labels.c.key == key, labels.c.value == value)
         filters.append(sa.exists().where(*mine))
     return filters
+
+
+def _storable(text: str) -> bool:
+    """Whether every database could hold the text; what none can hold, none has."""
+    return "\x00" not in text and text.encode("utf-8", "replace").decode() == text
 
 
 def read_events(connection: sa.Connection, job_id: str, after: int, limit: int) -> tuple[Event, ...]:
