@@ -31,7 +31,7 @@ Float32Array = NDArray[np.float32]
 
 Array = NDArray[Any]
 
-BLOCK = 32768
+BLOCK = 65536
 """Elements per block: x, result, scratch and bound together stay within the second-level cache."""
 
 CAST_UP_TO = 256
