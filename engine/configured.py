@@ -34,8 +34,9 @@ def setting(
         read: ``(key, value) -> value``; raises InvalidValue or InvalidType; leaves its own results unchanged.
         default: value when the config does not name it; without one the setting is required.
         write: ``(value, conventions) -> JSON value`` for ``get_config``.
-        only: "keras2" or "keras3" where just that line writes it (it is read from both, and written by both if set);
-            "set" where it is written only if it differs from the default.
+        only: "tf2.4", "tf_keras", "keras2" (both of these), "keras3" or "newer" (all but TF 2.4) where just those lines
+            write it (it is read from all, and written by all if set); "set" where it is written only if it differs
+            from the default.
     """
     return dataclasses.field(default=default, metadata={"read": read, "write": write, "only": only})
 
@@ -81,13 +82,21 @@ class Configured:
 
     def get_config(self, conventions: Conventions = TF24) -> dict[str, Any]:
         """Return the settings as JSON values, in the spelling and order of a line of Keras."""
-        line = "keras3" if conventions.keras3 else "keras2"
+        lines = _LINES[conventions.name]
         config = {}
         for key, item in _settings(type(self)).items():
             value = getattr(self, key)
-            if item.metadata["only"] in {None, line} or value != item.default:
+            if item.metadata["only"] in lines or value != item.default:
                 config[key] = item.metadata["write"](value, conventions)
         return config
+
+
+_LINES: Mapping[str, tuple[str | None, ...]] = {
+    "tf2.4": (None, "tf2.4", "keras2"),
+    "tf_keras": (None, "tf_keras", "keras2", "newer"),
+    "keras3": (None, "keras3", "newer"),
+}
+"""The values of ``only`` that each line of Keras writes."""
 
 
 def _settings(cls: type) -> dict[str, dataclasses.Field[Any]]:

@@ -37,11 +37,16 @@ _HALF = np.float32(0.5)
 _PI = np.float32(math.pi)
 
 
+def _steps(key: str, value: Any) -> float:
+    """Read a number of steps; whether it was an integer is kept, because configs show it."""
+    read = not_negative(key, value)
+    return int(value) if isinstance(value, int | np.integer) else read
+
+
 def _positive(key: str, value: Any) -> float:
-    """Read a number above 0; whether it was an integer is kept, because configs show it."""
     if not number(0.0, expected="a positive number")(key, value):
         raise refuse(key, "a positive number", value)
-    return int(value) if isinstance(value, int | np.integer) else float(value)
+    return _steps(key, value)
 
 
 @dataclass(frozen=True)
@@ -162,8 +167,8 @@ class CosineDecay(Schedule):
     decay_steps: float = setting(_positive)
     alpha: float = setting(any_number, 0.0)
     name: str | None = setting(optional(text), None)
-    warmup_target: float | None = setting(optional(any_number), None, only="keras3")
-    warmup_steps: float = setting(not_negative, 0, only="keras3")
+    warmup_target: float | None = setting(optional(any_number), None, only="newer")
+    warmup_steps: float = setting(_steps, 0, only="newer")
 
     def value(self, step: float) -> Any:
         """Return the learning rate after so many steps."""

@@ -96,20 +96,20 @@ class Optimizer(Configured):
 
     name: str | None = setting(optional(text), None)
     learning_rate: float | Schedule = setting(read_rate, 0.001, write=write_rate)
-    weight_decay: float | None = setting(optional(not_negative), None, only="keras3")
-    clipnorm: float | None = setting(optional(not_negative), None, only="keras3")
-    global_clipnorm: float | None = setting(optional(not_negative), None, only="keras3")
-    clipvalue: float | None = setting(optional(not_negative), None, only="keras3")
-    use_ema: bool = setting(boolean, False, only="keras3")
-    ema_momentum: float = setting(fraction, 0.99, only="keras3")
-    ema_overwrite_frequency: int | None = setting(optional(positive_integer), None, only="keras3")
+    weight_decay: float | None = setting(optional(not_negative), None, only="newer")
+    clipnorm: float | None = setting(optional(not_negative), None, only="newer")
+    global_clipnorm: float | None = setting(optional(not_negative), None, only="newer")
+    clipvalue: float | None = setting(optional(not_negative), None, only="newer")
+    use_ema: bool = setting(boolean, False, only="newer")
+    ema_momentum: float = setting(fraction, 0.99, only="newer")
+    ema_overwrite_frequency: int | None = setting(optional(positive_integer), None, only="newer")
     loss_scale_factor: float | None = setting(optional(number()), None, only="keras3")
     gradient_accumulation_steps: int | None = setting(
         optional(integer(2, "an integer of at least 2")), None, only="keras3"
     )
-    decay: float = setting(not_negative, 0.0, only="keras2")
-    jit_compile: bool = setting(boolean, False, only="set")
-    is_legacy_optimizer: bool = setting(boolean, False, only="set")
+    decay: float = setting(not_negative, 0.0, only="tf2.4")
+    jit_compile: bool = setting(boolean, False, only="tf_keras")
+    is_legacy_optimizer: bool = setting(boolean, False, only="tf_keras")
     conventions: Conventions = field(default=TF24, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:

@@ -38,7 +38,7 @@ class Nadam(Optimizer):
     beta_1: float = setting(fraction, 0.9)
     beta_2: float = setting(fraction, 0.999)
     epsilon: float = setting(not_negative, 1e-7)
-    decay: float = setting(not_negative, 0.004, only="keras2")
+    decay: float = setting(not_negative, 0.004, only="tf2.4")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,17 +4,29 @@ from typing import Any
 
 import pytest
 
+from engine import constraints as engine_constraints
 from engine import initializers as engine_initializers
 from engine import layers as engine_layers
 from engine import losses as engine_losses
 from engine import metrics as engine_metrics
 from engine import optimizers as engine_optimizers
 from engine import regularizers as engine_regularizers
-from engine.conventions import KERAS3, TF24
+from engine import schedules as engine_schedules
+from engine.conventions import KERAS3, TF24, TF_KERAS
 from engine.loss_scale import READERS as LOSS_SCALE_READERS
 from engine.loss_scale import DynamicLossScale, FixedLossScale
 from engine.policy import Policy, PolicyV1
-from worker.specs import initializers, layers, losses, metrics, optimizers, policy, regularizers
+from worker.specs import (
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    policy,
+    regularizers,
+    schedules,
+)
 from worker.specs.shape import fields_of
 
 FAMILIES = {
@@ -23,12 +35,20 @@ FAMILIES = {
     "metrics": (metrics.METRICS, engine_metrics.METRICS),
     "initializers": (initializers.INITIALIZERS, engine_initializers.INITIALIZERS),
     "regularizers": (regularizers.REGULARIZERS, engine_regularizers.REGULARIZERS),
+    "constraints": (constraints.CONSTRAINTS, engine_constraints.CONSTRAINTS),
+    "schedules": (schedules.SCHEDULES, engine_schedules.SCHEDULES),
     "optimizers": (optimizers.INNER, engine_optimizers.OPTIMIZERS),
 }
 REQUIRED: dict[str, dict[str, Any]] = {
     "Dense": {"units": 3},
     "Activation": {"activation": "relu"},
     "Dropout": {"rate": 0.5},
+    "ExponentialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
+    "InverseTimeDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
+    "PiecewiseConstantDecay": {"boundaries": [3], "values": [0.1, 0.01]},
+    "PolynomialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
+    "CosineDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
+    "CosineDecayRestarts": {"initial_learning_rate": 0.1, "first_decay_steps": 10},
     "InputLayer": {"batch_input_shape": [None, 3]},
 }
 CLASSES = [(family, name) for family, (specs, _) in FAMILIES.items() for name in specs]
@@ -62,6 +82,12 @@ def test_fields_are_the_keys_of_get_config(family, name):
 def test_fields_are_the_keys_of_get_config_in_keras3(family, name):
     config = spec_of(FAMILIES[family][0][name])
     assert fields_of(config, "keras3") == set(config_of(family, name, KERAS3))
+
+
+@pytest.mark.parametrize(("family", "name"), [pair for pair in CLASSES if pair[0] in {"optimizers", "schedules"}])
+def test_fields_are_the_keys_of_get_config_in_tf_keras(family, name):
+    config = spec_of(FAMILIES[family][0][name])
+    assert fields_of(config, "tf_keras") == set(config_of(family, name, TF_KERAS))
 
 
 @pytest.mark.parametrize(("family", "name"), CLASSES)

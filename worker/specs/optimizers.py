@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from worker.specs.policy import LossScaleValue
+from worker.specs.schedules import LearningRate
 from worker.specs.shape import Bool, Int, Node, Number, OneOf, Only, Spec, Text, tabulate
 
 TF24 = Only("tf2.4")
@@ -25,7 +26,7 @@ class OptimizerConfig(Spec):
     """What every optimizer's `get_config()` returns."""
 
     name: Text | None = None
-    learning_rate: Number = Field(default=0.01, examples=[0.001])
+    learning_rate: LearningRate = Field(default=0.001, examples=[0.001])
     decay: Annotated[Number, TF24] = Field(default=0.0, description="The learning rate shrinks as 1/(1 + decay * t).")
     weight_decay: Annotated[Number | None, NEWER] = None
     clipnorm: Annotated[Number | None, CLIPPING] = None
@@ -43,18 +44,94 @@ class OptimizerConfig(Spec):
 class SGDConfig(OptimizerConfig):
     """What `SGD.get_config()` returns."""
 
+    learning_rate: LearningRate = Field(default=0.01, examples=[0.01])
     momentum: Number = 0.0
     nesterov: Bool = False
 
 
-class AdamConfig(OptimizerConfig):
-    """What `Adam.get_config()` returns."""
+class MomentsConfig(OptimizerConfig):
+    """What the optimizers with two moments have in common."""
 
-    learning_rate: Number = Field(default=0.001, examples=[0.001])
     beta_1: Number = 0.9
     beta_2: Number = 0.999
     epsilon: Number = 1e-7
+
+
+class AdamConfig(MomentsConfig):
+    """What `Adam.get_config()` returns."""
+
     amsgrad: Bool = False
+
+
+class AdamWConfig(AdamConfig):
+    """What `AdamW.get_config()` returns."""
+
+    weight_decay: Number = 0.004
+
+
+class AdamaxConfig(MomentsConfig):
+    """What `Adamax.get_config()` returns."""
+
+
+class NadamConfig(MomentsConfig):
+    """What `Nadam.get_config()` returns."""
+
+    decay: Annotated[Number, TF24] = Field(default=0.004, description="How fast the momentum warms up.")
+
+
+class LambConfig(MomentsConfig):
+    """What `Lamb.get_config()` returns."""
+
+
+class LionConfig(OptimizerConfig):
+    """What `Lion.get_config()` returns."""
+
+    beta_1: Number = 0.9
+    beta_2: Number = 0.99
+
+
+class RMSpropConfig(OptimizerConfig):
+    """What `RMSprop.get_config()` returns."""
+
+    rho: Number = 0.9
+    momentum: Number = 0.0
+    epsilon: Number = 1e-7
+    centered: Bool = False
+
+
+class AdagradConfig(OptimizerConfig):
+    """What `Adagrad.get_config()` returns."""
+
+    initial_accumulator_value: Number = 0.1
+    epsilon: Number = 1e-7
+
+
+class AdadeltaConfig(OptimizerConfig):
+    """What `Adadelta.get_config()` returns."""
+
+    rho: Number = 0.95
+    epsilon: Number = 1e-7
+
+
+class AdafactorConfig(OptimizerConfig):
+    """What `Adafactor.get_config()` returns."""
+
+    beta_2_decay: Number = -0.8
+    epsilon_1: Number = 1e-30
+    epsilon_2: Number = 0.001
+    clip_threshold: Number = 1.0
+    relative_step: Bool = True
+
+
+class FtrlConfig(OptimizerConfig):
+    """What `Ftrl.get_config()` returns."""
+
+    learning_rate_power: Number = -0.5
+    initial_accumulator_value: Number = 0.1
+    l1_regularization_strength: Number = 0.0
+    l2_regularization_strength: Number = 0.0
+    l2_shrinkage_regularization_strength: Number = 0.0
+    beta: Number = 0.0
 
 
 class SGD(Node):
@@ -71,7 +148,77 @@ class Adam(Node):
     config: AdamConfig = AdamConfig()
 
 
-INNER = tabulate(SGD, Adam)
+class AdamW(Node):
+    """Adam with weight decay."""
+
+    class_name: Literal["AdamW"]
+    config: AdamWConfig = AdamWConfig()
+
+
+class Adamax(Node):
+    """Adam by the largest gradient."""
+
+    class_name: Literal["Adamax"]
+    config: AdamaxConfig = AdamaxConfig()
+
+
+class Nadam(Node):
+    """Adam with Nesterov momentum."""
+
+    class_name: Literal["Nadam"]
+    config: NadamConfig = NadamConfig()
+
+
+class Lamb(Node):
+    """Adam with steps relative to each variable."""
+
+    class_name: Literal["Lamb"]
+    config: LambConfig = LambConfig()
+
+
+class Lion(Node):
+    """Signs of a momentum."""
+
+    class_name: Literal["Lion"]
+    config: LionConfig = LionConfig()
+
+
+class RMSprop(Node):
+    """Gradients divided by the root of their mean square."""
+
+    class_name: Literal["RMSprop"]
+    config: RMSpropConfig = RMSpropConfig()
+
+
+class Adagrad(Node):
+    """Gradients divided by the root of the sum of their squares."""
+
+    class_name: Literal["Adagrad"]
+    config: AdagradConfig = AdagradConfig()
+
+
+class Adadelta(Node):
+    """Steps as long as earlier steps were."""
+
+    class_name: Literal["Adadelta"]
+    config: AdadeltaConfig = AdadeltaConfig()
+
+
+class Adafactor(Node):
+    """Adaptive steps with little memory."""
+
+    class_name: Literal["Adafactor"]
+    config: AdafactorConfig = AdafactorConfig()
+
+
+class Ftrl(Node):
+    """Follow the regularized leader."""
+
+    class_name: Literal["Ftrl"]
+    config: FtrlConfig = FtrlConfig()
+
+
+INNER = tabulate(SGD, Adam, AdamW, Adamax, Nadam, Lamb, Lion, RMSprop, Adagrad, Adadelta, Adafactor, Ftrl)
 InnerOptimizer: TypeAlias = Annotated[Node, OneOf("optimizer", INNER)]
 
 
@@ -111,5 +258,5 @@ class LossScaleOptimizerV3(Node):
     config: LossScaleOptimizerConfig
 
 
-OPTIMIZERS = tabulate(SGD, Adam, LossScaleOptimizer, LossScaleOptimizerV1, LossScaleOptimizerV3)
+OPTIMIZERS = {**INNER, **tabulate(LossScaleOptimizer, LossScaleOptimizerV1, LossScaleOptimizerV3)}
 OptimizerValue: TypeAlias = Annotated[Node | str, OneOf("optimizer", OPTIMIZERS, "name")]
