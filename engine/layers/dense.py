@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine import activations, initializers, ops, regularizers
+from engine import activations, constraints, initializers, ops, regularizers
 from engine.activations import LINEAR, Activation
 from engine.configured import boolean, positive_integer, setting, unsupported_unless
+from engine.constraints import Constraint
 from engine.initializers import GlorotUniform, Initializer, Zeros
 from engine.layers.base import Layer, Shape, last_axis
 from engine.regularizers import Regularizer
@@ -31,8 +32,8 @@ class Dense(Layer):
     kernel_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     bias_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     activity_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write, only="keras2")
-    kernel_constraint: None = setting(unsupported_unless(None), None)
-    bias_constraint: None = setting(unsupported_unless(None), None)
+    kernel_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
+    bias_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
     quantization_config: None = setting(unsupported_unless(None), None, only="keras3")
     lora_rank: None = setting(unsupported_unless(None), None, only="set")
 
