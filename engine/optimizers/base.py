@@ -6,6 +6,7 @@ bfloat16 variables every operation is, as Keras's are. Large variables are worke
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -300,7 +301,4 @@ class Optimizer(Configured):
 
     def with_learning_rate(self, value: float) -> Self:
         """Return the optimizer with another constant learning rate."""
-        return type(self)(**{**self._fields(), "learning_rate": value})
-
-    def _fields(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in self.__dataclass_fields__}
+        return dataclasses.replace(self, learning_rate=value)
