@@ -79,9 +79,17 @@ def test_clipping_precedes_decay_and_decay_the_update(line):
     np.testing.assert_allclose(of.arrays[0], before * (1 - 0.5 * 0.25) - 0.5 * np.array([1.0, -0.5]), rtol=1e-15)
 
 
-def test_only_one_limit():
+def test_keras3_takes_one_limit_keras2_a_limit_of_the_norm_and_one_of_values():
+    both = {"clipnorm": 1.0, "clipvalue": 0.5}
     with pytest.raises(InvalidValue, match="Only one"):
-        SGD(clipnorm=1.0, clipvalue=1.0)
+        SGD(**both, conventions=KERAS3)
+    for line, expected in ((TF24, [0.5, 0.5]), (TF_KERAS, [0.6, 0.8])):
+        of = variables(SGD(learning_rate=1.0, **both, conventions=line), shapes=[(2,)])
+        before = of.copies()[0]
+        of.step([np.array([3.0, 4.0])])
+        np.testing.assert_allclose(before - of.arrays[0], expected)
+        with pytest.raises(InvalidValue, match="Only one"):
+            SGD(clipnorm=1.0, global_clipnorm=1.0, conventions=line)
 
 
 @settings(deadline=None, max_examples=20)
