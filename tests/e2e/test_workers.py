@@ -148,7 +148,7 @@ def test_a_child_killed_alone_is_missed_at_once(here: Installation):
 
 
 def freeze(here: Installation, worker: subprocess.Popen) -> None:
-    """Stop a worker where it stands; on SQLite not within a write, for the lock of one is that of the whole database."""
+    """Stop a worker where it stands; on SQLite not within a write, whose lock is that of the whole database."""
     while True:
         os.killpg(worker.pid, signal.SIGSTOP)
         if _writable(here.settings.database_url):
