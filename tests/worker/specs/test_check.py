@@ -108,6 +108,15 @@ def test_a_prepared_job_trains():
             {"/model/config/layers": [FLAT], "/compile/loss": "mse", "/data": inline(y=ROWS), "/compile/metrics": []},
             [("nothing_to_train", "/model")],
         ),
+        ({f"{SCALE}/config/multiplier": 4.0}, [("multiplier", SCALE)]),
+        (
+            {"/compile/loss": {"class_name": "BinaryCrossentropy", "config": {"label_smoothing": 2}}},
+            [("invalid_value", "/compile/loss/config/label_smoothing")],
+        ),
+        (
+            {f"{D1}/config/kernel_regularizer": {"class_name": "L2", "config": {"l2": -1}}},
+            [("invalid_value", f"{D1}/config/kernel_regularizer/config/l2")],
+        ),
         ({D1: SOFTMAX}, [("shape_mismatch", f"{D1}/config/axis")]),
         ({D1: INTEGERS}, [("unsupported", f"{D1}/config/dtype")]),
         ({D2: INTEGERS}, [("malformed_graph", f"{D2}/config")]),
