@@ -9,7 +9,7 @@ from tests.worker.specs.jobs import D1, D2, DYNAMIC, JOB, changed, prepared
 from worker.settings import Limits
 from worker.specs.check import prepare
 from worker.specs.errors import SpecError
-from worker.specs.job import JobSpec
+from worker.specs.job import EXAMPLE, JobSpec
 
 NAN = float("nan")
 ROWS = [[0.5] * 64] * 4
@@ -50,6 +50,11 @@ def test_a_good_job_passes_without_warnings():
     assert (summary.samples, summary.validation_samples) == (1617, 180)
     assert (summary.steps_per_epoch, summary.epochs, summary.total_steps) == (51, 3, 153)
     assert result.trainer.total_steps == 153
+
+
+def test_the_example_of_the_documentation_is_a_good_job():
+    assert prepare(JobSpec.model_validate(EXAMPLE), Limits()).warnings == ()
+    assert JobSpec.model_config["extra"] == "forbid"
 
 
 def test_a_prepared_job_trains():
