@@ -117,7 +117,7 @@ def _called(layer: Layer, calls: Sequence[Call], sources: tuple[int, ...]) -> Ca
         message = f"{layer.class_name} {layer.name!r} takes {wanted}, but is called with {len(sources)}."
         raise InvalidValue(message, code="malformed_graph")
     shapes = tuple(calls[source].output_shape for source in sources)
-    return Call(layer, sources, shapes, layer.output_shape(*shapes), layer.weight_specs(*shapes))
+    return Call(layer, sources, shapes, layer.compute_output_shape(*shapes), layer.weight_specs(*shapes))
 
 
 def named(read: Sequence[Layer], policy: Policy, offset: int = 0) -> list[Layer]:

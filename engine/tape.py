@@ -56,7 +56,7 @@ class Node:
         self.saved = saved
         self.tensor_dtype = dtype
         self.layer = tape.layer
-        self.gradient: Array | None = None
+        self.gradient: Any = None  # an array, or one per result of an op with several
 
 
 class Tensor:
@@ -67,15 +67,17 @@ class Tensor:
         dtype: the dtype whose grid every value lies on.
         node: the record on a tape, or None for a constant.
         logits: for the output of a softmax or sigmoid activation, its input (Keras's ``_keras_logits``).
+        mask: which steps count, bool of shape (batch, steps), or None for all of them (Keras's ``_keras_mask``).
     """
 
-    __slots__ = ("data", "dtype", "logits", "node")
+    __slots__ = ("data", "dtype", "logits", "mask", "node")
 
     def __init__(self, data: Array, dtype: DType, node: Node | None = None) -> None:
         self.data = data
         self.dtype = dtype
         self.node = node
         self.logits: Tensor | None = None
+        self.mask: Array | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -139,6 +141,39 @@ def _push_back(node: Node, op: Op) -> None:
         if receiver.gradient is not None:
             gradient = rounded(receiver.gradient + gradient, tensor.dtype)  # noqa: PLW2901
         receiver.gradient = gradient
+
+
+def _collect(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    parent, position, count = saved
+    if parent.gradient is None:
+        parent.gradient = [None] * count
+    parent.gradient[position] = gradient
+    return ()
+
+
+_PART = Op("part", lambda dtype: (np.empty(0), None), _collect, on_grid=True, gradient_on_grid=True)
+
+
+def apply_parts(op: Op, *inputs: Tensor, **attributes: Any) -> list[Tensor]:
+    """Run an op with several results, all of the dtype of its first input.
+
+    The op's forward returns a list of arrays in place of one; its backward is given a list of gradients, None for
+    results that the target does not depend on.
+    """
+    dtype = inputs[0].dtype
+    arrays, saved = op.forward(dtype, *[tensor.data for tensor in inputs], **attributes)
+    if not op.on_grid:
+        arrays = [rounded(array, dtype) for array in arrays]
+    tracked = [tensor.node for tensor in inputs if tensor.node is not None]
+    parts = [Tensor(array, dtype) for array in arrays]
+    if tracked:
+        tape = tracked[0].tape
+        parent = Node(tape, op, inputs, saved, dtype)
+        tape.nodes.append(parent)
+        for position, part in enumerate(parts):
+            part.node = Node(tape, _PART, (), (parent, position, len(parts)), dtype)
+            tape.nodes.append(part.node)
+    return parts
 
 
 def rounded(array: Array, dtype: DType) -> Array:

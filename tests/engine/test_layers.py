@@ -75,7 +75,7 @@ def test_output_shape_dtype_and_grid(name: str, config: dict[str, Any], policy: 
     layer = made(name, config, policy)
     x = np.random.default_rng(1).normal(size=INPUT).astype(np.float32)
     output = called(layer, x, training=True)
-    assert output.shape == tuple(layer.output_shape(INPUT))
+    assert output.shape == tuple(layer.compute_output_shape(INPUT))
     assert output.dtype.name == layer.policy.compute_dtype
     assert output.data.dtype == output.dtype.storage
     assert np.array_equal(output.data, round_to(output.data.copy(), output.dtype))

@@ -1,0 +1,83 @@
+"""Pooling over windows of images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.dtypes import DType
+from engine.ops.windows import Pair, Windows, windows
+from engine.tape import Array, Op, Tensor, apply
+
+
+def _max_forward(dtype: DType, x: Array, at: Windows) -> tuple[Array, Any]:
+    padded = at.pad(x, -np.inf)
+    best: Array | None = None
+    chosen = np.zeros((x.shape[0], *at.out, x.shape[3]), np.int16)
+    for tap, (rows, columns) in at.taps():
+        seen = padded[:, rows, columns]
+        if best is None:
+            best = seen.copy()
+            continue
+        better = seen > best  # the first of ties stays
+        np.copyto(best, seen, where=better)
+        np.copyto(chosen, np.int16(tap), where=better)
+    assert best is not None, "a window has at least one tap"
+    return best, (chosen, x.dtype, at)
+
+
+def _max_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    chosen, storage, at = saved
+    image = np.zeros((gradient.shape[0], *at.padded, gradient.shape[3]), storage)
+    for tap, (rows, columns) in at.taps():
+        image[:, rows, columns] += gradient * (chosen == tap)
+    return (at.crop(image),)
+
+
+def _counts(at: Windows, storage: np.dtype[Any]) -> Array:
+    """Return how many taps lie within the image at each place: padding is not counted."""
+    inside = at.pad(np.ones((1, *at.size, 1), storage))
+    total = np.zeros((1, *at.out, 1), storage)
+    for _, (rows, columns) in at.taps():
+        total += inside[:, rows, columns]
+    return total
+
+
+def _average_forward(dtype: DType, x: Array, at: Windows) -> tuple[Array, Any]:
+    padded = at.pad(x)
+    total = np.zeros((x.shape[0], *at.out, x.shape[3]), x.dtype)
+    for _, (rows, columns) in at.taps():
+        total += padded[:, rows, columns]
+    counts = _counts(at, x.dtype)
+    return total / counts, (counts, at)
+
+
+def _average_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    counts, at = saved
+    share = gradient / counts
+    image = np.zeros((gradient.shape[0], *at.padded, gradient.shape[3]), gradient.dtype)
+    for _, (rows, columns) in at.taps():
+        image[:, rows, columns] += share
+    return (at.crop(image),)
+
+
+MAX_POOL = Op("max_pool", _max_forward, _max_backward, on_grid=True)
+AVERAGE_POOL = Op("avg_pool", _average_forward, _average_backward)
+
+
+def max_pool(x: Tensor, size: Pair, strides: Pair, padding: str) -> Tensor:
+    """Return the largest value in each window; its gradient goes to the first of ties.
+
+    Args:
+        x: (batch, height, width, channels).
+        size: of the window.
+        strides: of the window.
+        padding: "valid" or "same".
+    """
+    return apply(MAX_POOL, x, at=windows((x.shape[1], x.shape[2]), size, strides, (1, 1), padding))
+
+
+def average_pool(x: Tensor, size: Pair, strides: Pair, padding: str) -> Tensor:
+    """Return the mean of each window, padding not counted; arguments as for :func:`max_pool`."""
+    return apply(AVERAGE_POOL, x, at=windows((x.shape[1], x.shape[2]), size, strides, (1, 1), padding))
