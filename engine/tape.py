@@ -131,7 +131,7 @@ class Tape:
 
 def _push_back(node: Node, op: Op) -> None:
     needed = tuple(tensor.node is not None for tensor in node.inputs)
-    gradients = op.backward(node.tensor_dtype, node.gradient, node.saved, needed)  # type: ignore[arg-type]
+    gradients = op.backward(node.tensor_dtype, node.gradient, node.saved, needed)
     for tensor, gradient in zip(node.inputs, gradients, strict=True):
         receiver = tensor.node
         if receiver is None or gradient is None:
@@ -161,9 +161,9 @@ def apply_parts(op: Op, *inputs: Tensor, **attributes: Any) -> list[Tensor]:
     results that the target does not depend on.
     """
     dtype = inputs[0].dtype
-    arrays, saved = op.forward(dtype, *[tensor.data for tensor in inputs], **attributes)
-    if not op.on_grid:
-        arrays = [rounded(array, dtype) for array in arrays]
+    results: Any
+    results, saved = op.forward(dtype, *[tensor.data for tensor in inputs], **attributes)
+    arrays = results if op.on_grid else [rounded(array, dtype) for array in results]
     tracked = [tensor.node for tensor in inputs if tensor.node is not None]
     parts = [Tensor(array, dtype) for array in arrays]
     if tracked:

@@ -55,6 +55,8 @@ class Attention(Layer):
     """
 
     merges: ClassVar[bool] = True
+    arity: ClassVar[tuple[int, int]] = (2, 3)
+    options: ClassVar[tuple[str, ...]] = ("training", "use_causal_mask")
 
     use_scale: bool = setting(boolean, False)
     score_mode: str = setting(one_of("dot", "concat"), "dot")
@@ -126,6 +128,10 @@ def dropped(run: Run, x: Tensor, rate: float, seed: int | None) -> Tensor:
 class Projected(Layer):
     """Base of attention in many heads: projections of query, key and value, and of the result."""
 
+    arity: ClassVar[tuple[int, int]] = (2, 3)
+    arguments: ClassVar[tuple[str, ...]] = ("query", "value", "key")
+    options: ClassVar[tuple[str, ...]] = ("training", "use_causal_mask")
+
     dropout: float = setting(fraction, 0.0)
     use_bias: bool = setting(boolean, True)
     use_gate: bool = setting(unsupported_unless(False), False, only="keras3")
@@ -188,16 +194,13 @@ class Projected(Layer):
         self,
         run: Run,
         *inputs: Tensor,
-        value: Tensor | None = None,
-        key: Tensor | None = None,
         attention_mask: Array | None = None,
         use_causal_mask: bool = False,
         return_attention_scores: bool = False,
     ) -> Any:
         """Project, attend in every head, project back."""
-        query = inputs[0]
-        value = self._entering(value) if value is not None else inputs[1]
-        key = self._entering(key) if key is not None else (inputs[2] if len(inputs) > 2 else value)
+        # Keras 2 casts the first argument only; the others are as good as cast, for they are multiplied with it.
+        query, value, key = (self._entering(x) for x in (*inputs, inputs[1])[:3])
         many, few = self.heads()
         q = ops.scale(self._projected(run, query, "query"), float(np.float32(1 / np.sqrt(float(self.widths()[0])))))
         k, v = self._projected(run, key, "key"), self._projected(run, value, "value")

@@ -25,6 +25,8 @@ from engine.tape import Array, Tensor, constant
 from engine.weights import WeightSpec
 
 Shape = tuple[int | None, ...]
+MANY = 10**6
+"""As many inputs as anyone wants."""
 Shapes = Shape | list[Shape]
 """One output shape, or a list of them."""
 
@@ -48,6 +50,12 @@ class Layer(Configured):
     conventions: Conventions = TF24
     merges: ClassVar[bool] = False
     """Whether the first argument is a list of tensors, all of which are cast."""
+    arity: ClassVar[tuple[int, int]] = (1, 1)
+    """The least and the most tensors that it can be called with."""
+    arguments: ClassVar[tuple[str, ...]] = ()
+    """Arguments that are tensors, by the names under which a config may give them, in their order."""
+    options: ClassVar[tuple[str, ...]] = ("training",)
+    """Arguments that are true or false, which a config may fix."""
     supports_masking: ClassVar[bool] = False
     """Whether the mask of the input is the mask of the output."""
 
@@ -78,7 +86,9 @@ class Layer(Configured):
         """Compute the output, or a list of them; inputs arrive in the compute dtype."""
         raise AssertionError(f"{self.class_name} does not define a call")
 
-    def __call__(self, run: Run, *inputs: Tensor, mask: Array | None = None, **keywords: Any) -> Any:
+    def __call__(
+        self, run: Run, *inputs: Tensor, mask: Array | None = None, training: bool | None = None, **keywords: Any
+    ) -> Any:
         """Cast the inputs to the compute dtype, call, add the activity penalty, and hand the mask on.
 
         Only floating inputs are cast; TF 2.4 casts only the first argument, Keras 3 all of them.
@@ -87,6 +97,7 @@ class Layer(Configured):
             run: the forward pass.
             inputs: tensors; those of a merging layer are its list.
             mask: which steps of the first input count; by default the mask that it carries.
+            training: behave as in training or not, whatever the run says.
             keywords: other arguments of the layer's call.
 
         Returns:
@@ -98,7 +109,8 @@ class Layer(Configured):
         if mask is not None:
             cast[0] = Tensor(cast[0].data, cast[0].dtype, cast[0].node)
             cast[0].mask = np.asarray(mask, dtype=bool)
-        output = self.call(run, *cast, **keywords)
+        with run.behaving(training):
+            output = self.call(run, *cast, **keywords)
         regularizer: Regularizer | None = getattr(self, "activity_regularizer", None)  # a setting of some layers
         if regularizer is not None:
             # Keras divides the penalty by the batch size and keeps it in the dtype of the output.

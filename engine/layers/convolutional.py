@@ -42,8 +42,8 @@ class Windowed(Weighted):
     def _channels(self, shape: Shape) -> int:
         if len(shape) != self.rank + 2 or shape[-1] is None:
             raise ShapeMismatch(
-                f"{self.class_name} {self.name!r} needs an input of {self.rank + 2} axes (batch first, a known number of "
-                f"channels last), got shape {list(shape)}."
+                f"{self.class_name} {self.name!r} needs an input of {self.rank + 2} axes (batch first, a known number "
+                f"of channels last), got shape {list(shape)}."
             )
         return shape[-1]
 

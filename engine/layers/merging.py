@@ -12,7 +12,7 @@ import numpy as np
 from engine import ops
 from engine.configured import any_integer, boolean, refuse, setting
 from engine.errors import ShapeMismatch
-from engine.layers.base import Layer, Shape
+from engine.layers.base import MANY, Layer, Shape
 from engine.run import Run
 from engine.tape import Array, Tensor
 
@@ -22,6 +22,7 @@ class Merge(Layer):
     """Base: element-wise, with broadcasting; of lower rank inputs the batch axis stays first."""
 
     merges: ClassVar[bool] = True
+    arity: ClassVar[tuple[int, int]] = (1, MANY)
     pairwise: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(ops.add)
     least: ClassVar[int] = 2
 

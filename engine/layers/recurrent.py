@@ -43,6 +43,8 @@ class Recurrent(Layer):
     A masked step repeats the previous output, or gives zeros with ``zero_output_for_mask``, and keeps the states.
     """
 
+    arity: ClassVar[tuple[int, int]] = (1, 3)
+    arguments: ClassVar[tuple[str, ...]] = ("initial_state",)
     gates: ClassVar[int] = 1
     states: ClassVar[int] = 1
 

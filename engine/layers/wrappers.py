@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from engine import ops
 from engine.configured import one_of, optional, refuse, setting
@@ -43,7 +43,7 @@ class Wrapper(Layer):
     def placed(self, name: str, policy: Policy) -> Self:
         """Fill in names and policies, the inner layers' too."""
         done = super().placed(name, policy)
-        inner = {key: self._inside(done, layer, policy) for key, layer in self._inner().items()}
+        inner: dict[str, Any] = {key: self._inside(done, layer, policy) for key, layer in self._inner().items()}
         return dataclasses.replace(done, **inner)
 
     @staticmethod
@@ -72,6 +72,9 @@ class Bidirectional(Wrapper):
 
     Without ``backward_layer``, the backward one is the forward one turned around, with weights of its own.
     """
+
+    arity: ClassVar[tuple[int, int]] = (1, 5)
+    arguments: ClassVar[tuple[str, ...]] = ("initial_state",)
 
     merge_mode: str | None = setting(one_of("concat", "sum", "mul", "ave", None), "concat")
     backward_layer: Layer | None = setting(optional(_layer), None, write=_write)

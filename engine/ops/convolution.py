@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.dtypes import DType
 from engine.ops.windows import Pair, Windows, patches, scatter, windows
-from engine.tape import Array, Op, Tensor, apply
+from engine.tape import Array, Op, Tensor, apply, rounded
 
 
 def _as_matrix(kernel: Array) -> Array:
@@ -56,7 +56,8 @@ def _conv_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool
         if by_seen is not None:
             own = _as_matrix(np.ascontiguousarray(kernel[..., outputs]))
             by_seen[..., inputs] = (rows @ own.T).reshape(*seen.shape[:4], depth)
-    return None if by_seen is None else scatter(by_seen, at), by_kernel
+    # TensorFlow's kernel is a matrix product, whose result is rounded, and a scatter of it.
+    return None if by_seen is None else scatter(rounded(by_seen, dtype), at), by_kernel
 
 
 def _transpose_forward(dtype: DType, x: Array, kernel: Array, at: Windows) -> tuple[Array, Any]:

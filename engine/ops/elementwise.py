@@ -68,7 +68,7 @@ def _choose_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bo
 
 WHERE = Op(
     "select",
-    lambda dtype, a, b, condition: (np.where(condition, a, b), (condition, a.shape, b.shape)),
+    lambda dtype, a, b, condition: (np.asarray(np.where(condition, a, b)), (condition, a.shape, b.shape)),
     _choose_backward,
     on_grid=True,
 )
