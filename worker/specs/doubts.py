@@ -98,7 +98,8 @@ def _fixed_batch_axis(job: _Job) -> Iterator[Notice]:
 
 def _head(job: _Job) -> Iterator[Notice]:
     loss = job.model.compilation.loss
-    last = job.model.network.graph.calls[job.model.network.graph.outputs[0]].layer
+    graph = job.model.network.graph
+    last = graph.calls[graph.outputs[0][0]].layer
     activation = getattr(last, "activation", None)
     name = "softmax" if last.class_name == "Softmax" else getattr(activation, "name", None)
     if not isinstance(loss, _PROBABILITY_LOSSES) or name is None:

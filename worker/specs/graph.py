@@ -25,7 +25,8 @@ def check_graph(findings: Findings, model: Model) -> None:
         if len(shapes) != 1:
             text = f"Training takes models of one input and one output; this one has {len(shapes)} {what}."
             findings.add("unsupported", text, "model")
-    if any(size is None for call in model.network.graph.calls for size in call.output_shape[1:]):
+    shapes = [shape for call in model.network.graph.calls for shape in call.output_shapes]
+    if any(size is None for shape in shapes for size in shape[1:]):
         text = "The model leaves an axis other than the batch open (null); name its size, so that the job can be sized."
         findings.add("open_shape", text, "model")
     if not any(spec.trainable for call in _before_output(model) for spec in call.weights):
@@ -48,12 +49,12 @@ def check_graph(findings: Findings, model: Model) -> None:
 def _before_output(model: Model) -> list[Call]:
     """Return the calls that the first output depends on."""
     calls = model.network.graph.calls
-    waiting, found = [*model.network.graph.outputs[:1]], set()
+    waiting, found = [model.network.graph.outputs[0][0]], set()
     while waiting:
         index = waiting.pop()
         if index not in found:
             found.add(index)
-            waiting.extend(calls[index].sources)
+            waiting.extend(source for source, _ in calls[index].sources)
     return [calls[index] for index in sorted(found)]
 
 

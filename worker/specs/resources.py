@@ -63,7 +63,7 @@ def check_network(findings: Findings, limits: Limits, network: Network, batch: i
         parameters[spec.path.rpartition("/")[0]] += spec.size
     outputs = {layer.name: 0 for layer in network.layers}
     for call in network.graph.calls:
-        outputs[call.layer.name] += batch * math.prod(size or 1 for size in call.output_shape[1:])
+        outputs[call.layer.name] += batch * sum(math.prod(size or 1 for size in s[1:]) for s in call.output_shapes)
     _note(findings, parameters, limits.max_parameters, "parameters", places, "Use smaller layers.")
     hint = f"Use smaller layers or a `batch_size` below {batch}." if batch > 1 else "Use smaller layers."
     _note(findings, outputs, limits.max_activation_values, f"values in a step of {batch} samples", places, hint)
