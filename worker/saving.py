@@ -79,6 +79,7 @@ class Saver:
 
     def sweep(self) -> None:
         """Delete what earlier attempts wrote but never got to record."""
+        self.artifacts.sweep(self.claim.job_id)
         known = {saved.path.removeprefix(f"{self.claim.job_id}/") for saved in self.claim.checkpoints}
         for name in self.artifacts.names(self.claim.job_id, FOLDER):
             attempt = name.removeprefix(f"{FOLDER}/").partition("-")[0]

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from engine import activations, initializers, ops, regularizers
+from engine import activations, constraints, initializers, ops, regularizers
 from engine.activations import Activation as ActivationFunction
-from engine.configured import not_negative, optional, setting, unsupported_unless
+from engine.configured import not_negative, optional, setting
+from engine.constraints import Constraint
 from engine.dtypes import FLOAT16
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Zeros
@@ -140,7 +141,7 @@ class PReLU(Layer):
 
     alpha_initializer: Initializer = setting(initializers.read, Zeros(), write=initializers.write)
     alpha_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    alpha_constraint: None = setting(unsupported_unless(None), None)
+    alpha_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
     shared_axes: tuple[int, ...] | None = setting(optional(axes), None)
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from engine import initializers, ops, regularizers
+from engine import constraints, initializers, ops, regularizers
 from engine.configured import (
     any_integer,
     boolean,
@@ -22,6 +22,7 @@ from engine.configured import (
     setting,
     unsupported_unless,
 )
+from engine.constraints import Constraint
 from engine.dtypes import FLOAT32, FLOAT64
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.initializers import GlorotUniform, Initializer, Ones, Zeros
@@ -141,8 +142,8 @@ class Projected(Layer):
     kernel_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     bias_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     activity_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    kernel_constraint: None = setting(unsupported_unless(None), None)
-    bias_constraint: None = setting(unsupported_unless(None), None)
+    kernel_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
+    bias_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
     seed: int | None = setting(optional(any_integer), None, only="keras3")
 
     def heads(self) -> tuple[int, int]:

@@ -161,7 +161,8 @@ class Layer(Configured):
         trainable: bool = True,
         dtype: DType | None = None,
     ) -> WeightSpec:
-        """Return the description of one of this layer's variables."""
+        """Return the description of one of this layer's variables; its constraint is the setting named after it."""
+        constraint = getattr(self, f"{name.rpartition('/')[2].removesuffix('_kernel')}_constraint", None)
         return WeightSpec(
             path=self.path(name),
             name=name,
@@ -170,6 +171,7 @@ class Layer(Configured):
             trainable=trainable and self.trainable,
             initializer=initializer,
             regularizer=regularizer,
+            constraint=constraint,
         )
 
 

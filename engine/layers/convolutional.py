@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from engine import initializers, ops, regularizers
+from engine import constraints, initializers, ops, regularizers
 from engine.configured import optional, positive_integer, refuse, setting, unsupported_unless
+from engine.constraints import Constraint
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.initializers import GlorotUniform, Initializer
 from engine.layers.base import Shape
@@ -127,12 +129,12 @@ class Depthwise(Windowed):
     depth_multiplier: int = setting(_depth, 1)
     depthwise_initializer: Initializer = setting(initializers.read, GlorotUniform(), write=initializers.write)
     depthwise_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    depthwise_constraint: None = setting(unsupported_unless(None), None)
+    depthwise_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
 
     def _depthwise_spec(self, shape: Shape) -> WeightSpec:
         size = (*self.kernel_size, self._channels(shape), self.depth_multiplier)
-        name = self._depthwise_name()
-        return self.spec(name, size, self.depthwise_initializer, self.depthwise_regularizer)
+        spec = self.spec(self._depthwise_name(), size, self.depthwise_initializer, self.depthwise_regularizer)
+        return dataclasses.replace(spec, constraint=self.depthwise_constraint)
 
     def _depthwise_name(self) -> str:
         return "depthwise_kernel"
@@ -192,7 +194,7 @@ class SeparableConv2D(Depthwise):
     filters: int = setting(positive_integer)
     pointwise_initializer: Initializer = setting(initializers.read, GlorotUniform(), write=initializers.write)
     pointwise_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    pointwise_constraint: None = setting(unsupported_unless(None), None)
+    pointwise_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
     groups: int = setting(positive_integer, 1, only="set")
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from engine import initializers, ops, regularizers
+from engine import constraints, initializers, ops, regularizers
 from engine.configured import any_number, boolean, optional, positive_integer, setting, unsupported_unless
+from engine.constraints import Constraint
 from engine.initializers import Initializer, RandomUniform
 from engine.layers.base import Layer, Shape
 from engine.regularizers import Regularizer
@@ -30,7 +31,7 @@ class Embedding(Layer):
     embeddings_initializer: Initializer = setting(initializers.read, RandomUniform(), write=initializers.write)
     embeddings_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     activity_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    embeddings_constraint: None = setting(unsupported_unless(None), None)
+    embeddings_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
     mask_zero: bool = setting(boolean, False)
     input_length: int | None = setting(optional(positive_integer), None, only="keras2")
     quantization_config: None = setting(unsupported_unless(None), None, only="keras3")

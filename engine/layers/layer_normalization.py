@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from engine import initializers, ops, regularizers
-from engine.configured import any_integer, boolean, not_negative, refuse, setting, unsupported_unless
+from engine import constraints, initializers, ops, regularizers
+from engine.configured import any_integer, boolean, not_negative, refuse, setting
+from engine.constraints import Constraint
 from engine.dtypes import FLOAT32, DType
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Ones, Zeros
@@ -71,8 +72,8 @@ class CentredNormalization(RowNormalization):
     gamma_initializer: Initializer = setting(initializers.read, Ones(), write=initializers.write)
     beta_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     gamma_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    beta_constraint: None = setting(unsupported_unless(None), None)
-    gamma_constraint: None = setting(unsupported_unless(None), None)
+    beta_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
+    gamma_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
         """Gamma and beta, as far as wanted."""

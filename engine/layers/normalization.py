@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from engine import initializers, ops, regularizers
+from engine import constraints, initializers, ops, regularizers
 from engine.configured import any_number, boolean, not_negative, setting, unsupported_unless
+from engine.constraints import Constraint
 from engine.dtypes import FLOAT32, DType
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Ones, Zeros
@@ -39,8 +40,8 @@ class BatchNormalization(Layer):
     moving_variance_initializer: Initializer = setting(initializers.read, Ones(), write=initializers.write)
     beta_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     gamma_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    beta_constraint: None = setting(unsupported_unless(None), None)
-    gamma_constraint: None = setting(unsupported_unless(None), None)
+    beta_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
+    gamma_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
     synchronized: bool = setting(unsupported_unless(False), False, only="keras3")
     renorm: bool = setting(unsupported_unless(False), False, only="keras3")
     renorm_clipping: None = setting(unsupported_unless(None), None, only="keras3")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from engine import activations, initializers, ops, regularizers
+from engine import activations, constraints, initializers, ops, regularizers
 from engine.activations import Activation
 from engine.configured import (
     any_integer,
@@ -22,6 +22,7 @@ from engine.configured import (
     setting,
     unsupported_unless,
 )
+from engine.constraints import Constraint
 from engine.errors import ShapeMismatch
 from engine.initializers import GlorotUniform, Initializer, Orthogonal, Zeros
 from engine.layers.base import Layer, Shape, Shapes
@@ -65,9 +66,9 @@ class Recurrent(Layer):
     recurrent_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     bias_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     activity_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    kernel_constraint: None = setting(unsupported_unless(None), None)
-    recurrent_constraint: None = setting(unsupported_unless(None), None)
-    bias_constraint: None = setting(unsupported_unless(None), None)
+    kernel_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
+    recurrent_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
+    bias_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
     dropout: float = setting(fraction, 0.0)
     recurrent_dropout: float = setting(fraction, 0.0)
     seed: int | None = setting(optional(any_integer), None, only="keras3")

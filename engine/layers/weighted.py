@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine import activations, initializers, ops, regularizers
+from engine import activations, constraints, initializers, ops, regularizers
 from engine.activations import LINEAR, Activation
-from engine.configured import boolean, setting, unsupported_unless
+from engine.configured import boolean, setting
+from engine.constraints import Constraint
 from engine.initializers import GlorotUniform, Initializer, Zeros
 from engine.layers.base import Layer
 from engine.regularizers import Regularizer
@@ -26,8 +27,8 @@ class Weighted(Layer):
     kernel_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     bias_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     activity_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write, only="keras2")
-    kernel_constraint: None = setting(unsupported_unless(None), None)
-    bias_constraint: None = setting(unsupported_unless(None), None)
+    kernel_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
+    bias_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
 
     def kernel_and_bias(self, kernel: tuple[int, ...], bias: tuple[int, ...]) -> tuple[WeightSpec, ...]:
         """Return the kernel and, with ``use_bias``, the bias, of these shapes."""

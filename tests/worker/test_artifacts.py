@@ -1,6 +1,7 @@
 """Files are there whole or not at all, in a folder or at another fsspec URL."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,6 +70,18 @@ def test_removing(files: ArtifactStore):
     files.delete("job-2")
     with pytest.raises(JobNotFound, match="job-2/checkpoints/one"):
         files.open("job-2", "checkpoints/one")
+
+
+def test_leftovers_of_a_killed_write_are_swept_when_they_are_old(tmp_path: Path):
+    files = ArtifactStore(f"file://{tmp_path}")
+    files.put("job-1", "checkpoints/one", CONTENT)
+    old, fresh = (tmp_path / "job-1" / "checkpoints" / f".part-{age}" for age in ("old", "fresh"))
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    os.utime(old, (1.0, 1.0))
+    files.sweep("job-1")
+    assert (old.exists(), fresh.exists()) == (False, True)
+    assert files.names("job-1", "checkpoints") == ("checkpoints/one",)
 
 
 def test_a_folder_that_is_not_there_is_empty(files: ArtifactStore):

@@ -130,6 +130,16 @@ def test_queue_positions_count_who_waits_longer(store: JobStore, clock: ManualCl
     assert store.waiting() == 2
 
 
+def test_queue_positions_of_jobs_queued_in_the_same_instant(store: JobStore, clock: ManualClock):
+    jobs = [make(store) for _ in range(4)]
+    claim = store.claim(jobs[1].id, "me", LEASE)
+    clock.move(1)
+    store.release(claim)
+    assert [store.get(job.id).queue_position for job in jobs] == [1, 4, 2, 3]
+    assert [job.queue_position for job in store.page(order="asc").data] == [1, 4, 2, 3]
+    assert [job.queue_position for job in store.page(order="asc", after=jobs[1].id).data] == [2, 3]
+
+
 def test_the_end_is_estimated_from_the_jobs_own_pace(store: JobStore, clock: ManualClock):
     job = make(store)
     assert job.estimated_finish is None

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -20,6 +21,7 @@ Writer = Callable[[BinaryIO], object]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _DIGEST = "{sha256}"
 _TEMPORARY = ".part-"
+_LEFTOVER_SECONDS = 600.0
 
 
 class _HashingFile:
@@ -123,6 +125,15 @@ class ArtifactStore:
             return ()
         names = sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
         return tuple(f"{folder}/{name}" for name in names if not name.startswith(_TEMPORARY))
+
+    def sweep(self, job_id: str) -> None:
+        """Delete what broken writes left of a job; what may still be written is left alone."""
+        if not self._local:
+            return
+        long_ago = time.time() - _LEFTOVER_SECONDS
+        for path in Path(self.path(job_id)).glob(f"**/{_TEMPORARY}*"):
+            if path.stat().st_mtime < long_ago:
+                path.unlink(missing_ok=True)
 
     def remove(self, job_id: str, name: str) -> None:
         """Delete one file; it may be gone already."""

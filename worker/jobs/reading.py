@@ -1,6 +1,6 @@
 """From rows to records."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,7 +29,7 @@ def read_jobs(connection: sa.Connection, rows: Sequence[sa.Row[Any]], now: float
     ids = [row.id for row in rows]
     histories = _by_job(connection, transitions, ids, transitions.c.number)
     files = _by_job(connection, artifacts, ids, artifacts.c.name)
-    places = _queue_positions(connection, [row.id for row in rows if row.status == JobStatus.QUEUED])
+    places = _queue_positions(connection, [row for row in rows if row.status == JobStatus.QUEUED])
     return tuple(_job(row, histories.get(row.id, []), files.get(row.id, []), places.get(row.id), now) for row in rows)
 
 
@@ -92,13 +92,19 @@ def _by_job(
     return found
 
 
-def _queue_positions(connection: sa.Connection, ids: Iterable[str]) -> dict[str, int]:
-    if not (wanted := list(ids)):
+def _queue_positions(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> dict[str, int]:
+    """Places in the queue of queued jobs, from 1. Reads the stretch of the queue between them, not the whole."""
+    if not rows:
         return {}
-    place = sa.func.row_number().over(order_by=(jobs.c.queued_at, jobs.c.number)).label("place")
-    queue = sa.select(jobs.c.id, place).where(jobs.c.status == JobStatus.QUEUED).subquery()
-    rows = connection.execute(sa.select(queue).where(queue.c.id.in_(wanted)))
-    return {row.id: row.place for row in rows}
+    places = sorted((row.queued_at, row.number) for row in rows)
+    (first, number), (last, _) = places[0], places[-1]
+    queued = jobs.c.status == JobStatus.QUEUED
+    before = sa.or_(jobs.c.queued_at < first, sa.and_(jobs.c.queued_at == first, jobs.c.number < number))
+    count = sa.select(sa.func.count()).select_from(jobs).where(queued, jobs.c.queued_at <= first, before)
+    ahead = connection.execute(count).scalar_one()
+    stretch = sa.select(jobs.c.id).where(queued, jobs.c.queued_at.between(first, last), sa.not_(before))
+    ids = connection.execute(stretch.order_by(jobs.c.queued_at, jobs.c.number)).scalars()
+    return {job_id: place for place, job_id in enumerate(ids, ahead + 1)}
 
 
 def read_page(

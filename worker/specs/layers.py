@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from worker.specs.constraints import ConstraintValue
 from worker.specs.initializers import InitializerValue
 from worker.specs.policy import PolicyValue
 from worker.specs.regularizers import RegularizerValue
@@ -55,8 +56,8 @@ class DenseConfig(LayerConfig):
     kernel_regularizer: RegularizerValue = None
     bias_regularizer: RegularizerValue = None
     activity_regularizer: Annotated[RegularizerValue, KERAS2] = None
-    kernel_constraint: Unset = None
-    bias_constraint: Unset = None
+    kernel_constraint: ConstraintValue = None
+    bias_constraint: ConstraintValue = None
     quantization_config: Annotated[Unset, KERAS3] = None
 
 
@@ -108,8 +109,8 @@ class BatchNormalizationConfig(LayerConfig):
     moving_variance_initializer: InitializerValue = "ones"
     beta_regularizer: RegularizerValue = None
     gamma_regularizer: RegularizerValue = None
-    beta_constraint: Unset = None
-    gamma_constraint: Unset = None
+    beta_constraint: ConstraintValue = None
+    gamma_constraint: ConstraintValue = None
     synchronized: Annotated[Literal[False], KERAS3] = False
     renorm: Annotated[Literal[False], KERAS3] = False
     renorm_clipping: Annotated[Unset, KERAS3] = None

@@ -69,7 +69,7 @@ DEEP = json.loads("[" * 40 + "]" * 40)
         ({f"{CONFIG}/use_bias": 1}, "invalid_type", f"{CONFIG}/use_bias"),
         ({f"{CONFIG}/name": "a\0b"}, "invalid_text", f"{CONFIG}/name"),
         ({f"{CONFIG}/name": "\ud800"}, "invalid_text", f"{CONFIG}/name"),
-        ({f"{CONFIG}/kernel_constraint": {}}, "unsupported", f"{CONFIG}/kernel_constraint"),
+        ({f"{CONFIG}/kernel_constraint": 3}, "invalid_type", f"{CONFIG}/kernel_constraint"),
         ({INITIALIZER: {"class_name": "Zero"}}, "unknown_initializer", f"{INITIALIZER}/class_name"),
         ({REGULARIZER: {"class_name": 3}}, "improper_config", f"{REGULARIZER}/class_name"),
         ({REGULARIZER: 3}, "invalid_type", REGULARIZER),

@@ -1,0 +1,43 @@
+"""kill -9 of the worker's process group, three times in mid-training: the user notices nothing but the time."""
+
+import os
+import signal
+
+import pytest
+
+from tests.e2e.stack import Stack, job, running
+from tests.waiting import until
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
+
+EPOCHS = 150
+KILLS = 3
+
+
+def kill_after(stack: Stack, job_id: str, step: int, dead: set[int]) -> int:
+    """Kill the worker's group once the job is past `step`; return how far it was."""
+    until(lambda: stack.step(job_id) > step, 60, f"step {step}")
+    pid = until(lambda: worker if (worker := stack.worker()) not in dead else 0, 20)
+    os.killpg(pid, signal.SIGKILL)
+    dead.add(pid)
+    return stack.step(job_id)
+
+
+def test_three_kills_leave_the_model_bit_identical(tmp_path):
+    with running(tmp_path) as stack:
+        undisturbed = stack.ended(stack.client.submit(job(EPOCHS))["id"], 120)
+        job_id = stack.client.submit(job(EPOCHS))["id"]
+        dead: set[int] = set()
+        step = 0
+        for _ in range(KILLS):
+            step = kill_after(stack, job_id, step + 300, dead)
+        ended = stack.ended(job_id, 120)
+        columns = stack.client.metrics(job_id, max_points=100_000)
+        events = list(stack.client.events(job_id))
+        assert (len(dead), ended["status"]) == (KILLS, "succeeded")
+        assert ended["attempt"] > KILLS
+        assert stack.model(job_id) == stack.model(undisturbed["id"])
+        assert columns == stack.client.metrics(undisturbed["id"], max_points=100_000)
+        assert columns["step"] == list(range(1, ended["progress"]["total_steps"] + 1))
+        assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+        assert sum(event["type"] == "job.lease_expired" for event in events) >= KILLS
