@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from engine.dtypes import FLOAT32, DType
 from engine.rounding import round_to
+from engine.row_gradient import RowGradient
 
 Array = NDArray[Any]
 Forward = Callable[..., tuple[Array, Any]]
-Backward = Callable[[DType, Array, Any, tuple[bool, ...]], tuple[Array | None, ...]]
+Backward = Callable[[DType, Array, Any, tuple[bool, ...]], tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,10 +137,16 @@ def _push_back(node: Node, op: Op) -> None:
         receiver = tensor.node
         if receiver is None or gradient is None:
             continue
+        if isinstance(gradient, RowGradient):
+            if receiver.op is None and receiver.gradient is None:
+                receiver.gradient = gradient  # a variable keeps its rows apart, for the optimizer to see
+                continue
+            gradient = gradient.merged()  # noqa: PLW2901
         if tensor.dtype.low_precision and not op.gradient_on_grid:
             gradient = rounded(gradient, tensor.dtype)  # noqa: PLW2901  the grid holds at every edge
         if receiver.gradient is not None:
-            gradient = rounded(receiver.gradient + gradient, tensor.dtype)  # noqa: PLW2901
+            before = receiver.gradient.merged() if isinstance(receiver.gradient, RowGradient) else receiver.gradient
+            gradient = rounded(before + gradient, tensor.dtype)  # noqa: PLW2901
         receiver.gradient = gradient
 
 

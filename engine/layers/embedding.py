@@ -51,7 +51,8 @@ class Embedding(Layer):
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Look up, then cast."""
-        rows = ops.gather(self.variable(run, "embeddings"), inputs[0].data.astype(np.int64))
+        numbers = inputs[0].data.astype(np.int64)
+        rows = ops.gather(self.variable(run, "embeddings"), numbers, apart=self.conventions.row_gradients)
         return ops.cast(rows, self.policy.compute)
 
     def output_mask(self, *inputs: Tensor) -> Array | None:

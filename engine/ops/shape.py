@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.dtypes import DType
+from engine.row_gradient import RowGradient
 from engine.tape import Array, Op, Tensor, apply, apply_parts
 
 Widths = tuple[tuple[int, int], ...]
@@ -130,14 +131,18 @@ REPEAT = Op(
 )
 
 
-def _gather_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    shape, rows = saved
-    table = np.zeros(shape, gradient.dtype)
-    np.add.at(table, rows.reshape(-1), gradient.reshape(-1, shape[-1]))
-    return (table,)
+def _gather_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Any, ...]:
+    shape, rows, apart = saved
+    found = RowGradient(rows.reshape(-1), gradient.reshape(-1, shape[-1]), shape)
+    return (found if apart else found.merged(),)
 
 
-GATHER = Op("gather", lambda dtype, table, rows: (table[rows], (table.shape, rows)), _gather_backward, on_grid=True)
+GATHER = Op(
+    "gather",
+    lambda dtype, table, rows, apart: (table[rows], (table.shape, rows, apart)),
+    _gather_backward,
+    on_grid=True,
+)
 
 
 def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -185,6 +190,9 @@ def repeat(x: Tensor, times: int, axis: int) -> Tensor:
     return apply(REPEAT, x, times=times, axis=axis)
 
 
-def gather(table: Tensor, rows: Array) -> Tensor:
-    """Return rows of a matrix by integer numbers of any shape; gradients of equal rows add up."""
-    return apply(GATHER, table, rows=rows)
+def gather(table: Tensor, rows: Array, *, apart: bool = False) -> Tensor:
+    """Return rows of a matrix by integer numbers of any shape.
+
+    The gradient of a variable is a RowGradient if ``apart`` (TensorFlow's IndexedSlices); else equal rows are added.
+    """
+    return apply(GATHER, table, rows=rows, apart=apart)

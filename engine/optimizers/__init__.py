@@ -14,10 +14,10 @@ from engine.optimizers.adam import Adam, Adamax, AdamW, Lamb, Lion
 from engine.optimizers.adaptive import Adadelta, Adagrad, RMSprop
 from engine.optimizers.base import Optimizer
 from engine.optimizers.ftrl import Ftrl
-from engine.optimizers.gradients import RowGradient
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from engine.optimizers.nadam import Nadam
 from engine.optimizers.sgd import SGD
+from engine.row_gradient import RowGradient
 
 __all__ = [
     "LOSS_SCALE_OPTIMIZERS",

@@ -32,13 +32,13 @@ from engine.optimizers.arithmetic import blocks, float32_number_on, grid, number
 from engine.optimizers.gradients import (
     Clip,
     Gradients,
-    RowGradient,
     clipped_by_global_norm,
     clipped_by_norm,
     clipped_by_value,
     dense,
 )
 from engine.optimizers.rows import Target, Touches, update_rows
+from engine.row_gradient import RowGradient
 from engine.scaler import UNSCALED, ScalerRule
 from engine.schedules import Schedule, read_rate, write_rate
 from engine.tape import Array

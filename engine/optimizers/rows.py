@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.dtypes import DType
 from engine.optimizers.arithmetic import grid
-from engine.optimizers.gradients import RowGradient
+from engine.row_gradient import RowGradient
 from engine.tape import Array
 
 Touches: TypeAlias = Literal["parts", "all", "slots", "rows"]

@@ -83,7 +83,7 @@ def _no_effect(job: _Job) -> Iterator[Notice]:
 
 
 def _clipped_batch(job: _Job) -> Iterator[Notice]:
-    rows = len(job.trainer.train.x)
+    rows = len(job.trainer.train)
     if job.trainer.fit.batch_size > rows and "batch_size" in job.body.get("fit", {}):
         text = f"`batch_size` is more than the number of samples to train on, {rows}: each epoch is one step."
         yield Notice(code="batch_size_clipped", message=text, pointer="/fit/batch_size")
