@@ -28,8 +28,7 @@ class Conventions:
             epsilon inside the logs (Keras 2).
         fused_updates: optimizers run in TF's kernels, which take 1 - beta of a float32 beta (TF 2.4); else in Python.
         idle_momentum: SGD keeps and multiplies a momentum even where it is 0 (tf_keras).
-        row_gradients: gradients of embeddings reach the optimizer as rows, repeated ones not added (TensorFlow's
-            IndexedSlices); else they are dense, as on JAX and torch.
+        row_gradients: the gradient of an embedding stays rows, as on TensorFlow; else it is dense, as on JAX and torch.
         floatx: Keras's ``backend.floatx()``: dtype of inputs, of Keras 3's losses, of metrics.
     """
 

@@ -16,8 +16,8 @@ from engine import ops, scaler
 from engine.compilation import Compilation
 from engine.conventions import Conventions
 from engine.dtypes import FLOAT32, FLOAT64, DType
+from engine.gradients import Gradient, Gradients, mapped, values_of
 from engine.network import Network
-from engine.optimizers.gradients import Gradient, Gradients, mapped, values_of
 from engine.rows import Rows, tensors
 from engine.run import Noise, Run
 from engine.scaler import UNSCALED, ScalerRule, ScalerState, update
@@ -31,14 +31,14 @@ class Backward:
     Attributes:
         loss: total loss without scale, penalties included; dtype as Keras computes it.
         predictions: the output, on the grid of its dtype.
-        gradients: of the **scaled** loss, one per trainable variable, in the variable dtype; None where the loss
-            does not depend on it.
+        gradients: of the **scaled** loss, one per trainable variable, in the variable dtype: arrays, or the rows of
+            an embedding; None where the loss does not depend on it.
         updates: new values of moving statistics by path.
     """
 
     loss: Tensor
     predictions: Tensor
-    gradients: list[Array | None]
+    gradients: list[Gradient | None]
     updates: dict[str, Array]
 
 
@@ -87,7 +87,7 @@ def backward(
     )
     scaled = loss if compilation.optimizer.rule == UNSCALED else ops.scale(loss, loss_scale)
     leaves = [run.variables[spec.path] for spec in network.trainable_specs]
-    return Backward(loss, predictions, tape.gradient(scaled, leaves), run.updates)
+    return Backward(loss, predictions, tape.gradient_or_rows(scaled, leaves), run.updates)
 
 
 def total_loss(loss: Tensor, penalties: Sequence[Tensor], conventions: Conventions) -> Tensor:

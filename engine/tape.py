@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.dtypes import FLOAT32, DType
+from engine.gradients import Gradient, RowGradient, added, dense, mapped
 from engine.rounding import round_to
-from engine.row_gradient import RowGradient
 
 Array = NDArray[Any]
 Forward = Callable[..., tuple[Array, Any]]
@@ -116,6 +117,13 @@ class Tape:
             sources: leaves or intermediate tensors of this tape.
             seed: gradient of something to the target, on the target's grid; ones when omitted.
         """
+        found = self.gradient_or_rows(target, sources, seed)
+        return [None if gradient is None else dense(gradient) for gradient in found]
+
+    def gradient_or_rows(
+        self, target: Tensor, sources: Sequence[Tensor], seed: Array | None = None
+    ) -> list[Gradient | None]:
+        """Return what :meth:`gradient` does, but for tables of which only rows were looked up, those rows."""
         if target.node is not None:
             target.node.gradient = np.ones_like(target.data) if seed is None else seed
         kept = {id(source.node) for source in sources}
@@ -138,16 +146,21 @@ def _push_back(node: Node, op: Op) -> None:
         if receiver is None or gradient is None:
             continue
         if isinstance(gradient, RowGradient):
-            if receiver.op is None and receiver.gradient is None:
-                receiver.gradient = gradient  # a variable keeps its rows apart, for the optimizer to see
-                continue
-            gradient = gradient.merged()  # noqa: PLW2901
+            _receive_rows(receiver, gradient, tensor.dtype)
+            continue
         if tensor.dtype.low_precision and not op.gradient_on_grid:
             gradient = rounded(gradient, tensor.dtype)  # noqa: PLW2901  the grid holds at every edge
         if receiver.gradient is not None:
-            before = receiver.gradient.merged() if isinstance(receiver.gradient, RowGradient) else receiver.gradient
-            gradient = rounded(before + gradient, tensor.dtype)  # noqa: PLW2901
+            gradient = rounded(dense(receiver.gradient) + gradient, tensor.dtype)  # noqa: PLW2901
         receiver.gradient = gradient
+
+
+def _receive_rows(receiver: Node, gradient: RowGradient, dtype: DType) -> None:
+    """Give a variable the gradient of some of its rows; what other ops made becomes dense."""
+    found: Gradient = gradient if receiver.op is None else gradient.merged()
+    if receiver.gradient is not None:
+        found = added(receiver.gradient, found)
+    receiver.gradient = mapped(partial(rounded, dtype=dtype), found)
 
 
 def _collect(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.dtypes import DType
-from engine.row_gradient import RowGradient
+from engine.gradients import RowGradient
 from engine.tape import Array, Op, Tensor, apply, apply_parts
 
 Widths = tuple[tuple[int, int], ...]

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from engine.configured import choose, refuse, split_serialized
 from engine.conventions import TF24, Conventions
 from engine.errors import EngineError
+from engine.gradients import RowGradient
 from engine.optimizers.adafactor import Adafactor
 from engine.optimizers.adam import Adam, Adamax, AdamW, Lamb, Lion
 from engine.optimizers.adaptive import Adadelta, Adagrad, RMSprop
@@ -17,7 +18,6 @@ from engine.optimizers.ftrl import Ftrl
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from engine.optimizers.nadam import Nadam
 from engine.optimizers.sgd import SGD
-from engine.row_gradient import RowGradient
 
 __all__ = [
     "LOSS_SCALE_OPTIMIZERS",

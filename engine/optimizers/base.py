@@ -27,18 +27,11 @@ from engine.configured import (
 from engine.conventions import TF24, Conventions
 from engine.dtypes import FLOAT32, DType
 from engine.errors import InvalidValue
+from engine.gradients import Gradients, RowGradient, dense
 from engine.optimizers import averages, window
 from engine.optimizers.arithmetic import blocks, float32_number_on, grid, number_on
-from engine.optimizers.gradients import (
-    Clip,
-    Gradients,
-    clipped_by_global_norm,
-    clipped_by_norm,
-    clipped_by_value,
-    dense,
-)
+from engine.optimizers.clipping import Clip, clipped_by_global_norm, clipped_by_norm, clipped_by_value
 from engine.optimizers.rows import Target, Touches, update_rows
-from engine.row_gradient import RowGradient
 from engine.scaler import UNSCALED, ScalerRule
 from engine.schedules import Schedule, read_rate, write_rate
 from engine.tape import Array

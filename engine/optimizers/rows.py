@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from engine.dtypes import DType
+from engine.gradients import RowGradient
 from engine.optimizers.arithmetic import grid
-from engine.row_gradient import RowGradient
 from engine.tape import Array
 
 Touches: TypeAlias = Literal["parts", "all", "slots", "rows"]

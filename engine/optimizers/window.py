@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from engine.gradients import Gradients, dense
 from engine.optimizers.arithmetic import grid, number_on
-from engine.optimizers.gradients import Gradients, dense
 from engine.tape import Array
 from engine.weights import WeightSpec
 

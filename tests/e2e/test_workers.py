@@ -54,6 +54,20 @@ def test_three_kills_of_the_workers_process_group_change_no_bit(here: Installati
     assert here.store.metrics(job.id, max_points=10**6) == here.store.metrics(reference.id, max_points=10**6)
 
 
+def test_postgresql_in_place_of_sqlite_changes_no_bit(tmp_path: Path, postgresql_url: str, here: Installation):
+    here.start_worker()
+    reference = here.finished(here.submit(changed({"/fit/epochs": 30})))
+    with installed(tmp_path / "other", postgresql_url, slice_seconds=0.3) as there:
+        there.start("worker.reaper")
+        worker = there.start_worker()
+        job = there.submit(changed({"/fit/epochs": 30}))
+        there.event(job, "job.metrics")
+        os.killpg(worker.pid, signal.SIGKILL)
+        there.start_worker()
+        assert there.finished(job).status is JobStatus.SUCCEEDED
+        assert there.digest(job) == here.digest(reference)
+
+
 def test_short_slices_change_no_bit_either(tmp_path: Path):
     with installed(tmp_path, slice_seconds=0.2) as here:
         here.start_worker("--concurrency=2")

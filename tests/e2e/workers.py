@@ -85,14 +85,19 @@ class Installation:
 
 
 @contextmanager
-def installed(folder: Path, **settings: float) -> Iterator[Installation]:
-    """An empty installation with a running broker; nothing else runs yet."""
+def installed(folder: Path, database_url: str = "", **settings: float) -> Iterator[Installation]:
+    """An empty installation with a running broker; nothing else runs yet. SQLite unless another database is given."""
     environment = {f"HALFSTEP_{name.upper()}": str(value) for name, value in settings.items()}
     with broker.running(folder) as url:
         shared = WorkerSettings(data_dir=folder, broker_url=url)
+        shared = shared.model_copy(update={"database_url": database_url or shared.database_url})
         database.migrate(shared.database_url)
         engine = database.create(shared.database_url)
-        places = {"HALFSTEP_DATA_DIR": str(folder), "HALFSTEP_BROKER_URL": url}
+        places = {
+            "HALFSTEP_DATA_DIR": str(folder),
+            "HALFSTEP_BROKER_URL": url,
+            "HALFSTEP_DATABASE_URL": shared.database_url,
+        }
         here = Installation(shared, JobStore(engine), CeleryQueue(url), {**os.environ, **places, **environment})
         try:
             yield here

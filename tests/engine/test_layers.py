@@ -12,10 +12,10 @@ from engine import layers
 from engine.conventions import CONVENTIONS, KERAS3, TF24
 from engine.dtypes import FLOAT64, INT64
 from engine.errors import EngineError, InvalidType, InvalidValue, ShapeMismatch, Unsupported
+from engine.gradients import RowGradient
 from engine.layers import LAYERS, Layer
 from engine.policy import Policy
 from engine.rounding import round_to
-from engine.row_gradient import RowGradient
 from engine.run import Noise, Run
 from engine.tape import Array, Tape, Tensor
 from tests.engine.gradients import check_gradients
@@ -218,7 +218,7 @@ def test_gradients_of_an_embedding_add_up_by_row() -> None:
     spec = layer.weight_specs((3,))[0]
     run = Run([spec], {spec.path: np.ones((4, 2))}, tape=tape)
     y = layer(run, Tensor(np.array([1, 1, 3]), INT64))
-    (gradient,) = tape.gradient(y, [run.variables[spec.path]], seed=np.ones((3, 2)))
+    (gradient,) = tape.gradient_or_rows(y, [run.variables[spec.path]], seed=np.ones((3, 2)))
     assert isinstance(gradient, RowGradient)
     assert gradient.indices.tolist() == [1, 1, 3]
     assert gradient.merged().tolist() == [[0, 0], [2, 2], [0, 0], [1, 1]]

@@ -9,9 +9,9 @@ from engine import initializers, ops, scaler, scaler_rules, step
 from engine.conventions import TF24
 from engine.dtypes import FLOAT32, DType, as_dtype
 from engine.errors import EngineError
+from engine.gradients import dense
 from engine.loss_scale import DynamicLossScale
 from engine.optimizers import SGD, Optimizer
-from engine.optimizers.gradients import dense
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from engine.scaler import ScalerRule
 from engine.tape import Array, Tape, Tensor, rounded

@@ -11,7 +11,7 @@ import numpy as np
 from engine.conventions import KERAS3, TF24, TF_KERAS, Conventions
 from engine.dtypes import DType, as_dtype
 from engine.errors import Unsupported
-from engine.row_gradient import RowGradient
+from engine.gradients import RowGradient
 from engine.tape import Tape, Tensor
 from tests.golden.outcome import NotBuilt
 

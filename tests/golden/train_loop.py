@@ -8,9 +8,9 @@ import numpy as np
 
 from engine import model_from_config
 from engine.conventions import Conventions
+from engine.gradients import dense
 from engine.model import Model
 from engine.optimizers import LossScaleOptimizer
-from engine.optimizers.gradients import dense
 from engine.policy import Policy, PolicyV1
 from engine.run import Noise
 from engine.state import TrainState

@@ -10,10 +10,10 @@ import numpy as np
 from engine import optimizers
 from engine.compilation import Compilation
 from engine.dtypes import DType, as_dtype
+from engine.gradients import Gradient
 from engine.initializers import Zeros
 from engine.network import Network
 from engine.optimizers import AnyOptimizer, RowGradient
-from engine.optimizers.gradients import Gradient
 from engine.step import Verdict, apply_gradients
 from engine.weights import WeightSpec
 from tests.golden.train_case import Findings, building

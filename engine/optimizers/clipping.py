@@ -1,41 +1,17 @@
-"""Gradients on their way into an update: dense, or as rows of an embedding; clipped, merged."""
+"""Limits on gradients: of every number, of every gradient's norm, of the norm of all of them together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 
 from engine.dtypes import DType
+from engine.gradients import Gradient, Gradients, mapped, values_of
 from engine.optimizers.arithmetic import number_on
-from engine.row_gradient import RowGradient
-from engine.tape import Array, rounded
-
-Gradient: TypeAlias = Array | RowGradient
-
-
-def values_of(gradient: Gradient) -> Array:
-    """Return all numbers of a gradient: the array itself, or the parts of the rows."""
-    return gradient.rows if isinstance(gradient, RowGradient) else gradient
-
-
-def dense(gradient: Gradient) -> Array:
-    """Return the gradient of all rows, its parts added."""
-    return gradient.merged() if isinstance(gradient, RowGradient) else gradient
-
-
-def mapped(function: Callable[[Array], Array], gradient: Gradient) -> Gradient:
-    """Return the gradient whose numbers are a function of another one's."""
-    if isinstance(gradient, RowGradient):
-        return replace(gradient, rows=function(gradient.rows))
-    return function(gradient)
-
-
-Gradients: TypeAlias = Sequence[Gradient | None]
-"""One per variable, None where there is none."""
+from engine.tape import rounded
 
 Clip: TypeAlias = Callable[[Gradients, Sequence[DType], float], list[Gradient | None]]
 """``(gradients, dtypes, limit) -> gradients``. Rows count one by one, merged or not, as in TensorFlow."""
