@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -317,16 +317,3 @@ def _weighted(y: Array, class_weight: Mapping[int, float], sample_weight: Array 
     classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(-1).astype(np.int64)
     weights = np.array([class_weight.get(int(label), 1.0) for label in classes], np.float32)
     return weights if sample_weight is None else weights * sample_weight
-
-
-def metrics_of(record: StepRecord) -> dict[str, Any]:
-    """Return a step as the flat row that clients plot."""
-    return {
-        "loss": record.loss,
-        "loss_scale": record.loss_scale,
-        "grads_finite": record.grads_finite,
-        "applied": record.applied,
-        "grad_norm": record.grad_norm,
-        "learning_rate": record.learning_rate,
-        **record.metrics,
-    }

@@ -109,7 +109,9 @@ class Recurrent(Layer):
         """Go through the steps."""
         x = inputs[0]
         states = list(initial_state or inputs[1:]) or self._zeros(x)
-        steps = ops.unstack(self._dropped(run, x, self.dropout), axis=1)
+        # All steps are multiplied with the kernel at once: the same products, rounded alike, in one call.
+        entering = ops.matmul(self._dropped(run, x, self.dropout), self.weight(run, "kernel"))
+        steps = ops.unstack(entering, axis=1)
         order = list(range(len(steps)))
         if self.go_backwards:
             order.reverse()
@@ -131,7 +133,7 @@ class Recurrent(Layer):
 
         Args:
             run: the forward pass.
-            x: (batch, features).
+            x: the step's input times the kernel, (batch, gates * units).
             recurrent: states to multiply with, after dropout.
             states: states to carry on.
         """
@@ -161,9 +163,8 @@ class Recurrent(Layer):
         return inputs[0].mask if self.return_sequences and not self.return_state else None
 
     def _gates(self, run: Run, x: Tensor, state: Tensor) -> Tensor:
-        """Return ``x @ kernel + state @ recurrent_kernel + bias``."""
-        inner = ops.matmul(x, self.weight(run, "kernel"))
-        z = ops.add(inner, ops.matmul(state, self.weight(run, "recurrent_kernel")))
+        """Return ``x + state @ recurrent_kernel + bias``."""
+        z = ops.add(x, ops.matmul(state, self.weight(run, "recurrent_kernel")))
         return ops.bias_add(z, self.weight(run, "bias")) if self.use_bias else z
 
 
@@ -173,9 +174,7 @@ class SimpleRNN(Recurrent):
 
     def step(self, run: Run, x: Tensor, recurrent: list[Tensor], states: list[Tensor]) -> list[Tensor]:
         """Return the next output."""
-        h = ops.matmul(x, self.weight(run, "kernel"))
-        if self.use_bias:
-            h = ops.bias_add(h, self.weight(run, "bias"))
+        h = ops.add(x, self.weight(run, "bias")) if self.use_bias else x
         h = ops.add(h, ops.matmul(recurrent[0], self.weight(run, "recurrent_kernel")))
         return [self.activation(h, self.conventions)]
 
@@ -195,7 +194,10 @@ class LSTM(Recurrent):
 
     def step(self, run: Run, x: Tensor, recurrent: list[Tensor], states: list[Tensor]) -> list[Tensor]:
         """Return the next output and cell."""
-        zi, zf, zc, zo = ops.split(self._gates(run, x, recurrent[0]), 4, axis=-1)
+        z = self._gates(run, x, recurrent[0])
+        if self.activation == TANH and self.recurrent_activation == SIGMOID:
+            return ops.lstm_gates(z, states[1])
+        zi, zf, zc, zo = ops.split(z, 4, axis=-1)
         line, gate = self.conventions, self.recurrent_activation
         kept = ops.multiply(gate(zf, line), states[1])
         cell = ops.add(kept, ops.multiply(gate(zi, line), self.activation(zc, line)))
@@ -231,8 +233,7 @@ class GRU(Recurrent):
         """Return the next output."""
         line, gate = self.conventions, self.recurrent_activation
         biases = self._biases(run)
-        inner = ops.matmul(x, self.weight(run, "kernel"))
-        xz, xr, xh = ops.split(ops.add(inner, biases[0]) if biases else inner, 3, axis=-1)
+        xz, xr, xh = ops.split(ops.add(x, biases[0]) if biases else x, 3, axis=-1)
         after = self._after if self.reset_after else self._before
         z, r, h = after(run, (xz, xr, xh), recurrent[0], biases)
         update = gate(z, line)

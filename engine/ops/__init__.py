@@ -44,6 +44,7 @@ from engine.ops.linear import bias_add, matmul
 from engine.ops.losses import sigmoid_crossentropy, softmax_crossentropy, sparse_softmax_crossentropy
 from engine.ops.normalization import batch_normalization, layer_normalization, normalize_with, unit_normalization
 from engine.ops.pooling import average_pool, max_pool
+from engine.ops.recurrent import lstm_gates
 from engine.ops.reduce import mean, reduce_max, reduce_sum
 from engine.ops.resize import resize_bilinear
 from engine.ops.shape import concatenate, gather, pad, repeat, reshape, split, stack, take, transpose, unstack
@@ -78,6 +79,7 @@ __all__ = [
     "leaky_relu",
     "log",
     "log_softmax",
+    "lstm_gates",
     "matmul",
     "max_pool",
     "maximum",

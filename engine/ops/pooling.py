@@ -13,25 +13,21 @@ from engine.tape import Array, Op, Tensor, apply
 
 def _max_forward(dtype: DType, x: Array, at: Windows) -> tuple[Array, Any]:
     padded = at.pad(x, -np.inf)
-    best: Array | None = None
-    chosen = np.zeros((x.shape[0], *at.out, x.shape[3]), np.int16)
-    for tap, (rows, columns) in at.taps():
-        seen = padded[:, rows, columns]
-        if best is None:
-            best = seen.copy()
-            continue
-        better = seen > best  # the first of ties stays
-        np.copyto(best, seen, where=better)
-        np.copyto(chosen, np.int16(tap), where=better)
-    assert best is not None, "a window has at least one tap"
-    return best, (chosen, x.dtype, at)
+    seen = [padded[:, rows, columns] for _, (rows, columns) in at.taps()]
+    best = seen[0].copy()
+    for other in seen[1:]:
+        np.maximum(best, other, out=best)
+    return best, (padded, best, at)
 
 
 def _max_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    chosen, storage, at = saved
-    image = np.zeros((gradient.shape[0], *at.padded, gradient.shape[3]), storage)
-    for tap, (rows, columns) in at.taps():
-        image[:, rows, columns] += gradient * (chosen == tap)
+    padded, best, at = saved
+    image = np.zeros_like(padded)
+    left = gradient.copy()  # what no tap has taken yet: the first of ties takes it all
+    for _, (rows, columns) in at.taps():
+        share = left * (padded[:, rows, columns] == best)
+        image[:, rows, columns] += share
+        left -= share
     return (at.crop(image),)
 
 

@@ -87,7 +87,14 @@ CONFIGS: dict[str, tuple[tuple[int, ...], list[dict[str, Any]]]] = {
     "GroupNormalization": (IMAGES, [{"groups": 2}, {"groups": -1, "center": False}]),
     "GroupQueryAttention": (STEPS, [{"head_dim": 2, "num_query_heads": 4, "num_key_value_heads": 2}]),
     "InputLayer": (ROWS, [{"batch_input_shape": [None, 5]}]),
-    "LSTM": (STEPS, [UNITS, {"units": 2, "return_sequences": True, "go_backwards": True, "dropout": 0.5}]),
+    "LSTM": (
+        STEPS,
+        [
+            UNITS,
+            {"units": 3, "recurrent_activation": "tanh"},
+            {"units": 2, "return_sequences": True, "go_backwards": True, "dropout": 0.5},
+        ],
+    ),
     "LayerNormalization": (STEPS, [{}, {"axis": [1, 2], "scale": False}]),
     "LeakyReLU": (ROWS, [{}]),
     "Masking": (STEPS, [{"mask_value": 9.0}]),
