@@ -175,6 +175,7 @@ WORDINGS: Mapping[str, Wording] = {
     "none_required": _unset,
     "literal_error": _literal,
     "integer_type": _received("an integer (without quotes)"),
+    "integers_type": _received("an integer or a list of integers (without quotes)"),
     "int_type": _received("an integer (without quotes)"),
     "int_parsing": _received("an integer"),
     "integer_too_large": _received("an integer of at most 308 digits", "ValueError", "not_finite"),
