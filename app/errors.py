@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.openapi import methods_at
 from app.problems import NO_RETRY, Problem
 from engine.errors import EngineError
 from worker.jobs.errors import IdempotencyMismatch, JobNotFound, TransitionRefused
@@ -150,6 +152,8 @@ def problem_of(error: Exception) -> Problem:
 
 async def _answer(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
+    if problem.status == HTTPStatus.METHOD_NOT_ALLOWED and (methods := methods_at(request.app, request.url.path)):
+        problem = replace(problem, headers={**problem.headers, "Allow": ", ".join(methods)})
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         request_id = getattr(request.state, "request_id", "")
         logger.error("%s %s -> %d, %s: %r", request.method, request.url.path, problem.status, request_id, error)

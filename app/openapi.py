@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,12 +19,23 @@ Errors are `application/problem+json` (RFC 9457) with `errors[]` that carry JSON
 clients made for OpenAI's API. NaN and infinity never appear bare: they are `null`, named in a member `nonfinite`.
 """
 
+_PARAMETER = re.compile(r"\{[^}]+\}")
 _FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
 
 
 def operation_id(route: APIRoute) -> str:
     """Return the route function's name: what generated clients call the method."""
     return route.name
+
+
+def methods_at(app: FastAPI, path: str) -> list[str]:
+    """Return the methods that the document has for an address; the framework itself looks no further than one route."""
+    found = (methods for template, methods in app.openapi()["paths"].items() if _matches(template, path))
+    return sorted(method.upper() for methods in found for method in methods)
+
+
+def _matches(template: str, path: str) -> bool:
+    return re.fullmatch(_PARAMETER.sub("[^/]+", template), path) is not None
 
 
 def install(app: FastAPI) -> None:

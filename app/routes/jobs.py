@@ -12,11 +12,12 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from app.answers import CheckpointAnswer, DryRunAnswer, JobAnswer, ListAnswer, MetricsAnswer
 from app.deps import JobId, ServicesDep
+from app.finite_json import FiniteJSONResponse
 from app.json_route import JsonRoute
 from app.problems import declared
 from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
-from worker.specs.check import Prepared, prepare
+from worker.specs.check import prepare
 from worker.specs.job import JobSpec
 
 router = APIRouter(prefix="/v1/training/jobs", tags=["jobs"], route_class=JsonRoute)
@@ -33,6 +34,14 @@ _METADATA_PARAMETER = {
             "schema": {"type": "object", "additionalProperties": {"type": "string"}},
         }
     ]
+}
+_FOLLOWED_BY = (
+    *("get_job", "cancel_job", "pause_job", "resume_job", "delete_job"),
+    *("list_events", "job_metrics", "list_checkpoints", "list_artifacts"),
+)
+_CREATED = {
+    "description": "The job waits for a worker.",
+    "links": {name: {"operationId": name, "parameters": {"job_id": "$response.body#/id"}} for name in _FOLLOWED_BY},
 }
 _ACTED: dict[int | str, dict[str, Any]] = {
     202: {"model": JobAnswer, "description": "The worker was told; it acts before its next training step."},
@@ -53,9 +62,10 @@ IdempotencyKey = Annotated[
 @router.post(
     "",
     status_code=201,
-    response_model=JobAnswer | DryRunAnswer,
+    response_model=JobAnswer,
     responses={
         200: {"model": DryRunAnswer, "description": "The job would be accepted (dry_run)."},
+        201: _CREATED,
         **declared(400, 409, 413, 415, 422, 503),
     },
 )
@@ -66,29 +76,24 @@ def create_job(  # FastAPI's way to name what a request carries
     dry_run: Annotated[bool, Query(description="Only say whether the job would be accepted.")] = False,
     idempotency_key: IdempotencyKey = None,
     x_idempotency_key: IdempotencyKey = None,
-) -> JobAnswer | DryRunAnswer:
+) -> JobAnswer | Response:
     """Check a job and put it into the queue."""
     prepared = prepare(spec, services.shared.limits)
+    checked = DryRunAnswer(summary=asdict(prepared.summary), warnings=list(prepared.warnings)).model_dump(mode="json")
     if dry_run:
-        response.status_code = 200
-        return _dry_run(prepared)
+        return FiniteJSONResponse(checked)
     given = spec.given()
-    answer = _dry_run(prepared)
     job = services.store.create(
         given,
         total_steps=prepared.summary.total_steps,
         epochs=prepared.summary.epochs,
-        summary=answer.model_dump(mode="json", include={"summary", "warnings"}),
+        summary={name: checked[name] for name in ("summary", "warnings")},
         idempotency_key=idempotency_key or x_idempotency_key,
         request_hash=_hash(given),
     )
     services.waker.wake(job)
     response.headers["Location"] = f"{router.prefix}/{job.id}"
     return JobAnswer.of(job)
-
-
-def _dry_run(prepared: Prepared) -> DryRunAnswer:
-    return DryRunAnswer(summary=asdict(prepared.summary), warnings=list(prepared.warnings))
 
 
 def _hash(given: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.configured import any_number, boolean, not_negative, setting
 from engine.dtypes import DType
-from engine.optimizers.arithmetic import grid, number_on
+from engine.optimizers.arithmetic import float32_number_on, grid, number_on
 from engine.optimizers.base import Moment, Optimizer
 from engine.optimizers.rows import Target
 from engine.tape import Array
@@ -50,7 +50,7 @@ class Adafactor(Optimizer):
         rate = min(moment.rate, number_on(1 / number_on(np.sqrt(moment.t), dtype), dtype))
         taken = number_on(moment.t ** number_on(self.beta_2_decay, dtype), dtype)
         beta_2 = number_on(1 - taken, dtype)
-        epsilons = (number_on(self.epsilon_1, dtype), number_on(self.epsilon_2, dtype))
+        epsilons = (number_on(self.epsilon_1, dtype), float32_number_on(self.epsilon_2, dtype))
         return rate, beta_2, number_on(1 - beta_2, dtype), *epsilons, number_on(self.clip_threshold, dtype)
 
     def update(self, target: Target, numbers: tuple[Any, ...]) -> None:

@@ -83,8 +83,9 @@ class Adagrad(Optimizer):
         return ("accumulator",)
 
     def new_slots(self, spec: WeightSpec) -> dict[str, Array]:
-        """The sum of squares begins at ``initial_accumulator_value``."""
-        first = number_on(self.initial_accumulator_value, spec.dtype)
+        """The sum of squares begins at ``initial_accumulator_value``, which Keras 3 holds as float32."""
+        read = float32_number_on if self.conventions.keras3 else number_on
+        first = read(self.initial_accumulator_value, spec.dtype)
         return {"accumulator": np.full(spec.shape, first, spec.dtype.storage)}
 
     def numbers(self, moment: Moment, slots: Mapping[str, Array]) -> tuple[Any, ...]:
@@ -120,8 +121,9 @@ class RMSprop(Optimizer):
     @property
     def touches(self) -> Touches:
         """What is updated where only some rows have a gradient: in TF 2.4, momentum brings in a lazy kernel."""
-        lazy = self.momentum and self.conventions.fused_updates
-        return "rows" if lazy else "parts" if self.conventions.keras3 else "all"
+        if not self.conventions.fused_updates:
+            return super().touches
+        return "rows" if self.momentum else "slots"
 
     def slot_names(self) -> tuple[str, ...]:
         """The mean of squares; the momentum and the mean gradient where they are asked for."""

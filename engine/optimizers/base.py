@@ -6,8 +6,10 @@ bfloat16 variables every operation is, as Keras's are. Large variables are worke
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -37,11 +39,10 @@ from engine.schedules import Schedule, read_rate, write_rate
 from engine.tape import Array
 from engine.weights import WeightSpec
 
-_CLIPS: Mapping[str, Clip] = {
-    "clipvalue": clipped_by_value,
-    "clipnorm": clipped_by_norm,
-    "global_clipnorm": clipped_by_global_norm,
-}
+_CLIPS: Mapping[str, Clip] = MappingProxyType(
+    {"clipnorm": clipped_by_norm, "global_clipnorm": clipped_by_global_norm, "clipvalue": clipped_by_value}
+)
+"""In the order in which later lines of Keras look for one that is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +108,11 @@ class Optimizer(Configured):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        given = [key for key in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(self, key) is not None]
+        # TF 2.4 applies all limits that are set, tf_keras the first of them.
+        exclusive = ("clipnorm", "global_clipnorm", *(["clipvalue"] if self.conventions.keras3 else []))
+        given = [key for key in exclusive if getattr(self, key) is not None]
         if len(given) > 1:
-            message = f"Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set, got {', '.join(given)}."
+            message = f"Only one of {', '.join(f'`{key}`' for key in exclusive)} can be set, got {', '.join(given)}."
             raise InvalidValue(message, path=(given[-1],))
         if self.name is None:
             object.__setattr__(self, "name", self.class_name.lower() if self.conventions.keras3 else self.class_name)
@@ -265,7 +268,7 @@ class Optimizer(Configured):
 
     def _decay(self, spec: WeightSpec, variable: Array, rate: Any) -> None:
         if self.weight_decay:
-            on, share = grid(spec.dtype), number_on(self.weight_decay, spec.dtype)
+            on, share = grid(spec.dtype), float32_number_on(self.weight_decay, spec.dtype)
             for (w,) in blocks(variable):
                 shrink = on(w * share)
                 on(np.subtract(w, on(np.multiply(shrink, rate, out=shrink)), out=w))
@@ -284,10 +287,14 @@ class Optimizer(Configured):
 
     def clipped(self, gradients: Gradients, dtypes: Sequence[DType]) -> Gradients:
         """Return the gradients limited as the config says; they are unscaled already."""
+        if self.conventions.fused_updates:
+            for key in ("clipvalue", "clipnorm", "global_clipnorm"):
+                if getattr(self, key) is not None:
+                    gradients = _CLIPS[key](gradients, dtypes, getattr(self, key))
+            return gradients
         for key, clip in _CLIPS.items():
-            limit = getattr(self, key)
-            if limit or (limit is not None and self.conventions.fused_updates):
-                clipped = clip(gradients, dtypes, limit)
+            if getattr(self, key):
+                clipped = clip(gradients, dtypes, getattr(self, key))
                 # Keras 3 multiplies by a factor of all gradients, which merges the parts of rows.
                 merges = self.conventions.keras3 and clip is clipped_by_global_norm
                 return [None if g is None else dense(g) for g in clipped] if merges else clipped
@@ -300,7 +307,4 @@ class Optimizer(Configured):
 
     def with_learning_rate(self, value: float) -> Self:
         """Return the optimizer with another constant learning rate."""
-        return type(self)(**{**self._fields(), "learning_rate": value})
-
-    def _fields(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in self.__dataclass_fields__}
+        return dataclasses.replace(self, learning_rate=value)

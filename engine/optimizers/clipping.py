@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from engine.dtypes import DType
 from engine.gradients import Gradient, Gradients, mapped, values_of
 from engine.optimizers.arithmetic import number_on
-from engine.tape import rounded
+from engine.tape import Array, rounded
 
 Clip: TypeAlias = Callable[[Gradients, Sequence[DType], float], list[Gradient | None]]
 """``(gradients, dtypes, limit) -> gradients``. Rows count one by one, merged or not, as in TensorFlow."""
@@ -27,40 +27,41 @@ def clipped_by_value(gradients: Gradients, dtypes: Sequence[DType], limit: float
 
 
 def clipped_by_norm(gradients: Gradients, dtypes: Sequence[DType], limit: float) -> list[Gradient | None]:
-    """Limit the norm of every gradient."""
-    return [
-        None if gradient is None else _times(gradient, dtype, _shrinkage(_norm([gradient], [dtype]), limit))
-        for gradient, dtype in zip(gradients, dtypes, strict=True)
-    ]
+    """Limit the norm of every gradient: ``g * limit / max(norm, limit)``, as ``tf.clip_by_norm``."""
+    found: list[Gradient | None] = []
+    for gradient, dtype in zip(gradients, dtypes, strict=True):
+        bound = number_on(limit, dtype)
+        longest = np.maximum(norm([gradient], [dtype]), bound)
+        found.append(None if gradient is None else mapped(partial(_scaled, dtype, bound, longest), gradient))
+    return found
 
 
 def clipped_by_global_norm(gradients: Gradients, dtypes: Sequence[DType], limit: float) -> list[Gradient | None]:
-    """Limit the norm of all gradients together."""
-    norm = _norm(gradients, dtypes)
-    # tf.clip_by_global_norm gives nan everywhere once the norm is not finite: the step was broken before.
-    factor = _shrinkage(norm if np.isfinite(norm) else np.nan, limit)
+    """Limit the norm of all gradients together: ``g * (limit * min(1 / norm, 1 / limit))``, as TensorFlow does.
+
+    A norm that is not finite leaves nan everywhere: the step was broken before.
+    """
+    total = norm(gradients, dtypes)
+    with np.errstate(all="ignore"):
+        kind = type(total)
+        share = kind(limit) * np.minimum(kind(1) / total, kind(1) / kind(limit)) + (total - total)
     return [
-        None if gradient is None else _times(gradient, dtype, factor)
+        None if gradient is None else mapped(partial(_scaled, dtype, number_on(share, dtype), None), gradient)
         for gradient, dtype in zip(gradients, dtypes, strict=True)
     ]
 
 
-def _norm(gradients: Gradients, dtypes: Sequence[DType]) -> float:
-    """Return the norm; the sum of the squares of each gradient has to fit its dtype."""
+def _scaled(dtype: DType, factor: Any, divisor: Any, values: Array) -> Array:
+    product = rounded(values * factor, dtype)
+    return product if divisor is None else rounded(np.divide(product, divisor, out=product), dtype)
+
+
+def norm(gradients: Gradients, dtypes: Sequence[DType]) -> Any:
+    """Return the norm of gradients together, a number of their dtype; the sum of squares of each has to fit it."""
     squares = [
         number_on(np.vdot(values_of(gradient), values_of(gradient)), dtype)
         for gradient, dtype in zip(gradients, dtypes, strict=True)
         if gradient is not None
     ]
-    return float(np.sqrt(np.sum(squares)))
-
-
-def _times(gradient: Gradient, dtype: DType, factor: float) -> Gradient:
-    return mapped(lambda values: rounded(values * values.dtype.type(factor), dtype), gradient)
-
-
-def _shrinkage(norm: float, limit: float) -> float:
-    """Return what a gradient is multiplied by: an infinite norm leaves zeros (and nan of infinities), nan only nan."""
-    if np.isnan(norm):
-        return norm
-    return limit / norm if norm > limit else 1.0
+    total = np.sqrt(np.sum(np.array(squares))) if squares else np.float32(0)
+    return number_on(total, dtypes[0]) if dtypes and all(dtype is dtypes[0] for dtype in dtypes) else total

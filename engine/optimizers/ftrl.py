@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.configured import not_negative, number, setting
-from engine.optimizers.arithmetic import Grid, blocks, grid, number_on
+from engine.optimizers.arithmetic import Grid, blocks, float32_number_on, grid, number_on
 from engine.optimizers.base import Moment, Optimizer
 from engine.optimizers.rows import Target
 from engine.tape import Array
@@ -39,18 +39,21 @@ class Ftrl(Optimizer):
         return ("accumulator", "linear")
 
     def new_slots(self, spec: WeightSpec) -> dict[str, Array]:
-        """The sum of squares begins at ``initial_accumulator_value``."""
-        first = number_on(self.initial_accumulator_value, spec.dtype)
+        """The sum of squares begins at ``initial_accumulator_value``, which Keras 3 and tf_keras hold as float32."""
+        read = number_on if self.conventions.fused_updates else float32_number_on
+        first = read(self.initial_accumulator_value, spec.dtype)
         return super().new_slots(spec) | {"accumulator": np.full(spec.shape, first, spec.dtype.storage)}
 
     def numbers(self, moment: Moment, slots: Mapping[str, Array]) -> tuple[Any, ...]:
         """Return (rate, power, l1, 2 * l2 adjusted by beta, 2 * shrinkage)."""
         dtype, rate = moment.dtype, moment.rate
-        beta = number_on(number_on(self.beta, dtype) / number_on(2 * rate, dtype), dtype)
-        l2 = number_on(2 * number_on(number_on(self.l2_regularization_strength, dtype) + beta, dtype), dtype)
-        shrinkage = number_on(2 * self.l2_shrinkage_regularization_strength, dtype)
-        l1 = number_on(self.l1_regularization_strength, dtype)
-        return rate, number_on(-self.learning_rate_power, dtype), l1, l2, shrinkage
+        # TF 2.4 holds all of them as float32.
+        read = float32_number_on if self.conventions.fused_updates else number_on
+        beta = number_on(read(self.beta, dtype) / number_on(2 * rate, dtype), dtype)
+        l2 = number_on(2 * number_on(read(self.l2_regularization_strength, dtype) + beta, dtype), dtype)
+        shrinkage = number_on(2 * read(self.l2_shrinkage_regularization_strength, dtype), dtype)
+        l1 = read(self.l1_regularization_strength, dtype)
+        return rate, read(-self.learning_rate_power, dtype), l1, l2, shrinkage
 
     def update(self, target: Target, numbers: tuple[Any, ...]) -> None:
         """Update one variable and its slots in place."""

@@ -36,6 +36,8 @@ def test_a_wrong_method_is_a_405_that_says_which_are_right(served: Served):
     response = served.http.put("/v1/queue")
     check_problem(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "GET"
+    assert served.http.patch(f"{JOBS}/job-1").headers["allow"] == "DELETE, GET"
+    assert served.http.post("/docs").headers["allow"] == "GET"
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 5000, b'{"a": "\\ud800"}', b"nonsense"])

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -144,14 +147,35 @@ def test_a_child_killed_alone_is_missed_at_once(here: Installation):
     assert here.finished(job).status is JobStatus.SUCCEEDED
 
 
-def test_a_frozen_worker_that_wakes_up_late_does_no_harm(tmp_path: Path):
-    with installed(tmp_path, lease_seconds=1.0, heartbeat_seconds=0.2, checkpoint_seconds=0.2) as here:
+def freeze(here: Installation, worker: subprocess.Popen) -> None:
+    """Stop a worker where it stands; on SQLite not within a write, whose lock is that of the whole database."""
+    while True:
+        os.killpg(worker.pid, signal.SIGSTOP)
+        if _writable(here.settings.database_url):
+            return
+        os.killpg(worker.pid, signal.SIGCONT)
+
+
+def _writable(url: str) -> bool:
+    if not url.startswith("sqlite"):
+        return True
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0.5, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+    return True
+
+
+def test_a_frozen_worker_that_wakes_up_late_does_no_harm(tmp_path: Path, database_url: str):
+    with installed(tmp_path, database_url, lease_seconds=2.0, heartbeat_seconds=0.3, checkpoint_seconds=0.3) as here:
         here.start("worker.reaper")
         frozen = here.start_worker()
         reference = here.finished(here.submit(changed(LONG)))
         job = here.submit(changed(LONG))
         here.event(job, "job.checkpoint")
-        os.killpg(frozen.pid, signal.SIGSTOP)
+        freeze(here, frozen)
         seen = here.event(job, "job.lease_expired")
         here.start_worker()
         here.event(job, "job.checkpoint", after=seen)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from engine import checkpoint
+from engine.conventions import KERAS3, TF24, Conventions
 from engine.errors import DataInvalid, EngineError, InvalidValue, ShapeMismatch
 from engine.model import model_from_config
 from engine.state import TrainState
@@ -18,6 +19,29 @@ from engine.training import EpochRecord, FitOptions, Trainer, TrainingFailed
 from tests.engine.problems import OVERFLOWING, classifier, compiled, data, run, trainer
 
 POLICIES: list[Any] = ["float32", "float64", "float16", "mixed_float16", "mixed_bfloat16", OVERFLOWING]
+
+OPTIMIZERS: list[Any] = [
+    "adam",
+    {"class_name": "SGD", "config": {"momentum": 0.9}},
+    {"class_name": "RMSprop", "config": {"momentum": 0.5, "centered": True, "decay": 0.1}},
+    "nadam",
+    "adafactor",
+    "ftrl",
+    {
+        "class_name": "AdamW",
+        "config": {
+            "learning_rate": {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.01, "decay_steps": 9}},
+            "amsgrad": True,
+            "global_clipnorm": 0.5,
+            "gradient_accumulation_steps": 3,
+            "use_ema": True,
+            "ema_overwrite_frequency": 2,
+        },
+    },
+]
+
+
+FALLING = {"initial_learning_rate": 0.1, "decay_steps": 1, "decay_rate": 0.5}
 
 
 def saved_and_read(state: TrainState) -> TrainState:
@@ -35,7 +59,7 @@ def fingerprint(state: TrainState) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
-@pytest.mark.parametrize("optimizer", ["adam", {"class_name": "SGD", "config": {"momentum": 0.9}}], ids=str)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 def test_resuming_at_every_step_is_bit_identical(policy: Any, optimizer: Any) -> None:
     whole, steps, epochs = run(
         trainer(policy, optimizer=optimizer), trainer(policy, optimizer=optimizer).initial_state()
@@ -51,6 +75,32 @@ def test_resuming_at_every_step_is_bit_identical(policy: Any, optimizer: Any) ->
     # Compared as text: a skipped step's nan is not equal to itself.
     assert [repr(record) for record in resumed if not isinstance(record, EpochRecord)] == [repr(s) for s in steps]
     assert [record for record in resumed if isinstance(record, EpochRecord)] == epochs
+
+
+def test_averages_replace_the_weights_when_the_training_ends() -> None:
+    optimizer = {"class_name": "SGD", "config": {"use_ema": True, "ema_momentum": 0.9}}
+    of = trainer(epochs=2, optimizer=optimizer, batch_norm=False)
+    state = of.initial_state()
+    raw = {}
+    while not of.finished(state):
+        raw = {path: array.copy() for path, array in state.variables.items()}
+        state, _ = of.advance(state)
+    for path, array in state.variables.items():
+        assert np.array_equal(array, state.slots[f"average/{path}"])
+        assert not np.array_equal(array, raw[path])
+
+
+@pytest.mark.parametrize(("line", "waits"), [(TF24, False), (KERAS3, True)], ids=["tf2.4", "keras3"])
+def test_skipped_steps_move_schedules_on_in_keras2_alone(line: Conventions, waits: bool) -> None:
+    rate = {"class_name": "ExponentialDecay", "config": FALLING}
+    inner = {"class_name": "SGD", "config": {"learning_rate": rate}}
+    scaled = {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": inner, "initial_scale": 2.0**40}}
+    x, y = data()
+    model = model_from_config(classifier(batch_norm=False), "mixed_float16", line)
+    model.compile(scaled, "sparse_categorical_crossentropy")
+    _, steps, _ = run(of := Trainer(model, x, y, FitOptions(8, 1), 0), of.initial_state())
+    assert not steps[0].applied
+    assert (steps[1].learning_rate == steps[0].learning_rate) == waits
 
 
 def test_same_seed_same_weights_other_seed_other_weights() -> None:

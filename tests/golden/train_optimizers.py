@@ -15,6 +15,7 @@ from engine.initializers import Zeros
 from engine.network import Network
 from engine.optimizers import AnyOptimizer, RowGradient
 from engine.step import Verdict, apply_gradients
+from engine.tape import rounded
 from engine.weights import WeightSpec
 from tests.golden.train_case import Findings, building
 
@@ -87,7 +88,9 @@ def optimizer_sparse(document: dict[str, Any], arrays: Mapping[str, np.ndarray])
 def _gradients(findings: Findings, step: int, dtype: DType) -> list[Gradient | None]:
     document, arrays = findings.document, findings.arrays
     if document["kind"] != "optimizer_sparse":
-        return [arrays[about["gradients"]][step].astype(dtype.storage) for about in document["variables"]]
+        # They were recorded before Keras casts them to the variables' dtype.
+        given = [arrays[about["gradients"]][step].astype(dtype.storage) for about in document["variables"]]
+        return [rounded(gradient, dtype) for gradient in given]
     indices = arrays[document["gradient_rows"]][step]
     parts = arrays[document["gradient_values"]][step].astype(dtype.storage)
     gradient = RowGradient(indices, parts, tuple(document["variables"][0]["shape"]))

@@ -5,6 +5,7 @@ import pytest
 from tests.worker.clocks import ManualClock
 from tests.worker.fakes import SPEC
 from tests.worker.test_slices import LEASE, claimed, flush, lose, types
+from worker.jobs import database, moves
 from worker.jobs.records import Claim, Wakeup
 from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
@@ -44,6 +45,18 @@ def test_two_reapers_take_back_once(store: JobStore, claim: Claim):
     assert store.take_back(seen, "lease_expired", 5) is JobStatus.QUEUED
     assert store.take_back(seen, "lease_expired", 5) is None
     assert types(store, claim.job_id).count("job.lease_expired") == 1
+
+
+def test_a_row_that_somebody_has_locked_is_left_for_the_next_round(postgresql_url: str):
+    database.migrate(postgresql_url)
+    engine = database.create(postgresql_url)
+    store = JobStore(engine)
+    claim = claimed(store, store.create(SPEC, total_steps=12, epochs=3).id)
+    with database.writing(engine) as connection:
+        moves.hold(connection, claim)
+        assert lose(store, claim) is None
+    assert lose(store, claim) is JobStatus.QUEUED
+    engine.dispose()
 
 
 def test_a_deleted_job_is_not_taken_back(store: JobStore, claim: Claim):

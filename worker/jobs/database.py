@@ -18,6 +18,8 @@ BUSY_SECONDS = 15
 """How long a SQLite writer waits for another; writers hold the lock for milliseconds."""
 
 _WRITES = "halfstep_writes"
+_POSTGRESQL_OPTIONS = "-c lock_timeout=15s -c idle_in_transaction_session_timeout=10s"
+"""A process that is frozen within a transaction must not keep a job's row from everybody else."""
 _MIGRATION_LOCK = 0x48414C46
 """Any constant will do: it names the PostgreSQL advisory lock that one migrating process holds."""
 
@@ -37,7 +39,7 @@ def create(url: str) -> sa.Engine:
         parsed,
         json_serializer=_to_json,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 5, "options": "-c lock_timeout=15s"},
+        connect_args={"connect_timeout": 5, "options": _POSTGRESQL_OPTIONS},
     )
 
 

@@ -49,9 +49,12 @@ class Change:
     reason: str = ""
 
 
-def find(connection: sa.Connection, job_id: str) -> Locked | None:
-    """Read the job and keep every other writer off it until the transaction ends; None if there is none."""
-    query = sa.select(*_CONTROL).where(jobs.c.id == job_id).with_for_update()
+def find(connection: sa.Connection, job_id: str, *, patient: bool = True) -> Locked | None:
+    """Read the job and keep every other writer off it until the transaction ends; None if there is none.
+
+    An impatient caller gets None too if somebody else has the job locked (PostgreSQL; SQLite has one lock for all).
+    """
+    query = sa.select(*_CONTROL).where(jobs.c.id == job_id).with_for_update(skip_locked=not patient)
     row = connection.execute(query).mappings().one_or_none()
     return None if row is None else Locked(**{**row, "status": JobStatus(row["status"])})
 

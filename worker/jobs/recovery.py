@@ -34,7 +34,8 @@ def take_back(connection: sa.Connection, lease: Lease, reason: str, max_lost: in
 
     A job that lost `max_lost` leases in a row without a checkpoint between fails with `worker_lost`.
     """
-    row = moves.find(connection, lease.job_id)
+    # Whoever has the row locked is at work on it; one that is frozen there must not hold up all other jobs.
+    row = moves.find(connection, lease.job_id, patient=False)
     if row is None or row.status not in LEASED or (row.attempt, row.lease_until) != (lease.attempt, lease.until):
         return None
     data = {"attempt": lease.attempt, "owner": lease.owner, "reason": reason}
