@@ -25,8 +25,8 @@ def check_graph(findings: Findings, model: Model) -> None:
         if len(shapes) != 1:
             text = f"Training takes models of one input and one output; this one has {len(shapes)} {what}."
             findings.add("unsupported", text, "model")
-    shapes = [shape for call in model.network.graph.calls for shape in call.output_shapes]
-    if any(size is None for shape in shapes for size in shape[1:]):
+    given = [shape for call in model.network.graph.calls for shape in call.output_shapes]
+    if any(size is None for shape in given for size in shape[1:]):
         text = "The model leaves an axis other than the batch open (null); name its size, so that the job can be sized."
         findings.add("open_shape", text, "model")
     if not any(spec.trainable for call in _before_output(model) for spec in call.weights):
