@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from engine import datasets
 from engine.model import Model
@@ -121,9 +122,7 @@ def _check_sizes(
 
 def _check_scaling(findings: Findings, model: Model) -> None:
     """Note a loss scale of the policy or the optimizer that training cannot start with."""
-    own = findings.body["compile"].get("optimizer")
-    scaled = isinstance(own, dict) and str(own["class_name"]).startswith("LossScaleOptimizer")
-    place = ("compile", "optimizer", "config", "initial_scale") if scaled else ("policy", "config", "loss_scale")
+    place = _scale_place(findings.body["compile"].get("optimizer"))
     with findings.at(*place):
         rule = model.optimizer.rule
         if not 1 <= rule.initial_scale <= FLOAT32_MAX:
@@ -135,6 +134,15 @@ def _check_scaling(findings: Findings, model: Model) -> None:
                 f"{rule.growth_factor} after {rule.growth_interval} steps."
             )
             findings.add("loss_scale_out_of_range", text, *place)
+
+
+def _scale_place(optimizer: Any) -> tuple[str, ...]:
+    """Return where in the job the loss scale comes from: the optimizer goes before the policy."""
+    config = optimizer["config"] if isinstance(optimizer, dict) else {}
+    for key in ("loss_scale", "initial_scale", "loss_scale_factor"):
+        if config.get(key) is not None:
+            return ("compile", "optimizer", "config", key)
+    return ("policy", "config", "loss_scale")
 
 
 def _trainer(findings: Findings, model: Model, samples: Samples, fit: FitOptions) -> Trainer | None:
