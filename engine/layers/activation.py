@@ -57,7 +57,7 @@ class Softmax(Layer):
 
     axis: int = setting(axis, -1)
 
-    def output_shape(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         """The shape of the input, which must have the axis."""
         axes = len(shapes[0])
         if not -axes <= self.axis < axes:
