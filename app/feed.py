@@ -26,6 +26,8 @@ class Log(Protocol):
 
 
 BATCH = 500
+SHORTEST_PAUSE = 0.02
+"""Seconds between two looks at a log right after news: what begins goes on soon. Doubled while nothing comes."""
 KEPT = 2000
 
 
@@ -130,13 +132,16 @@ class Feed:
             tail.task.cancel()
 
     async def _watch(self, job_id: str, tail: _Tail) -> None:
+        pause = SHORTEST_PAUSE
         try:
             while True:
                 events = await self._read(job_id, tail.newest)
                 if events:
                     tail.add(events)
+                    pause = SHORTEST_PAUSE
                 if len(events) < BATCH:
-                    await asyncio.sleep(self._poll_seconds)
+                    await asyncio.sleep(min(pause, self._poll_seconds))
+                    pause *= 2
         finally:
             # The store failed, or nobody listens any more: whoever waits shall look up and see.
             tail.wake()

@@ -10,6 +10,7 @@ import numpy as np
 from engine.compilation import Compilation
 from engine.network import Network
 from engine.rounding import to_edge
+from engine.rows import Data, Rows, entered, tensors
 from engine.run import Run
 from engine.step import total_loss
 from engine.tape import Array, Tensor
@@ -54,32 +55,28 @@ class Evaluation:
             logs[name] = metric.result(tracked[name])
         return logs
 
-    def over(
-        self, arrays: Mapping[str, Array], data: tuple[Array, Array, Array | None], batch_size: int
-    ) -> dict[str, float]:
+    def over(self, arrays: Mapping[str, Array], rows: Rows, batch_size: int) -> dict[str, float]:
         """Return loss (penalties included) and metrics over all rows, in batches."""
-        x, y, weights = data
         tracked: Mapping[str, Array] = self.initial()
         with np.errstate(all="ignore"):
-            for start in range(0, len(x), batch_size):
-                rows = slice(start, start + batch_size)
+            for start in range(0, len(rows), batch_size):
+                batch = rows.part(slice(start, start + batch_size))
                 run = Run(self.network.weight_specs, arrays, conventions=self.network.conventions)
-                inputs = Tensor(x[rows], self.network.inputs[0].input_dtype)
-                predictions = self.network.forward(run, [inputs])[0]
-                loss = self.compilation.loss(y[rows], predictions, None if weights is None else weights[rows])
+                predictions = self.network.forward(run, tensors(self.network, batch.inputs))[0]
+                loss = self.compilation.loss(batch.y, predictions, batch.weights)
                 total = total_loss(loss, self.network.penalties(run), self.network.conventions)
-                tracked = self.updated(tracked, float(total.data), y[rows], predictions)
+                tracked = self.updated(tracked, float(total.data), batch.y, predictions)
         return self.results(tracked)
 
 
-def predict(network: Network, arrays: Mapping[str, Array], x: Array, batch_size: int) -> Array:
-    """Return the output for all rows of x, in batches, in the true dtype of the output layer."""
-    dtype = network.inputs[0].input_dtype
+def predict(network: Network, arrays: Mapping[str, Array], x: Data, batch_size: int) -> Array:
+    """Return the (first) output for all rows of x, in batches, in the true dtype of its layer."""
+    inputs = entered(network, x)
     parts = []
     with np.errstate(all="ignore"):
-        for start in range(0, len(x), batch_size):
-            rows = np.ascontiguousarray(x[start : start + batch_size], dtype=dtype.storage)
+        for start in range(0, len(inputs[0]), batch_size):
             run = Run(network.weight_specs, arrays, conventions=network.conventions)
-            output = network.forward(run, [Tensor(rows, dtype)])[0]
+            stretch = [array[start : start + batch_size] for array in inputs]
+            output = network.forward(run, tensors(network, stretch))[0]
             parts.append(to_edge(output.data, output.dtype))
     return np.concatenate(parts)

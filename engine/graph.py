@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine import layers
@@ -13,8 +13,23 @@ from engine.configured import shown
 from engine.conventions import Conventions
 from engine.errors import EngineError, InvalidType, InvalidValue, Unsupported
 from engine.layers import InputLayer, Layer, Shape
+from engine.layers.base import MANY
 from engine.policy import Policy
 from engine.weights import WeightSpec
+
+Output = tuple[int, int]
+"""Index of a call, and which of its outputs."""
+
+Reference = tuple[str, int, int]
+"""What a config calls an output: name of the layer, number of its call, which of its outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """How a config describes one call of a layer."""
+
+    sources: tuple[Reference, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +38,24 @@ class Call:
 
     Attributes:
         layer: whose call it is; shared layers have several.
-        sources: indices of the calls whose outputs it takes; empty for an InputLayer.
+        sources: the outputs it takes; empty for an InputLayer.
         input_shapes: shapes of what it takes, batch axis first.
-        output_shape: shape of what it gives.
+        output_shapes: shapes of what it gives.
         weights: the variables of the layer.
+        options: constant arguments of the call.
     """
 
     layer: Layer
-    sources: tuple[int, ...]
+    sources: tuple[Output, ...]
     input_shapes: tuple[Shape, ...]
-    output_shape: Shape
+    output_shapes: tuple[Shape, ...]
     weights: tuple[WeightSpec, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the first (usually only) output."""
+        return self.output_shapes[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +64,11 @@ class Graph:
 
     calls: tuple[Call, ...]
     inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
+    outputs: tuple[Output, ...]
+
+    def shape(self, output: Output) -> Shape:
+        """Return the shape of an output, batch axis first."""
+        return self.calls[output[0]].output_shapes[output[1]]
 
 
 def read_layers(config: Mapping[str, Any], conventions: Conventions) -> list[Layer]:
@@ -95,29 +121,40 @@ def sequential(config: Mapping[str, Any], policy: Policy, conventions: Conventio
     calls: list[Call] = []
     for index, layer in enumerate(placed):
         try:
-            calls.append(_called(layer, calls, (index - 1,) if index else ()))
+            calls.append(_called(layer, calls, ((index - 1, 0),) if index else ()))
         except EngineError as error:
             where = max(index - offset, 0)
             raise error.at("config", "layers", where, "config") from None
-    return Graph(tuple(calls), (0,), (len(calls) - 1,))
+    return Graph(tuple(calls), (0,), ((len(calls) - 1, 0),))
 
 
 def _shape_of(value: Any) -> Shape | None:
     return tuple(value) if isinstance(value, list) else None
 
 
-def _called(layer: Layer, calls: Sequence[Call], sources: tuple[int, ...]) -> Call:
+def _called(
+    layer: Layer, calls: Sequence[Call], sources: tuple[Output, ...], options: Mapping[str, Any] | None = None
+) -> Call:
     if isinstance(layer, InputLayer):
         if sources:
             message = f"InputLayer {layer.name!r} takes no input; data enter a model in front of every other layer."
             raise InvalidValue(message, code="malformed_graph")
-        return Call(layer, (), (), layer.shape)
-    if not sources or (len(sources) > 1 and not layer.merges):
-        wanted = "at least one input" if layer.merges else "one input"
+        return Call(layer, (), (), (layer.shape,))
+    least, most = layer.arity
+    if not least <= len(sources) <= most:
+        wanted = (
+            "one input" if most == 1 else f"{least} to {most} inputs" if most < MANY else f"at least {least} inputs"
+        )
         message = f"{layer.class_name} {layer.name!r} takes {wanted}, but is called with {len(sources)}."
         raise InvalidValue(message, code="malformed_graph")
-    shapes = tuple(calls[source].output_shape for source in sources)
-    return Call(layer, sources, shapes, layer.output_shape(*shapes), layer.weight_specs(*shapes))
+    missing = [part for call, part in sources if part >= len(calls[call].output_shapes)]
+    if missing:
+        message = f"{layer.class_name} {layer.name!r} takes output {missing[0]} of a call that has fewer."
+        raise InvalidValue(message, code="malformed_graph")
+    shapes = tuple(calls[call].output_shapes[part] for call, part in sources)
+    given = layer.compute_output_shape(*shapes)
+    outputs = tuple(given) if isinstance(given, list) else (given,)
+    return Call(layer, sources, shapes, outputs, layer.weight_specs(*shapes), dict(options or {}))
 
 
 def named(read: Sequence[Layer], policy: Policy, offset: int = 0) -> list[Layer]:
@@ -178,29 +215,29 @@ def functional(config: Mapping[str, Any], policy: Policy, conventions: Conventio
     """
     placed = named(read_layers(config, conventions), policy)
     by_name = {layer.name: layer for layer in placed}
-    waiting: dict[tuple[str, int], tuple[tuple[str, int], ...]] = {}
+    positions = {layer.name: index for index, layer in enumerate(placed)}
+    waiting: dict[tuple[str, int], Inbound] = {}
     for index, (layer, item) in enumerate(zip(placed, config["layers"], strict=True)):
-        for number, sources in enumerate(_inbound(item, index)):
-            waiting[layer.name or "", number] = sources
-        if isinstance(layer, InputLayer):
-            waiting[layer.name or "", 0] = ()
+        nodes = [Inbound()] if isinstance(layer, InputLayer) else []
+        for number, node in enumerate(_inbound(item, index, layer) or nodes):
+            waiting[layer.name or "", number] = node
     calls: list[Call] = []
     at: dict[tuple[str, int], int] = {}
-    positions = {layer.name: index for index, layer in enumerate(placed)}
     while waiting:
-        ready = [key for key, sources in waiting.items() if all(source in at for source in sources)]
+        ready = [key for key, node in waiting.items() if all(source[:2] in at for source in node.sources)]
         if not ready:
             _refuse_graph(waiting, at, positions)
         for key in ready:
-            taken = tuple(at[source] for source in waiting.pop(key))
+            node = waiting.pop(key)
+            sources = tuple((at[name, number], part) for name, number, part in node.sources)
             at[key] = len(calls)
             try:
-                calls.append(_called(by_name[key[0]], calls, taken))
+                calls.append(_called(by_name[key[0]], calls, sources, node.options))
             except EngineError as error:
                 raise error.at("config", "layers", positions[key[0]], "config") from None
-    inputs = tuple(_look_up(at, end, "input_layers") for end in _ends(config, "input_layers"))
+    inputs = tuple(_look_up(calls, at, end, "input_layers")[0] for end in _ends(config, "input_layers"))
     _check_entries(calls, inputs)
-    outputs = tuple(_look_up(at, end, "output_layers") for end in _ends(config, "output_layers"))
+    outputs = tuple(_look_up(calls, at, end, "output_layers") for end in _ends(config, "output_layers"))
     return Graph(tuple(calls), inputs, outputs)
 
 
@@ -215,43 +252,93 @@ def _check_entries(calls: Sequence[Call], inputs: tuple[int, ...]) -> None:
 
 
 def _refuse_graph(
-    waiting: Mapping[tuple[str, int], Any], at: Mapping[tuple[str, int], int], positions: Mapping[str | None, int]
+    waiting: Mapping[tuple[str, int], Inbound],
+    at: Mapping[tuple[str, int], int],
+    positions: Mapping[str | None, int],
 ) -> None:
-    (name, number), sources = next(iter(waiting.items()))
-    missing = [source for source in sources if source not in at and source not in waiting]
+    (name, number), node = next(iter(waiting.items()))
+    missing = [source for source in node.sources if source[:2] not in at and source[:2] not in waiting]
     why = f"takes the output of {missing[0]}, which does not exist" if missing else "waits for its own output"
     path = ("config", "layers", positions[name], "inbound_nodes", number)
     raise InvalidValue(f"Layer {name!r} {why}. Correct its inbound_nodes.", code="malformed_graph", path=path)
 
 
-def _inbound(item: Mapping[str, Any], index: int) -> list[tuple[tuple[str, int], ...]]:
-    """Return the sources of every call of a layer, as (layer name, number of its call)."""
+def _inbound(item: Mapping[str, Any], index: int, layer: Layer) -> list[Inbound]:
+    """Return every call of a layer."""
     nodes = item.get("inbound_nodes") or []
     path = ("config", "layers", index, "inbound_nodes")
     try:
-        return [_keras3_node(node) if isinstance(node, Mapping) else _keras2_node(node) for node in nodes]
+        return [_keras3_node(node, layer) if isinstance(node, Mapping) else _keras2_node(node, layer) for node in nodes]
     except EngineError as error:
         raise error.at(*path) from None
     except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
         raise InvalidValue(f"Malformed inbound_nodes: {shown(nodes)}.", code="malformed_graph", path=path) from error
 
 
-def _keras2_node(node: Any) -> tuple[tuple[str, int], ...]:
+def _keras2_node(node: Any, layer: Layer) -> Inbound:
     entries = [node] if isinstance(node[0], str) else node
+    sources = [_reference(entry) for entry in entries]
+    keywords: dict[str, Any] = {}
     for entry in entries:
-        _refuse_keywords(entry[3] if len(entry) > 3 else {})
-    return tuple((str(entry[0]), int(entry[1])) for entry in entries)
+        found = entry[3] if len(entry) > 3 else {}
+        if not isinstance(found, Mapping):
+            raise InvalidValue(f"Malformed call arguments: {shown(found)}.", code="malformed_graph")
+        keywords |= found
+    named_tensors = {
+        key: [_reference(value)] for key, value in keywords.items() if key in layer.arguments and _is_reference(value)
+    }
+    return _ordered(layer, sources, named_tensors, keywords)
 
 
-def _keras3_node(node: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
-    _refuse_keywords(node.get("kwargs") or {})
-    return tuple(_keras_tensors(node["args"]))
+def _keras3_node(node: Mapping[str, Any], layer: Layer) -> Inbound:
+    keywords = node.get("kwargs") or {}
+    if not isinstance(keywords, Mapping):
+        raise InvalidValue(f"Malformed call arguments: {shown(keywords)}.", code="malformed_graph")
+    sources = list(_keras_tensors(node["args"]))
+    named_tensors = {
+        key: list(_keras_tensors(value))
+        for key, value in keywords.items()
+        if key in layer.arguments and isinstance(value, Mapping | list)
+    }
+    return _ordered(layer, sources, named_tensors, keywords)
 
 
-def _keras_tensors(value: Any) -> Iterator[tuple[str, int]]:
+def _ordered(
+    layer: Layer,
+    sources: list[Reference],
+    named_tensors: Mapping[str, list[Reference]],
+    keywords: Mapping[str, Any],
+) -> Inbound:
+    """Return a call with tensors given by name put behind the others, in the order of the layer's arguments."""
+    for name in layer.arguments:
+        sources.extend(named_tensors.get(name, []))
+    options = {key: value for key, value in keywords.items() if value is not None and key not in named_tensors}
+    if layer.conventions.keras3:
+        options.pop("training", None)  # Keras 3 records the default; what the run says decides
+    unknown = {key: value for key, value in options.items() if key not in layer.options}
+    if unknown:
+        message = f"Call arguments {shown(unknown)} of {layer.class_name} are not supported; leave them out."
+        raise Unsupported(message, code="call_arguments")
+    bad = {key: value for key, value in options.items() if not isinstance(value, bool)}
+    if bad:
+        raise InvalidValue(f"Call arguments {shown(bad)} must be true or false.", code="call_arguments")
+    return Inbound(tuple(sources), options)
+
+
+def _reference(entry: Any) -> Reference:
+    name, number, part = str(entry[0]), int(entry[1]), int(entry[2]) if len(entry) > 2 else 0
+    if number < 0 or part < 0:
+        raise InvalidValue(f"Malformed reference: {shown(entry)}.", code="malformed_graph")
+    return name, number, part
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str)
+
+
+def _keras_tensors(value: Any) -> Iterator[Reference]:
     if isinstance(value, Mapping):
-        history = value["config"]["keras_history"]
-        yield str(history[0]), int(history[1])
+        yield _reference(value["config"]["keras_history"])
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _keras_tensors(item)
@@ -259,29 +346,22 @@ def _keras_tensors(value: Any) -> Iterator[tuple[str, int]]:
         raise InvalidValue(f"Malformed call: {shown(value)} is no tensor of the model.", code="malformed_graph")
 
 
-def _refuse_keywords(keywords: Any) -> None:
-    if not isinstance(keywords, Mapping):
-        raise InvalidValue(f"Malformed call arguments: {shown(keywords)}.", code="malformed_graph")
-    given = {key: value for key, value in keywords.items() if value is not None}
-    if given:
-        raise Unsupported(f"Call arguments {shown(given)} are not supported; leave them out.", code="call_arguments")
-
-
-def _ends(config: Mapping[str, Any], key: str) -> list[tuple[str, int]]:
-    """Return the (layer name, call number) pairs of input_layers or output_layers, one or many."""
+def _ends(config: Mapping[str, Any], key: str) -> list[Reference]:
+    """Return the references of input_layers or output_layers, one or many."""
     found = config.get(key)
     if not isinstance(found, list) or not found:
         raise InvalidValue(f"A Functional model needs `{key}`, got {shown(found)}.", path=("config", key))
     entries = [found] if isinstance(found[0], str) else found
     try:
-        return [(str(entry[0]), int(entry[1])) for entry in entries]
+        return [_reference(entry) for entry in entries]
     except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
         message = f"Malformed `{key}`: {shown(found)}; expected [name, call, tensor] entries."
         raise InvalidValue(message, code="malformed_graph", path=("config", key)) from error
 
 
-def _look_up(at: Mapping[tuple[str, int], int], end: tuple[str, int], key: str) -> int:
-    if end not in at:
-        message = f"`{key}` names {end[0]!r} (call {end[1]}), which does not exist."
+def _look_up(calls: Sequence[Call], at: Mapping[tuple[str, int], int], end: Reference, key: str) -> Output:
+    call = at.get(end[:2])
+    if call is None or end[2] >= len(calls[call].output_shapes):
+        message = f"`{key}` names {end[0]!r} (call {end[1]}, output {end[2]}), which does not exist."
         raise InvalidValue(message, code="malformed_graph", path=("config", key))
-    return at[end]
+    return call, end[2]

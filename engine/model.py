@@ -22,6 +22,7 @@ from engine.layers import Layer, Shape
 from engine.network import Network, read_network
 from engine.policy import Policy
 from engine.rounding import to_edge
+from engine.rows import Data
 from engine.serialization.tf24 import read_policy
 from engine.state import TrainState
 from engine.tape import Array, rounded
@@ -191,7 +192,7 @@ class Model:
 
     def fit(  # noqa: PLR0913  Keras's signature
         self,
-        x: Array,
+        x: Data,
         y: Array,
         *,
         batch_size: int = 32,
@@ -214,9 +215,9 @@ class Model:
         self._state = state
         return history
 
-    def train_on_batch(self, x: Array, y: Array, sample_weight: Array | None = None) -> dict[str, float]:
+    def train_on_batch(self, x: Data, y: Array, sample_weight: Array | None = None) -> dict[str, float]:
         """Do one step on one batch; return loss and metrics of the batch, as seen before the update."""
-        trainer = Trainer(self, x, y, FitOptions(len(np.asarray(x)), 1, 0.0, shuffle=False), self.seed, sample_weight)
+        trainer = Trainer(self, x, y, FitOptions(len(np.asarray(y)), 1, 0.0, shuffle=False), self.seed, sample_weight)
         state = replace(self._trained(trainer), epoch=0, batch=0, history=(), tracked=trainer.empty_totals())
         self._state, record = trainer.step(state)
         return {"loss": record.loss, **record.metrics}
@@ -227,16 +228,14 @@ class Model:
         state = trainer.initial_state()
         return state if self._arrays is None else replace(state, variables=self._arrays)
 
-    def evaluate(
-        self, x: Array, y: Array, batch_size: int = 32, sample_weight: Array | None = None
-    ) -> dict[str, float]:
+    def evaluate(self, x: Data, y: Array, batch_size: int = 32, sample_weight: Array | None = None) -> dict[str, float]:
         """Return loss and metrics over all rows."""
         trainer = Trainer(self, x, y, FitOptions(batch_size), self.seed, sample_weight)
         return trainer.evaluate(replace(self._trained(trainer)), x, y, sample_weight)
 
-    def predict(self, x: Array, batch_size: int = 256) -> Array:
+    def predict(self, x: Data, batch_size: int = 256) -> Array:
         """Return the output for all rows, in the true dtype of the output layer."""
-        return predict(self.network, self.variables, np.asarray(x), batch_size)
+        return predict(self.network, self.variables, x, batch_size)
 
     def summary(self) -> str:
         """Return a table of layers: name, class, policy, output shape, parameters."""

@@ -14,7 +14,7 @@ from engine.configured import split_serialized
 from engine.conventions import Conventions
 from engine.dtypes import DType
 from engine.errors import InvalidType, Unsupported
-from engine.graph import Graph, functional, sequential
+from engine.graph import Call, Graph, Output, functional, sequential
 from engine.layers import InputLayer, Layer, Shape
 from engine.policy import Policy
 from engine.run import Run
@@ -73,12 +73,12 @@ class Network:
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
         """Shapes of the outputs, batch axis first."""
-        return tuple(self.graph.calls[index].output_shape for index in self.graph.outputs)
+        return tuple(self.graph.shape(output) for output in self.graph.outputs)
 
     @property
     def output_dtypes(self) -> tuple[DType, ...]:
         """Dtypes of the outputs."""
-        return tuple(self.graph.calls[index].layer.policy.compute for index in self.graph.outputs)
+        return tuple(self.graph.calls[call].layer.policy.compute for call, _ in self.graph.outputs)
 
     def count_params(self) -> int:
         """Return the number of parameters; nothing is allocated."""
@@ -96,11 +96,12 @@ class Network:
     def forward(self, run: Run, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return the outputs of one pass."""
         given = dict(zip(self.graph.inputs, inputs, strict=True))
-        results: list[Tensor] = []
+        results: list[list[Tensor]] = []
         for index, call in enumerate(self.graph.calls):
-            taken = [results[source] for source in call.sources] or [given[index]]
-            results.append(call.layer(run, *taken))
-        return [results[index] for index in self.graph.outputs]
+            taken = [results[source][part] for source, part in call.sources] or [given[index]]
+            result = call.layer(run, *taken, **call.options)
+            results.append(result if isinstance(result, list) else [result])
+        return [results[call][part] for call, part in self.graph.outputs]
 
     def penalties(self, run: Run) -> list[Tensor]:
         """Return the weight penalties (in the variable dtype), followed by what layers added during the pass."""
@@ -118,33 +119,37 @@ class Network:
             return {"name": self.name, "layers": written}
         for layer, item in zip(self.layers, written, strict=True):
             item["name"] = layer.name
-            item["inbound_nodes"] = [self._node(call.sources) for call in self._calls_of(layer) if call.sources]
-        ends = [[self._reference(index) for index in end] for end in (self.graph.inputs, self.graph.outputs)]
-        return {"name": self.name, "layers": written, "input_layers": ends[0], "output_layers": ends[1]}
+            item["inbound_nodes"] = [self._node(call) for call in self._calls_of(layer) if call.sources]
+        entries = [self._reference((index, 0)) for index in self.graph.inputs]
+        ends = [self._reference(output) for output in self.graph.outputs]
+        return {"name": self.name, "layers": written, "input_layers": entries, "output_layers": ends}
 
-    def _calls_of(self, layer: Layer) -> list[Any]:
+    def _calls_of(self, layer: Layer) -> list[Call]:
         return [call for call in self.graph.calls if call.layer is layer]
 
-    def _reference(self, index: int) -> list[Any]:
-        layer = self.graph.calls[index].layer
-        earlier = [call for call in self.graph.calls[:index] if call.layer is layer]
-        return [layer.name, len(earlier), 0]
+    def _reference(self, output: Output) -> list[Any]:
+        layer = self.graph.calls[output[0]].layer
+        earlier = [call for call in self.graph.calls[: output[0]] if call.layer is layer]
+        return [layer.name, len(earlier), output[1]]
 
-    def _node(self, sources: tuple[int, ...]) -> Any:
+    def _node(self, call: Call) -> Any:
+        options = dict(call.options)
         if not self.conventions.keras3:
-            return [[*self._reference(source), {}] for source in sources]
-        tensors = [
+            return [
+                [*self._reference(source), options if index == 0 else {}] for index, source in enumerate(call.sources)
+            ]
+        tensors: list[Any] = [
             {
                 "class_name": "__keras_tensor__",
                 "config": {
-                    "shape": list(self.graph.calls[source].output_shape),
-                    "dtype": self.graph.calls[source].layer.policy.compute_dtype,
+                    "shape": list(self.graph.shape(source)),
+                    "dtype": self.graph.calls[source[0]].layer.policy.compute_dtype,
                     "keras_history": self._reference(source),
                 },
             }
-            for source in sources
+            for source in call.sources
         ]
-        return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": {}}
+        return {"args": [tensors] if call.layer.merges else tensors, "kwargs": options}
 
 
 def read_network(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,14 @@ class Run:
         """Name the layer whose ops come next."""
         if self.tape is not None:
             self.tape.layer = layer
+
+    @contextmanager
+    def behaving(self, training: bool | None) -> Iterator[None]:
+        """Behave as in training or not for a while; None changes nothing."""
+        before = self.training
+        self.training = before if training is None else training
+        yield
+        self.training = before
 
     def generator(self, layer_seed: int | None = None) -> np.random.Generator:
         """Return a fresh generator for one random draw of this step; a layer may mix in a seed of its own."""

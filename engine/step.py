@@ -18,6 +18,7 @@ from engine.conventions import Conventions
 from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.gradients import Gradient, Gradients, mapped, values_of
 from engine.network import Network
+from engine.rows import Rows, tensors
 from engine.run import Noise, Run
 from engine.scaler import UNSCALED, ScalerRule, ScalerState, update
 from engine.tape import Array, Tape, Tensor, rounded
@@ -64,7 +65,7 @@ def backward(
     network: Network,
     compilation: Compilation,
     arrays: Mapping[str, Array],
-    batch: tuple[Array, Array, Array | None],
+    batch: Rows,
     loss_scale: float,
     noise: Noise,
 ) -> Backward:
@@ -74,15 +75,16 @@ def backward(
         network: what to run.
         compilation: its loss and optimizer.
         arrays: value of every variable by path.
-        batch: (x, y, sample weights or None); x in the input's dtype.
+        batch: the rows of the step.
         loss_scale: what the loss is multiplied by.
         noise: where random layers draw from.
     """
-    x, y, weights = batch
     tape = Tape()
     run = Run(network.weight_specs, arrays, training=True, tape=tape, conventions=network.conventions, noise=noise)
-    predictions = network.forward(run, [Tensor(x, network.inputs[0].input_dtype)])[0]
-    loss = total_loss(compilation.loss(y, predictions, weights), network.penalties(run), network.conventions)
+    predictions = network.forward(run, tensors(network, batch.inputs))[0]
+    loss = total_loss(
+        compilation.loss(batch.y, predictions, batch.weights), network.penalties(run), network.conventions
+    )
     scaled = loss if compilation.optimizer.rule == UNSCALED else ops.scale(loss, loss_scale)
     leaves = [run.variables[spec.path] for spec in network.trainable_specs]
     return Backward(loss, predictions, tape.gradient_or_rows(scaled, leaves), run.updates)

@@ -22,7 +22,7 @@ from engine.rounding import round_to
 
 Array = NDArray[Any]
 Forward = Callable[..., tuple[Array, Any]]
-Backward = Callable[[DType, Array, Any, tuple[bool, ...]], tuple[Array | None, ...]]
+Backward = Callable[[DType, Array, Any, tuple[bool, ...]], tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,7 @@ class Node:
         self.saved = saved
         self.tensor_dtype = dtype
         self.layer = tape.layer
-        self.gradient: Gradient | None = None
+        self.gradient: Any = None  # an array, or one per result of an op with several
 
 
 class Tensor:
@@ -69,15 +69,17 @@ class Tensor:
         dtype: the dtype whose grid every value lies on.
         node: the record on a tape, or None for a constant.
         logits: for the output of a softmax or sigmoid activation, its input (Keras's ``_keras_logits``).
+        mask: which steps count, bool of shape (batch, steps), or None for all of them (Keras's ``_keras_mask``).
     """
 
-    __slots__ = ("data", "dtype", "logits", "node")
+    __slots__ = ("data", "dtype", "logits", "mask", "node")
 
     def __init__(self, data: Array, dtype: DType, node: Node | None = None) -> None:
         self.data = data
         self.dtype = dtype
         self.node = node
         self.logits: Tensor | None = None
+        self.mask: Array | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -138,7 +140,7 @@ class Tape:
 
 def _push_back(node: Node, op: Op) -> None:
     needed = tuple(tensor.node is not None for tensor in node.inputs)
-    gradients = op.backward(node.tensor_dtype, node.gradient, node.saved, needed)  # type: ignore[arg-type]
+    gradients = op.backward(node.tensor_dtype, node.gradient, node.saved, needed)
     for tensor, gradient in zip(node.inputs, gradients, strict=True):
         receiver = tensor.node
         if receiver is None or gradient is None:
@@ -159,6 +161,39 @@ def _receive_rows(receiver: Node, gradient: RowGradient, dtype: DType) -> None:
     if receiver.gradient is not None:
         found = added(receiver.gradient, found)
     receiver.gradient = mapped(partial(rounded, dtype=dtype), found)
+
+
+def _collect(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    parent, position, count = saved
+    if parent.gradient is None:
+        parent.gradient = [None] * count
+    parent.gradient[position] = gradient
+    return ()
+
+
+_PART = Op("part", lambda dtype: (np.empty(0), None), _collect, on_grid=True, gradient_on_grid=True)
+
+
+def apply_parts(op: Op, *inputs: Tensor, **attributes: Any) -> list[Tensor]:
+    """Run an op with several results, all of the dtype of its first input.
+
+    The op's forward returns a list of arrays in place of one; its backward is given a list of gradients, None for
+    results that the target does not depend on.
+    """
+    dtype = inputs[0].dtype
+    results: Any
+    results, saved = op.forward(dtype, *[tensor.data for tensor in inputs], **attributes)
+    arrays = results if op.on_grid else [rounded(array, dtype) for array in results]
+    tracked = [tensor.node for tensor in inputs if tensor.node is not None]
+    parts = [Tensor(array, dtype) for array in arrays]
+    if tracked:
+        tape = tracked[0].tape
+        parent = Node(tape, op, inputs, saved, dtype)
+        tape.nodes.append(parent)
+        for position, part in enumerate(parts):
+            part.node = Node(tape, _PART, (), (parent, position, len(parts)), dtype)
+            tape.nodes.append(part.node)
+    return parts
 
 
 def rounded(array: Array, dtype: DType) -> Array:

@@ -13,21 +13,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from engine import datasets
 from engine.compilation import Compilation
-from engine.data_check import check_inputs, check_labels, check_weights
-from engine.dtypes import DType
+from engine.data_check import check_labels, check_weights
 from engine.errors import EngineError, InvalidValue
 from engine.evaluation import Evaluation, predict
 from engine.network import Network
+from engine.rows import Data, Rows, entered
 from engine.run import Noise
 from engine.state import TrainState
 from engine.step import apply_gradients, backward
-from engine.tape import Array, rounded
+from engine.tape import Array
 
 HOPELESS_SKIPS = 50
 """Steps skipped in a row, at the floor of the loss scale, after which training is given up."""
@@ -145,7 +145,7 @@ class Trainer:
 
     Args:
         model: compiled.
-        x: inputs, (samples, ...); checked against the model.
+        x: inputs, (samples, ...), a list or a dict of them for several; checked against the model.
         y: labels; checked against the loss.
         fit: the options.
         seed: of initial weights, shuffles and random layers.
@@ -157,22 +157,22 @@ class Trainer:
     """
 
     def __init__(
-        self, model: Trainable, x: Array, y: Array, fit: FitOptions, seed: int, sample_weight: Array | None = None
+        self, model: Trainable, x: Data, y: Array, fit: FitOptions, seed: int, sample_weight: Array | None = None
     ) -> None:
         self.network, self.compilation = model.network, model.compilation
         self.fit, self.seed = fit, seed
-        x, y = np.asarray(x), np.asarray(y)
-        check_inputs(x, self.network.input_shapes[0])
-        check_labels(y, len(x), self.network.output_shapes[0], self.compilation.loss)
+        inputs, y = entered(self.network, x), np.asarray(y)
+        samples = len(inputs[0])
+        check_labels(y, samples, self.network.output_shapes[0], self.compilation.loss)
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)
-            check_weights(sample_weight, len(x))
+            check_weights(sample_weight, samples)
         if fit.class_weight is not None:
             sample_weight = _weighted(y, fit.class_weight, sample_weight)
-        train, validation = datasets.split(len(x), fit.validation_split)
-        data = Dataset(entered(x, self.network.inputs[0].input_dtype), y, sample_weight)
+        train, validation = datasets.split(samples, fit.validation_split)
+        data = Rows(inputs, y, sample_weight)
         self.train, self.validation = data.part(train), data.part(validation)
-        self.steps_per_epoch = math.ceil(len(self.train.x) / fit.batch_size)
+        self.steps_per_epoch = math.ceil(len(self.train) / fit.batch_size)
         self.total_steps = self.steps_per_epoch * fit.epochs
         self._order: tuple[int, Array] = (-1, np.empty(0, np.int64))
 
@@ -208,8 +208,8 @@ class Trainer:
 
     def step(self, state: TrainState) -> tuple[TrainState, StepRecord]:
         """Do the next step; see :meth:`advance`."""
-        batch = self.train.rows(self._rows(state))
-        y, scale = batch[1], state.scaler.loss_scale
+        batch = self.train.part(self._rows(state))
+        scale = state.scaler.loss_scale
         noise = Noise(state.seed, state.step + 1)
         with np.errstate(all="ignore"):
             done = backward(self.network, self.compilation, state.variables, batch, scale, noise)
@@ -224,7 +224,7 @@ class Trainer:
             )
         evaluation = self._evaluation()
         loss = float(done.loss.data)
-        tracked = evaluation.updated(state.tracked, loss, y, done.predictions)
+        tracked = evaluation.updated(state.tracked, loss, batch.y, done.predictions)
         following = replace(
             state,
             variables={**state.variables, **done.updates},
@@ -257,7 +257,7 @@ class Trainer:
 
     def _rows(self, state: TrainState) -> Array:
         if self._order[0] != state.epoch:
-            order = datasets.order(state.seed, state.epoch, len(self.train.x), self.fit.shuffle)
+            order = datasets.order(state.seed, state.epoch, len(self.train), self.fit.shuffle)
             self._order = (state.epoch, order)
         start = state.batch * self.fit.batch_size
         return self._order[1][start : start + self.fit.batch_size]
@@ -281,9 +281,8 @@ class Trainer:
     def _end_epoch(self, state: TrainState) -> tuple[TrainState, EpochRecord]:
         evaluation = self._evaluation()
         logs = evaluation.results(state.tracked)
-        if len(self.validation.x):
-            data = self.validation
-            checked = evaluation.over(state.variables, (data.x, data.y, data.weights), self.fit.batch_size)
+        if len(self.validation):
+            checked = evaluation.over(state.variables, self.validation, self.fit.batch_size)
             logs |= {f"val_{name}": value for name, value in checked.items()}
         if state.epoch + 1 == self.fit.epochs:
             inner = self.compilation.optimizer.inner_optimizer
@@ -298,46 +297,19 @@ class Trainer:
         return following, EpochRecord(epoch=following.epoch, step=state.step, logs=logs)
 
     def evaluate(
-        self, state: TrainState, x: Array, y: Array, sample_weight: Array | None = None, batch_size: int | None = None
+        self, state: TrainState, x: Data, y: Array, sample_weight: Array | None = None, batch_size: int | None = None
     ) -> dict[str, float]:
         """Return loss and metrics over given data, checked first."""
-        x, y = np.asarray(x), np.asarray(y)
-        check_inputs(x, self.network.input_shapes[0])
-        check_labels(y, len(x), self.network.output_shapes[0], self.compilation.loss)
-        batch = (entered(x, self.network.inputs[0].input_dtype), y, sample_weight)
-        return self._evaluation().over(state.variables, batch, batch_size or self.fit.batch_size)
+        rows = Rows(entered(self.network, x), np.asarray(y), sample_weight)
+        check_labels(rows.y, len(rows), self.network.output_shapes[0], self.compilation.loss)
+        return self._evaluation().over(state.variables, rows, batch_size or self.fit.batch_size)
 
-    def predict(self, state: TrainState, x: Array, batch_size: int = 256) -> Array:
+    def predict(self, state: TrainState, x: Data, batch_size: int = 256) -> Array:
         """Return the model's output for x, in the true dtype of the output layer."""
-        x = np.asarray(x)
-        check_inputs(x, self.network.input_shapes[0])
         return predict(self.network, state.variables, x, batch_size)
 
     def _evaluation(self) -> Evaluation:
         return Evaluation(self.network, self.compilation)
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """Rows to train or validate on: inputs, labels, sample weights or None."""
-
-    x: Array
-    y: Array
-    weights: Array | None
-
-    def part(self, rows: slice) -> Dataset:
-        """Return a stretch of the rows."""
-        return Dataset(self.x[rows], self.y[rows], None if self.weights is None else self.weights[rows])
-
-    def rows(self, rows: Array) -> tuple[Array, Array, Array | None]:
-        """Return (x, y, weights) of the rows with these numbers."""
-        return self.x[rows], self.y[rows], None if self.weights is None else self.weights[rows]
-
-
-def entered(x: Array, dtype: DType) -> Array:
-    """Return data as the input layer takes it: on the grid of its dtype, in the storage dtype."""
-    values = np.ascontiguousarray(x, dtype=dtype.storage)
-    return rounded(values.copy() if values is x else values, dtype) if dtype.low_precision else values
 
 
 def _weighted(y: Array, class_weight: Mapping[int, float], sample_weight: Array | None) -> Array:
@@ -345,16 +317,3 @@ def _weighted(y: Array, class_weight: Mapping[int, float], sample_weight: Array 
     classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(-1).astype(np.int64)
     weights = np.array([class_weight.get(int(label), 1.0) for label in classes], np.float32)
     return weights if sample_weight is None else weights * sample_weight
-
-
-def metrics_of(record: StepRecord) -> dict[str, Any]:
-    """Return a step as the flat row that clients plot."""
-    return {
-        "loss": record.loss,
-        "loss_scale": record.loss_scale,
-        "grads_finite": record.grads_finite,
-        "applied": record.applied,
-        "grad_norm": record.grad_norm,
-        "learning_rate": record.learning_rate,
-        **record.metrics,
-    }

@@ -9,13 +9,64 @@ from typing import Any
 from engine.configured import choose, split_serialized
 from engine.conventions import TF24, Conventions
 from engine.errors import EngineError
-from engine.layers.activation import Activation, ReLU, Softmax
+from engine.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from engine.layers.attention import Attention, GroupQueryAttention, MultiHeadAttention
 from engine.layers.base import Layer, Shape
-from engine.layers.dense import Dense
+from engine.layers.convolutional import (
+    Conv1D,
+    Conv1DTranspose,
+    Conv2D,
+    Conv2DTranspose,
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    SeparableConv1D,
+    SeparableConv2D,
+)
+from engine.layers.dense import Dense, EinsumDense
+from engine.layers.embedding import Embedding, Masking
 from engine.layers.input import InputLayer
+from engine.layers.layer_normalization import (
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
+from engine.layers.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from engine.layers.normalization import BatchNormalization
-from engine.layers.regularization import Dropout
-from engine.layers.reshaping import Flatten
+from engine.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
+from engine.layers.recurrent import GRU, LSTM, SimpleRNN
+from engine.layers.regularization import (
+    ActivityRegularization,
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+)
+from engine.layers.reshaping import (
+    Cropping1D,
+    Cropping2D,
+    Flatten,
+    Permute,
+    RepeatVector,
+    Rescaling,
+    Reshape,
+    UpSampling1D,
+    UpSampling2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+)
+from engine.layers.wrappers import Bidirectional, TimeDistributed
 from engine.policy import Policy
 from engine.weights import WeightSpec
 
@@ -36,13 +87,80 @@ __all__ = [
     "serialize",
 ]
 
-LAYERS: Mapping[str, type[Layer]] = MappingProxyType(
-    {
-        layer.class_name: layer
-        for layer in (Activation, BatchNormalization, Dense, Dropout, Flatten, InputLayer, ReLU, Softmax)
-    }
+_CLASSES: tuple[type[Layer], ...] = (
+    Activation,
+    ActivityRegularization,
+    Add,
+    AlphaDropout,
+    Attention,
+    Average,
+    AveragePooling1D,
+    AveragePooling2D,
+    BatchNormalization,
+    Bidirectional,
+    Concatenate,
+    Conv1D,
+    Conv1DTranspose,
+    Conv2D,
+    Conv2DTranspose,
+    Cropping1D,
+    Cropping2D,
+    Dense,
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    Dot,
+    Dropout,
+    EinsumDense,
+    ELU,
+    Embedding,
+    Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GroupNormalization,
+    GroupQueryAttention,
+    GRU,
+    InputLayer,
+    LayerNormalization,
+    LeakyReLU,
+    LSTM,
+    Masking,
+    Maximum,
+    MaxPooling1D,
+    MaxPooling2D,
+    Minimum,
+    MultiHeadAttention,
+    Multiply,
+    Permute,
+    PReLU,
+    ReLU,
+    RepeatVector,
+    Rescaling,
+    Reshape,
+    RMSNormalization,
+    SeparableConv1D,
+    SeparableConv2D,
+    SimpleRNN,
+    Softmax,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    Subtract,
+    ThresholdedReLU,
+    TimeDistributed,
+    UnitNormalization,
+    UpSampling1D,
+    UpSampling2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
 )
+LAYERS: Mapping[str, type[Layer]] = MappingProxyType({layer.class_name: layer for layer in _CLASSES})
 """Every layer class by its Keras name."""
+
+_INNER = ("layer", "backward_layer")
+"""Settings of wrappers that hold a serialized layer."""
 
 
 def from_config(config: Mapping[str, Any], conventions: Conventions = TF24, policy: Policy | None = None) -> Layer:
@@ -63,10 +181,26 @@ def from_config(config: Mapping[str, Any], conventions: Conventions = TF24, poli
     except EngineError as error:
         raise error.at("class_name") from None
     try:
-        layer = cls.from_config(inner, conventions=conventions)
+        layer = cls.from_config(_read_inner(inner, conventions), conventions=conventions)
     except EngineError as error:
         raise error.at("config") from None
-    return layer if policy is None else layer.placed(layer.name or class_name.lower(), policy)
+    return (
+        layer
+        if policy is None and layer.dtype is None
+        else layer.placed(layer.name or class_name.lower(), policy or layer.policy)
+    )
+
+
+def _read_inner(config: Mapping[str, Any], conventions: Conventions) -> dict[str, Any]:
+    """Return a config with the serialized layers in it read."""
+    read = dict(config)
+    for key in _INNER:
+        if isinstance(config.get(key), Mapping):
+            try:
+                read[key] = from_config(config[key], conventions)
+            except EngineError as error:
+                raise error.at(key) from None
+    return read
 
 
 def serialize(layer: Layer, conventions: Conventions | None = None) -> dict[str, Any]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
-from engine import activations, ops
+from engine import activations, constraints, initializers, ops, regularizers
 from engine.activations import Activation as ActivationFunction
-from engine.configured import any_integer, not_negative, optional, refuse, setting
+from engine.configured import not_negative, optional, setting
+from engine.constraints import Constraint
 from engine.dtypes import FLOAT16
 from engine.errors import ShapeMismatch
+from engine.initializers import Initializer, Zeros
 from engine.layers.base import Layer, Shape
+from engine.layers.readers import axes, axis
+from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Array, Tensor
+from engine.weights import WeightSpec
 
 
 @dataclass(frozen=True)
@@ -46,21 +51,13 @@ class ReLU(Layer):
         return ops.general_relu(inputs[0], self.max_value, self.negative_slope, self.threshold)
 
 
-def _axis(key: str, value: Any) -> int:
-    if isinstance(value, list | tuple):
-        if len(value) != 1:
-            raise refuse(key, "one axis", value)
-        value = value[0]
-    return any_integer(key, value)
-
-
 @dataclass(frozen=True)
 class Softmax(Layer):
     """Softmax along an axis, with an optional mask. Source: ``keras.layers.Softmax``."""
 
-    axis: int = setting(_axis, -1)
+    axis: int = setting(axis, -1)
 
-    def output_shape(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         """The shape of the input, which must have the axis."""
         axes = len(shapes[0])
         if not -axes <= self.axis < axes:
@@ -68,11 +65,11 @@ class Softmax(Layer):
             raise ShapeMismatch(message, path=("axis",))
         return shapes[0]
 
-    def call(self, run: Run, *inputs: Tensor, mask: Array | None = None) -> Tensor:
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return the softmax; masked-out entries (mask 0) get a large negative number added first."""
         x = inputs[0]
-        if mask is not None:
-            x = ops.add(x, self._adder(x, mask))
+        if x.mask is not None:
+            x = ops.add(x, self._adder(x, x.mask))
         y = ops.softmax(x, self.axis)
         y.logits = x
         return y
@@ -83,3 +80,81 @@ class Softmax(Layer):
         low = narrow if x.dtype is FLOAT16 else -1e9
         adder = (1 - np.asarray(mask, dtype=x.data.dtype)) * x.data.dtype.type(low)
         return ops.cast(Tensor(adder, x.dtype), x.dtype)
+
+
+@dataclass(frozen=True)
+class ELU(Layer):
+    """x above 0, ``alpha * (exp(x) - 1)`` below. Source: ``keras.layers.ELU``."""
+
+    supports_masking: ClassVar[bool] = True
+
+    alpha: float = setting(not_negative, 1.0)
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Activate."""
+        return ops.elu(inputs[0], self.alpha)
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Layer):
+    """x above 0, a share of it below: ``alpha`` in Keras 2, ``negative_slope`` in Keras 3. Default 0.3.
+
+    Source: ``keras.layers.LeakyReLU``.
+    """
+
+    supports_masking: ClassVar[bool] = True
+
+    alpha: float | None = setting(optional(not_negative), None, only="keras2")
+    negative_slope: float | None = setting(optional(not_negative), None, only="keras3")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = self.alpha if self.alpha is not None else self.negative_slope
+        slope = 0.3 if given is None else given
+        object.__setattr__(self, "alpha", None if self.conventions.keras3 else slope)
+        object.__setattr__(self, "negative_slope", slope if self.conventions.keras3 else None)
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Activate."""
+        slope = self.negative_slope if self.conventions.keras3 else self.alpha
+        return ops.leaky_relu(inputs[0], slope or 0.0)
+
+
+@dataclass(frozen=True)
+class ThresholdedReLU(Layer):
+    """x above theta, else 0. Source: ``tf.keras.layers.ThresholdedReLU`` of Keras 2."""
+
+    supports_masking: ClassVar[bool] = True
+
+    theta: float = setting(not_negative, 1.0)
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Activate."""
+        return ops.general_relu(inputs[0], None, 0.0, self.theta)
+
+
+@dataclass(frozen=True)
+class PReLU(Layer):
+    """x above 0, a learnt share of it below (He 2015). Source: ``keras.layers.PReLU``."""
+
+    supports_masking: ClassVar[bool] = True
+
+    alpha_initializer: Initializer = setting(initializers.read, Zeros(), write=initializers.write)
+    alpha_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
+    alpha_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
+    shared_axes: tuple[int, ...] | None = setting(optional(axes), None)
+
+    def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
+        """Alpha, one for each entry of a row, fewer along shared axes."""
+        shared = {place if place >= 0 else place + len(shapes[0]) for place in self.shared_axes or ()}
+        size = [1 if place in shared else length for place, length in enumerate(shapes[0])][1:]
+        if None in size:
+            raise ShapeMismatch(f"PReLU {self.name!r} needs known sizes, got {list(shapes[0])}.")
+        known = tuple(length for length in size if length is not None)
+        return (self.spec("alpha", known, self.alpha_initializer, self.alpha_regularizer),)
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Activate: ``relu(x) - alpha * relu(-x)``, as Keras computes it."""
+        x = inputs[0]
+        below = ops.multiply(ops.negative(self.weight(run, "alpha")), ops.relu(ops.negative(x)))
+        return ops.add(ops.relu(x), below)

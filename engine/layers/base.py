@@ -9,6 +9,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from engine import configured, ops
 from engine.configured import Configured, dimensions, optional, setting, text
 from engine.conventions import TF24, Conventions
@@ -19,10 +21,14 @@ from engine.layers.dtype_argument import read_dtype, write_dtype
 from engine.policy import Policy
 from engine.regularizers import Regularizer
 from engine.run import Run
-from engine.tape import Tensor, constant
+from engine.tape import Array, Tensor, constant
 from engine.weights import WeightSpec
 
 Shape = tuple[int | None, ...]
+MANY = 10**6
+"""As many inputs as anyone wants."""
+Shapes = Shape | list[Shape]
+"""One output shape, or a list of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +50,14 @@ class Layer(Configured):
     conventions: Conventions = TF24
     merges: ClassVar[bool] = False
     """Whether the first argument is a list of tensors, all of which are cast."""
+    arity: ClassVar[tuple[int, int]] = (1, 1)
+    """The least and the most tensors that it can be called with."""
+    arguments: ClassVar[tuple[str, ...]] = ()
+    """Arguments that are tensors, by the names under which a config may give them, in their order."""
+    options: ClassVar[tuple[str, ...]] = ("training",)
+    """Arguments that are true or false, which a config may fix."""
+    supports_masking: ClassVar[bool] = False
+    """Whether the mask of the input is the mask of the output."""
 
     @property
     def policy(self) -> Policy:
@@ -64,33 +78,66 @@ class Layer(Configured):
         """Return the variables wanted for inputs of these shapes (batch axis first), in Keras's order."""
         return ()
 
-    def output_shape(self, *shapes: Shape) -> Shape:
-        """Return the shape of the output for inputs of these shapes (batch axis first)."""
+    def compute_output_shape(self, *shapes: Shape) -> Shapes:
+        """Return the shape of the output, or a list of them, for inputs of these shapes (batch axis first)."""
         return shapes[0]
 
-    def call(self, run: Run, *inputs: Tensor) -> Tensor:
-        """Compute the output; inputs arrive in the compute dtype."""
+    def call(self, run: Run, *inputs: Tensor) -> Any:
+        """Compute the output, or a list of them; inputs arrive in the compute dtype."""
         raise AssertionError(f"{self.class_name} does not define a call")
 
-    def __call__(self, run: Run, *inputs: Tensor, **keywords: Any) -> Tensor:
-        """Cast the inputs to the compute dtype, call, and add the activity penalty.
+    def __call__(
+        self, run: Run, *inputs: Tensor, mask: Array | None = None, training: bool | None = None, **keywords: Any
+    ) -> Any:
+        """Cast the inputs to the compute dtype, call, add the activity penalty, and hand the mask on.
 
         Only floating inputs are cast; TF 2.4 casts only the first argument, Keras 3 all of them.
+
+        Args:
+            run: the forward pass.
+            inputs: tensors; those of a merging layer are its list.
+            mask: which steps of the first input count; by default the mask that it carries.
+            training: behave as in training or not, whatever the run says.
+            keywords: other arguments of the layer's call.
+
+        Returns:
+            A tensor, or a list of them where the layer has several outputs.
         """
         run.enter(self.name or self.class_name)
         casts = len(inputs) if self.conventions.autocast_all_arguments or self.merges else 1
-        cast = [self._autocast(x) if index < casts else x for index, x in enumerate(inputs)]
-        output = self.call(run, *cast, **keywords)
+        cast = [self._entering(x) if index < casts else x for index, x in enumerate(inputs)]
+        if mask is not None:
+            cast[0] = Tensor(cast[0].data, cast[0].dtype, cast[0].node)
+            cast[0].mask = np.asarray(mask, dtype=bool)
+        with run.behaving(training):
+            output = self.call(run, *cast, **keywords)
         regularizer: Regularizer | None = getattr(self, "activity_regularizer", None)  # a setting of some layers
         if regularizer is not None:
             # Keras divides the penalty by the batch size and keeps it in the dtype of the output.
             penalty = regularizer(output)
             run.losses.append(ops.divide(penalty, constant(output.shape[0], penalty.dtype)))
-        return output
+        return self._masked(output, self.output_mask(*cast))
 
-    def _autocast(self, x: Tensor) -> Tensor:
+    def _entering(self, x: Tensor) -> Tensor:
         compute = self.policy.compute
-        return ops.cast(x, compute) if compute.is_floating and x.dtype.is_floating else x
+        if not (compute.is_floating and x.dtype.is_floating) or x.dtype is compute:
+            return x
+        cast = ops.cast(x, compute)
+        cast.mask = x.mask
+        return cast
+
+    def output_mask(self, *inputs: Tensor) -> Array | None:
+        """Return the mask of the output: the first input's, where the layer keeps the steps apart."""
+        return inputs[0].mask if self.supports_masking and inputs else None
+
+    @staticmethod
+    def _masked(output: Any, mask: Array | None) -> Any:
+        if mask is None or not isinstance(output, Tensor) or output.mask is mask:
+            return output
+        # The output may be an input, or belong to another layer: the mask goes onto a tensor of its own.
+        marked = Tensor(output.data, output.dtype, output.node)
+        marked.logits, marked.mask = output.logits, mask
+        return marked
 
     def path(self, name: str) -> str:
         """Return the path of one of this layer's variables."""
@@ -115,7 +162,7 @@ class Layer(Configured):
         dtype: DType | None = None,
     ) -> WeightSpec:
         """Return the description of one of this layer's variables; its constraint is the setting named after it."""
-        constraint = getattr(self, f"{name.removesuffix('_kernel')}_constraint", None)
+        constraint = getattr(self, f"{name.rpartition('/')[2].removesuffix('_kernel')}_constraint", None)
         return WeightSpec(
             path=self.path(name),
             name=name,

@@ -1,57 +1,118 @@
-"""Dense: the fully connected layer."""
+"""Fully connected layers: Dense and its generalization EinsumDense."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from engine import activations, constraints, initializers, ops, regularizers
-from engine.activations import LINEAR, Activation
-from engine.configured import boolean, positive_integer, setting, unsupported_unless
-from engine.constraints import Constraint
-from engine.initializers import GlorotUniform, Initializer, Zeros
-from engine.layers.base import Layer, Shape, last_axis
-from engine.regularizers import Regularizer
+from engine import ops
+from engine.configured import dimensions, optional, positive_integer, refuse, setting, text, unsupported_unless
+from engine.errors import InvalidValue, ShapeMismatch
+from engine.layers.base import Shape, last_axis
+from engine.layers.weighted import Weighted
+from engine.ops.einsum import parse_einsum
 from engine.run import Run
 from engine.tape import Tensor
 from engine.weights import WeightSpec
 
 
 @dataclass(frozen=True)
-class Dense(Layer):
+class Dense(Weighted):
     """``activation(inputs @ kernel + bias)``. Source: ``keras.layers.Dense``.
 
     Input shape (batch, ..., n), output shape (batch, ..., units); kernel (n, units), bias (units,).
     The product is rounded to the compute dtype, then the biased sum, then the activation.
     """
 
+    supports_masking: ClassVar[bool] = True
+
     units: int = setting(positive_integer)
-    activation: Activation = setting(activations.get, LINEAR, write=activations.write)
-    use_bias: bool = setting(boolean, True)
-    kernel_initializer: Initializer = setting(initializers.read, GlorotUniform(), write=initializers.write)
-    bias_initializer: Initializer = setting(initializers.read, Zeros(), write=initializers.write)
-    kernel_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    bias_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    activity_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write, only="keras2")
-    kernel_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
-    bias_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
     quantization_config: None = setting(unsupported_unless(None), None, only="keras3")
     lora_rank: None = setting(unsupported_unless(None), None, only="set")
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
         """Kernel and, with ``use_bias``, bias."""
-        inputs = last_axis(self, shapes[0])
-        kernel = self.spec("kernel", (inputs, self.units), self.kernel_initializer, self.kernel_regularizer)
-        bias = self.spec("bias", (self.units,), self.bias_initializer, self.bias_regularizer)
-        return (kernel, bias) if self.use_bias else (kernel,)
+        return self.kernel_and_bias((last_axis(self, shapes[0]), self.units), (self.units,))
 
-    def output_shape(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         """The last axis becomes ``units``."""
         last_axis(self, shapes[0])
         return (*shapes[0][:-1], self.units)
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Multiply, add the bias, activate."""
-        y = ops.matmul(inputs[0], self.weight(run, "kernel"))
-        if self.use_bias:
-            y = ops.bias_add(y, self.weight(run, "bias"))
+        return self.finished(run, ops.matmul(inputs[0], self.weight(run, "kernel")))
+
+
+def _sizes(key: str, value: Any) -> Shape:
+    return dimensions(key, [value] if isinstance(value, int) else value)
+
+
+def _equation(key: str, value: Any) -> str:
+    equation = text(key, value)
+    parts = equation.replace(" ", "").split("->")
+    if len(parts) != 2 or len(parts[0].split(",")) != 2:
+        raise refuse(key, "an equation such as 'abc,cd->abd'", value)
+    return equation
+
+
+@dataclass(frozen=True)
+class EinsumDense(Weighted):
+    """``activation(einsum(equation, inputs, kernel) + bias)``. Source: ``keras.layers.EinsumDense``.
+
+    ``output_shape`` gives the output without its batch axis; None entries are taken from the input. ``bias_axes``
+    names the output indices along which the bias varies.
+    """
+
+    equation: str = setting(_equation)
+    output_shape: Shape = setting(_sizes)
+    bias_axes: str | None = setting(optional(text), None)
+    use_bias: bool = field(default=True, kw_only=True, repr=False)  # no setting here: bias_axes says it
+    quantization_config: None = setting(unsupported_unless(None), None, only="keras3")
+    gptq_unpacked_column_size: None = setting(unsupported_unless(None), None, only="set")
+    lora_rank: None = setting(unsupported_unless(None), None, only="set")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "use_bias", self.bias_axes is not None)
+
+    def _sizes_of_indices(self, shape: Shape) -> tuple[tuple[str, str, str], dict[str, int | None]]:
+        """Return the spelled-out terms, and the size of every index."""
+        kernel_rank = len(self.equation.replace(" ", "").split("->")[0].split(",")[1])
+        left, right, out = parse_einsum(self.equation, (len(shape), kernel_rank))
+        if len(left) != len(shape):
+            message = f"Equation {self.equation!r} wants an input of {len(left)} axes, got shape {list(shape)}."
+            raise ShapeMismatch(message, path=("equation",))
+        sizes: dict[str, int | None] = dict(zip(left, shape, strict=True))
+        given = (None,) * (len(out) - len(self.output_shape)) + self.output_shape
+        for index, size in zip(out, given, strict=True):
+            known = sizes.get(index)
+            if size is not None and known is not None and size != known:
+                message = f"Index {index!r} of {self.equation!r} is {known} in the input, but {size} in output_shape."
+                raise ShapeMismatch(message, path=("output_shape",))
+            sizes[index] = known if size is None else size
+        missing = [index for index in right if sizes.get(index) is None]
+        if missing:
+            message = f"The size of index {missing[0]!r} of {self.equation!r} is not known; give it in output_shape."
+            raise InvalidValue(message, code="unknown_size", path=("output_shape",))
+        return (left, right, out), sizes
+
+    def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
+        """Kernel of the equation's second term and, with ``bias_axes``, a bias that broadcasts to the output."""
+        (_, right, out), sizes = self._sizes_of_indices(shapes[0])
+        axes = self.bias_axes or ""
+        first = min((out.index(index) for index in axes if index in out), default=len(out))
+        bias = tuple(sizes[index] or 1 if index in axes else 1 for index in out[first:])
+        return self.kernel_and_bias(tuple(sizes[index] or 0 for index in right), bias)
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        """Sizes of the equation's output."""
+        (_, _, out), sizes = self._sizes_of_indices(shapes[0])
+        return tuple(sizes[index] for index in out)
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Multiply, add the bias, activate."""
+        y = ops.einsum(self.equation, inputs[0], self.weight(run, "kernel"))
+        if self.bias_axes is not None:
+            y = ops.add(y, self.weight(run, "bias"))
         return self.activation(y, self.conventions)

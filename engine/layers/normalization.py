@@ -8,24 +8,17 @@ from typing import Any
 import numpy as np
 
 from engine import constraints, initializers, ops, regularizers
-from engine.configured import any_integer, any_number, boolean, not_negative, refuse, setting, unsupported_unless
+from engine.configured import any_number, boolean, not_negative, setting, unsupported_unless
 from engine.constraints import Constraint
 from engine.dtypes import FLOAT32, DType
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Ones, Zeros
 from engine.layers.base import Layer, Shape
+from engine.layers.readers import axis
 from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Tensor
 from engine.weights import WeightSpec
-
-
-def _axis(key: str, value: Any) -> int:
-    if isinstance(value, list | tuple):
-        if len(value) != 1:
-            raise refuse(key, "one axis", value)
-        value = value[0]
-    return any_integer(key, value)
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,7 @@ class BatchNormalization(Layer):
     Parameters and arithmetic are float32 under every 16-bit policy. Source: ``keras.layers.BatchNormalization``.
     """
 
-    axis: int = setting(_axis, -1)
+    axis: int = setting(axis, -1)
     momentum: float = setting(any_number, 0.99)
     epsilon: float = setting(not_negative, 0.001)
     center: bool = setting(boolean, True)

@@ -1,29 +1,41 @@
-"""Dropout: random zeros while training."""
+"""Layers that disturb training so that it generalizes: random zeros, noise, and penalties on activity.
+
+Randomness follows the job's seed and the step, so a resumed run draws the same; a layer's own seed is mixed in.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from engine import ops
-from engine.configured import any_integer, fraction, optional, setting, unsupported_unless
+from engine.configured import any_integer, fraction, not_negative, optional, setting, unsupported_unless
 from engine.layers.base import Layer
+from engine.regularizers import L1L2, Regularizer
 from engine.run import Run
-from engine.tape import Tensor
+from engine.tape import Array, Tensor
+
+_ALPHA_PRIME = -1.7580993408473766  # selu's limit towards minus infinity: -alpha * scale
 
 
 @dataclass(frozen=True)
 class Dropout(Layer):
     """Sets a share of the inputs to 0 and scales the others by ``1 / (1 - rate)``; nothing outside training.
 
-    Source: ``keras.layers.Dropout`` (Srivastava 2014). The zeros follow the job's seed and the step, so a resumed
-    run draws the same ones; a seed of the layer's own is mixed in.
+    Source: ``keras.layers.Dropout`` (Srivastava 2014).
     """
+
+    supports_masking: ClassVar[bool] = True
 
     rate: float = setting(fraction)
     noise_shape: None = setting(unsupported_unless(None), None)
     seed: int | None = setting(optional(any_integer), None)
+
+    def pattern(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of what is drawn, which is spread over the inputs."""
+        return shape
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return inputs with random zeros while training, else inputs."""
@@ -33,6 +45,114 @@ class Dropout(Layer):
         generator = run.generator(self.seed)
         if self.rate == 1:
             return ops.scale(x, 0.0)
-        kept = generator.random(x.shape, dtype=np.float32) >= self.rate
+        kept = generator.random(self.pattern(x.shape), dtype=np.float32) >= self.rate
         # TF scales first and masks then; both in the compute dtype.
         return ops.multiply(ops.scale(x, 1 / (1 - self.rate)), Tensor(kept.astype(x.data.dtype), x.dtype))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpatialDropout1D(Dropout):
+    """Drops whole features of a sequence (Tompson 2014). Source: ``keras.layers.SpatialDropout1D``."""
+
+    noise_shape: None = setting(unsupported_unless(None), None, only="keras2")
+
+    def pattern(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """One number a row and feature."""
+        return (shape[0], *(1,) * (len(shape) - 2), shape[-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpatialDropout2D(SpatialDropout1D):
+    """Drops whole channels of an image. Source: ``keras.layers.SpatialDropout2D``."""
+
+    data_format: str | None = setting(unsupported_unless(None, "channels_last"), None, only="keras3")
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Layer):
+    """Adds normal noise while training. Source: ``keras.layers.GaussianNoise``."""
+
+    supports_masking: ClassVar[bool] = True
+
+    stddev: float = setting(not_negative)
+    seed: int | None = setting(optional(any_integer), None, only="keras3")
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Return inputs with noise while training, else inputs."""
+        x = inputs[0]
+        if not run.training or self.stddev == 0:
+            return x
+        return ops.add(x, _entered(x, _normal(run, self.seed, x.shape) * self.stddev))
+
+
+@dataclass(frozen=True)
+class GaussianDropout(Layer):
+    """Multiplies by normal noise of mean 1 and deviation ``sqrt(rate / (1 - rate))`` while training.
+
+    Source: ``keras.layers.GaussianDropout``.
+    """
+
+    supports_masking: ClassVar[bool] = True
+
+    rate: float = setting(fraction)
+    seed: int | None = setting(optional(any_integer), None, only="keras3")
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Return inputs times noise while training, else inputs."""
+        x = inputs[0]
+        if not run.training or not 0 < self.rate < 1:
+            return x
+        deviation = np.sqrt(self.rate / (1 - self.rate))
+        return ops.multiply(x, _entered(x, 1 + _normal(run, self.seed, x.shape) * deviation))
+
+
+@dataclass(frozen=True)
+class AlphaDropout(Layer):
+    """Dropout that keeps mean and deviation of selu's outputs (Klambauer 2017).
+
+    Source: ``keras.layers.AlphaDropout``.
+    """
+
+    supports_masking: ClassVar[bool] = True
+
+    rate: float = setting(fraction)
+    noise_shape: None = setting(unsupported_unless(None), None)
+    seed: int | None = setting(optional(any_integer), None)
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Return inputs with a share set to selu's limit while training, else inputs."""
+        x = inputs[0]
+        if not run.training or not 0 < self.rate < 1:
+            return x
+        kept = run.generator(self.seed).random(x.shape, dtype=np.float32) >= self.rate
+        a = ((1 - self.rate) * (1 + self.rate * _ALPHA_PRIME**2)) ** -0.5
+        b = -a * _ALPHA_PRIME * self.rate
+        chosen = ops.where(kept, x, ops.constant(np.full(x.shape, _ALPHA_PRIME), x.dtype))
+        return ops.add(ops.scale(chosen, a), ops.constant(b, x.dtype))
+
+
+@dataclass(frozen=True)
+class ActivityRegularization(Layer):
+    """Adds a penalty on its inputs to the loss. Source: ``keras.layers.ActivityRegularization``."""
+
+    supports_masking: ClassVar[bool] = True
+
+    l1: float = setting(not_negative, 0.0)
+    l2: float = setting(not_negative, 0.0)
+
+    @property
+    def activity_regularizer(self) -> Regularizer:
+        """The penalty."""
+        return L1L2(self.l1, self.l2)
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Return the inputs."""
+        return inputs[0]
+
+
+def _normal(run: Run, seed: int | None, shape: tuple[int, ...]) -> Array:
+    return run.generator(seed).standard_normal(shape, dtype=np.float32)
+
+
+def _entered(x: Tensor, values: Array) -> Tensor:
+    return ops.constant(values, x.dtype)

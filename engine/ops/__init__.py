@@ -20,6 +20,8 @@ from engine.ops.activations import (
     softsign,
     tanh,
 )
+from engine.ops.convolution import conv, conv_transpose, depthwise_conv
+from engine.ops.einsum import batch_matmul, einsum
 from engine.ops.elementwise import (
     absolute,
     add,
@@ -27,50 +29,75 @@ from engine.ops.elementwise import (
     clip,
     divide,
     log,
+    maximum,
     maximum_scalar,
+    minimum,
     multiply,
     negative,
     scale,
     square,
     subtract,
+    where,
 )
 from engine.ops.gelu import erf, gelu
 from engine.ops.linear import bias_add, matmul
 from engine.ops.losses import sigmoid_crossentropy, softmax_crossentropy, sparse_softmax_crossentropy
-from engine.ops.normalization import batch_normalization, normalize_with
-from engine.ops.reduce import mean, reduce_sum
-from engine.ops.shape import reshape
+from engine.ops.normalization import batch_normalization, layer_normalization, normalize_with, unit_normalization
+from engine.ops.pooling import average_pool, max_pool
+from engine.ops.recurrent import lstm_gates
+from engine.ops.reduce import mean, reduce_max, reduce_sum
+from engine.ops.resize import resize_bilinear
+from engine.ops.shape import concatenate, gather, pad, repeat, reshape, split, stack, take, transpose, unstack
+from engine.tape import constant
 
 __all__ = [
     "absolute",
     "add",
+    "average_pool",
+    "batch_matmul",
     "batch_normalization",
     "bias_add",
     "cast",
     "celu",
     "clip",
+    "concatenate",
+    "constant",
+    "conv",
+    "conv_transpose",
+    "depthwise_conv",
     "divide",
+    "einsum",
     "elu",
     "erf",
     "exponential",
+    "gather",
     "gelu",
     "general_relu",
     "hard_sigmoid",
     "hard_tanh",
+    "layer_normalization",
     "leaky_relu",
     "log",
     "log_softmax",
+    "lstm_gates",
     "matmul",
+    "max_pool",
+    "maximum",
     "maximum_scalar",
     "mean",
+    "minimum",
     "mish",
     "multiply",
     "negative",
     "normalize_with",
+    "pad",
+    "reduce_max",
     "reduce_sum",
     "relu",
     "relu6",
+    "repeat",
     "reshape",
+    "resize_bilinear",
     "scale",
     "selu",
     "sigmoid",
@@ -81,7 +108,14 @@ __all__ = [
     "softplus",
     "softsign",
     "sparse_softmax_crossentropy",
+    "split",
     "square",
+    "stack",
     "subtract",
+    "take",
     "tanh",
+    "transpose",
+    "unit_normalization",
+    "unstack",
+    "where",
 ]

@@ -55,6 +55,29 @@ ADD = Op("add", lambda dtype, a, b: (a + b, (a.shape, b.shape)), _add_backward)
 SUBTRACT = Op("subtract", lambda dtype, a, b: (a - b, (a.shape, b.shape)), _subtract_backward)
 MULTIPLY = Op("multiply", lambda dtype, a, b: (a * b, (a, b)), _multiply_backward)
 DIVIDE = Op("divide", lambda dtype, a, b: (a / b, (a, b)), _divide_backward)
+
+
+def _choose_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    first, left, right = saved  # `first`: where the left input was taken; ties belong to it
+    zero = gradient.dtype.type(0)
+    return (
+        unbroadcast(np.where(first, gradient, zero), left) if needed[0] else None,
+        unbroadcast(np.where(first, zero, gradient), right) if needed[1] else None,
+    )
+
+
+WHERE = Op(
+    "select",
+    lambda dtype, a, b, condition: (np.asarray(np.where(condition, a, b)), (condition, a.shape, b.shape)),
+    _choose_backward,
+    on_grid=True,
+)
+MAXIMUM = Op(
+    "maximum", lambda dtype, a, b: (np.maximum(a, b), (a >= b, a.shape, b.shape)), _choose_backward, on_grid=True
+)
+MINIMUM = Op(
+    "minimum", lambda dtype, a, b: (np.minimum(a, b), (a <= b, a.shape, b.shape)), _choose_backward, on_grid=True
+)
 NEGATIVE = Op(
     "negative",
     lambda dtype, a: (-a, None),
@@ -135,6 +158,21 @@ def multiply(left: Tensor, right: Tensor) -> Tensor:
 def divide(left: Tensor, right: Tensor) -> Tensor:
     """Return ``left / right`` with broadcasting; one dtype."""
     return apply(DIVIDE, left, right)
+
+
+def where(condition: Array, left: Tensor, right: Tensor) -> Tensor:
+    """Return left where the condition (a constant that broadcasts) holds, else right."""
+    return apply(WHERE, left, right, condition=condition)
+
+
+def maximum(left: Tensor, right: Tensor) -> Tensor:
+    """Return the larger of each pair; the gradient of ties goes to the left."""
+    return apply(MAXIMUM, left, right)
+
+
+def minimum(left: Tensor, right: Tensor) -> Tensor:
+    """Return the smaller of each pair; the gradient of ties goes to the left."""
+    return apply(MINIMUM, left, right)
 
 
 def negative(tensor: Tensor) -> Tensor:

@@ -41,6 +41,25 @@ def _mean_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool
 MEAN = Op("mean", _mean_forward, _mean_backward)
 
 
+def _max_forward(dtype: DType, x: Array, axis: Axes) -> tuple[Array, Any]:
+    largest = np.asarray(x.max(axis=axis))
+    return largest, (x == np.expand_dims(largest, axis if axis is not None else tuple(range(x.ndim))), axis)
+
+
+def _max_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    ties, axis = saved
+    share = gradient / ties.sum(axis=axis, dtype=gradient.dtype)
+    return (ties * np.expand_dims(share, axis if axis is not None else tuple(range(ties.ndim))),)
+
+
+MAX = Op("max", _max_forward, _max_backward, on_grid=True)
+
+
+def reduce_max(x: Tensor, axis: Axes = None) -> Tensor:
+    """Return the largest value over the axes; ties share the gradient evenly (as TensorFlow has it)."""
+    return apply(MAX, x, axis=axis)
+
+
 def reduce_sum(x: Tensor, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
     """Return the sum over the axes; over all of them, shape (), when omitted."""
     return apply(SUM, x, axis=axis, keepdims=keepdims)

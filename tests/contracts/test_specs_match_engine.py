@@ -1,5 +1,6 @@
 """The pydantic specs and the engine's classes describe the same configs: the same classes, keys and defaults."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from engine import metrics as engine_metrics
 from engine import optimizers as engine_optimizers
 from engine import regularizers as engine_regularizers
 from engine import schedules as engine_schedules
-from engine.conventions import KERAS3, TF24, TF_KERAS
+from engine.conventions import CONVENTIONS, KERAS3, TF24, TF_KERAS
 from engine.loss_scale import READERS as LOSS_SCALE_READERS
 from engine.loss_scale import DynamicLossScale, FixedLossScale
 from engine.policy import Policy, PolicyV1
+from tests.engine.test_layers import CONFIGS
 from worker.specs import (
     constraints,
     initializers,
@@ -39,19 +41,30 @@ FAMILIES = {
     "schedules": (schedules.SCHEDULES, engine_schedules.SCHEDULES),
     "optimizers": (optimizers.INNER, engine_optimizers.OPTIMIZERS),
 }
+
+
+def required_of(layer: type[engine_layers.Layer]) -> dict[str, Any]:
+    """Return the settings without a default, as the table of layers gives them."""
+    given = CONFIGS[layer.class_name][1][0]
+    return {key: given[key] for key, item in settings_of(layer).items() if item.default is dataclasses.MISSING}
+
+
+def settings_of(layer: type[engine_layers.Layer]) -> dict[str, Any]:
+    return {item.name: item for item in dataclasses.fields(layer) if "read" in item.metadata}
+
+
 REQUIRED: dict[str, dict[str, Any]] = {
-    "Dense": {"units": 3},
-    "Activation": {"activation": "relu"},
-    "Dropout": {"rate": 0.5},
+    **{name: required_of(layer) for name, layer in engine_layers.LAYERS.items()},
+    "InputLayer": {"batch_input_shape": [None, 3]},
     "ExponentialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
     "InverseTimeDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
     "PiecewiseConstantDecay": {"boundaries": [3], "values": [0.1, 0.01]},
     "PolynomialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
     "CosineDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
     "CosineDecayRestarts": {"initial_learning_rate": 0.1, "first_decay_steps": 10},
-    "InputLayer": {"batch_input_shape": [None, 3]},
 }
 CLASSES = [(family, name) for family, (specs, _) in FAMILIES.items() for name in specs]
+LINES_DIFFER = {"layers", "optimizers", "schedules"}
 TF24_FORM = {"inner_optimizer", "dynamic", "initial_scale", "dynamic_growth_steps"}
 
 
@@ -60,10 +73,16 @@ def spec_of(node: Any) -> Any:
     return node.model_fields["config"].annotation
 
 
+def made(family: str, name: str, config: dict[str, Any], conventions=TF24) -> Any:
+    if family == "layers":  # the only ones whose reading depends on the line of Keras, and that hold each other
+        return engine_layers.from_config({"class_name": name, "config": config}, conventions)
+    return FAMILIES[family][1][name].from_config(config)
+
+
 def config_of(family: str, name: str, conventions=TF24) -> dict[str, Any]:
-    made = FAMILIES[family][1][name].from_config(REQUIRED.get(name, {}))
+    found = made(family, name, REQUIRED.get(name, {}), conventions)
     takes_conventions = family not in {"initializers", "regularizers"}
-    return made.get_config(conventions) if takes_conventions else made.get_config()
+    return found.get_config(conventions) if takes_conventions else found.get_config()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -84,7 +103,7 @@ def test_fields_are_the_keys_of_get_config_in_keras3(family, name):
     assert fields_of(config, "keras3") == set(config_of(family, name, KERAS3))
 
 
-@pytest.mark.parametrize(("family", "name"), [pair for pair in CLASSES if pair[0] in {"optimizers", "schedules"}])
+@pytest.mark.parametrize(("family", "name"), [pair for pair in CLASSES if pair[0] in LINES_DIFFER])
 def test_fields_are_the_keys_of_get_config_in_tf_keras(family, name):
     config = spec_of(FAMILIES[family][0][name])
     assert fields_of(config, "tf_keras") == set(config_of(family, name, TF_KERAS))
@@ -95,14 +114,28 @@ def test_defaults_shown_in_the_schema_are_those_of_the_engine(family, name):
     config = spec_of(FAMILIES[family][0][name])
     # The engine makes up names; keys of single dialects are left out where they are null.
     given = config(**REQUIRED.get(name, {})).model_dump(mode="json", exclude={"name"}, exclude_none=True)
-    reader = FAMILIES[family][1][name].from_config
-    assert reader(given) == reader(REQUIRED.get(name, {}))
+    assert made(family, name, given) == made(family, name, REQUIRED.get(name, {}))
 
 
 @pytest.mark.parametrize(("family", "name"), CLASSES)
-def test_what_the_engine_writes_is_what_the_spec_takes(family, name):
-    node = {"class_name": name, "config": config_of(family, name)}
+@pytest.mark.parametrize("line", CONVENTIONS.values(), ids=list(CONVENTIONS))
+def test_what_the_engine_writes_is_what_the_spec_takes(family, name, line):
+    node = {"class_name": name, "config": config_of(family, name, line)}
     assert FAMILIES[family][0][name].model_validate(node).given() == node
+
+
+@pytest.mark.parametrize("name", engine_layers.LAYERS)
+def test_every_setting_of_a_layer_has_a_field(name):
+    fields = spec_of(layers.LAYERS[name]).model_fields
+    # An input layer has nothing to train, and no `trainable` in its config.
+    settings = set(settings_of(engine_layers.LAYERS[name])) - ({"trainable"} if name == "InputLayer" else set())
+    assert settings == set(fields)
+
+
+@pytest.mark.parametrize(("name", "config"), [(name, config) for name, (_, all_) in CONFIGS.items() for config in all_])
+def test_what_the_engine_reads_passes(name, config):
+    node = {"class_name": name, "config": config}
+    assert layers.LAYERS[name].model_validate(node).given() == node
 
 
 def test_loss_scales():

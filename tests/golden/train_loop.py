@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from engine import model_from_config
+from engine.conventions import Conventions
+from engine.gradients import dense
 from engine.model import Model
 from engine.optimizers import LossScaleOptimizer
 from engine.policy import Policy, PolicyV1
@@ -14,7 +16,6 @@ from engine.run import Noise
 from engine.state import TrainState
 from engine.step import Backward, backward
 from engine.training import FitOptions, StepRecord, Trainer
-from tests.golden.outcome import NotBuilt
 from tests.golden.train_case import Findings, building, error, magnitude
 
 _DIFFERENCES = ("scale_trajectory_first_difference_after_perturbed_start", "torch_scale_first_difference_step")
@@ -58,7 +59,7 @@ def _model(findings: Findings) -> Model:
         policy: Policy = PolicyV1.from_config({"name": name, "loss_scale": scale})
     else:
         policy = Policy(name)
-    model = model_from_config(document["model"], policy, findings.conventions)
+    model = model_from_config(document["model"], policy, _line(document, findings.conventions))
     settled = document["compile"]
     model.compile(
         document["optimizer"],
@@ -69,11 +70,14 @@ def _model(findings: Findings) -> Model:
     return model
 
 
+def _line(document: Mapping[str, Any], conventions: Conventions) -> Conventions:
+    apart = (document.get("embedding_gradients") or "").startswith("tf IndexedSlices")
+    return replace(conventions, row_gradients=apart)
+
+
 def _trainer(findings: Findings, model: Model) -> Trainer:
     document = findings.document
     data = document["data"]
-    if len(data["inputs"]) != 1:
-        raise NotBuilt(f"a model of {len(data['inputs'])} inputs")
     weights = data.get("sample_weight")
     by_class = data.get("class_weight")
     options = FitOptions(
@@ -82,7 +86,7 @@ def _trainer(findings: Findings, model: Model) -> Trainer:
         shuffle=document["shuffle"],
         class_weight=by_class and {int(label): float(weight) for label, weight in by_class.items()},
     )
-    x, y = findings.arrays[data["inputs"][0]], findings.arrays[data["y"]]
+    x, y = tuple(findings.arrays[key] for key in data["inputs"]), findings.arrays[data["y"]]
     return Trainer(model, x, y, options, seed=0, sample_weight=weights and findings.arrays[weights])
 
 
@@ -118,7 +122,7 @@ def _train(findings: Findings, trainer: Trainer, state: TrainState) -> _Run:
 
 def _look(trainer: Trainer, state: TrainState) -> Backward:
     start = state.batch * trainer.fit.batch_size
-    rows = trainer.train.rows(np.arange(len(trainer.train.x))[start : start + trainer.fit.batch_size])
+    rows = trainer.train.part(slice(start, start + trainer.fit.batch_size))
     noise = Noise(state.seed, state.step + 1)
     with np.errstate(all="ignore"):
         return backward(trainer.network, trainer.compilation, state.variables, rows, state.scaler.loss_scale, noise)
@@ -197,7 +201,8 @@ def _check_gradients(findings: Findings, run: _Run) -> None:
 
 def _by_weight(findings: Findings, looked: Backward) -> dict[int, Any]:
     trainable = [index for index, about in enumerate(findings.document["weights"]) if about["trainable"]]
-    return dict(zip(trainable, looked.gradients, strict=True))
+    found = [dense(gradient) if gradient is not None else None for gradient in looked.gradients]
+    return dict(zip(trainable, found, strict=True))
 
 
 def _check_dtypes(findings: Findings, model: Model, first: Backward) -> None:
@@ -223,7 +228,7 @@ def _check_weights(findings: Findings, state: TrainState) -> None:
 
 def _check_predictions(findings: Findings, trainer: Trainer, state: TrainState, when: str) -> None:
     document = findings.document
-    x = findings.arrays[document["data"]["eval_inputs"][0]]
+    x = tuple(findings.arrays[key] for key in document["data"]["eval_inputs"])
     got = trainer.predict(state, x)
     key = document["predictions"][when]
     findings.same(f"dtype of predictions {when}", str(got.dtype), findings.dtype_of(key).name)

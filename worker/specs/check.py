@@ -15,10 +15,11 @@ from engine.policy import Policy
 from engine.training import FitOptions, Trainer
 from worker.settings import Limits
 from worker.specs.doubts import doubts_of
+from worker.specs.entries import check_data
 from worker.specs.findings import Findings
 from worker.specs.graph import check_graph
 from worker.specs.job import JobSpec
-from worker.specs.labels import check_labels, check_range
+from worker.specs.labels import check_labels
 from worker.specs.notices import Notice
 from worker.specs.resources import check_fit, check_network
 from worker.specs.samples import Samples
@@ -95,12 +96,17 @@ def prepare(spec: JobSpec, limits: Limits) -> Prepared:
         if compiled:
             _check_scaling(findings, model)
     trainer = None
-    if model is not None and samples is not None and compiled and fit is not None:
+    if model is not None and samples is not None and compiled and fit is not None and _single(model):
         trainer = _trainer(findings, model, samples, fit)
     findings.raise_if_any()
     if trainer is None or model is None:
         raise AssertionError("A stage of the check gave up without saying why")
     return Prepared(trainer, model, doubts_of(findings.body, model, trainer), _summary(model, trainer))
+
+
+def _single(model: Model) -> bool:
+    """Return whether the data of a job, one array and its labels, are what the model takes."""
+    return len(model.input_shapes) == len(model.output_shapes) == 1
 
 
 def _check_sizes(
@@ -144,7 +150,7 @@ def _trainer(findings: Findings, model: Model, samples: Samples, fit: FitOptions
     with findings.at("fit"):
         datasets.split(len(samples.x), fit.validation_split)
         with findings.at(*place):
-            if not check_range(findings, model, samples.x, place):
+            if not check_data(findings, model.network, samples.x, place):
                 return None
             trainer = Trainer(model, samples.x, samples.y, fit, int(findings.body.get("seed", 0)))
             check_labels(findings, model, samples, place)
@@ -159,9 +165,9 @@ def _summary(model: Model, trainer: Trainer) -> Summary:
         parameters=model.count_params(),
         trainable_parameters=sum(spec.size for spec in model.network.trainable_specs),
         layers=len(model.layers),
-        samples=len(trainer.train.x),
-        validation_samples=len(trainer.validation.x),
-        batch_size=min(trainer.fit.batch_size, len(trainer.train.x)),
+        samples=len(trainer.train),
+        validation_samples=len(trainer.validation),
+        batch_size=min(trainer.fit.batch_size, len(trainer.train)),
         steps_per_epoch=trainer.steps_per_epoch,
         epochs=trainer.fit.epochs,
         total_steps=trainer.total_steps,

@@ -6,9 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from worker.specs.shape import Int, Node, Number, OneOf, Spec, tabulate
-
-Axis: TypeAlias = Int | tuple[Int, ...]
+from worker.specs.shape import Integers, Node, Number, OneOf, Spec, tabulate
 
 
 class NonNegConfig(Spec):
@@ -19,13 +17,13 @@ class MaxNormConfig(Spec):
     """What `MaxNorm.get_config()` returns."""
 
     max_value: Number = Field(default=2, description="Largest norm.")
-    axis: Axis = Field(default=0, description="Axes along which norms are taken.")
+    axis: Integers = Field(default=0, description="Axes along which norms are taken.")
 
 
 class UnitNormConfig(Spec):
     """What `UnitNorm.get_config()` returns."""
 
-    axis: Axis = Field(default=0, description="Axes along which norms are taken.")
+    axis: Integers = Field(default=0, description="Axes along which norms are taken.")
 
 
 class MinMaxNormConfig(Spec):
@@ -34,7 +32,7 @@ class MinMaxNormConfig(Spec):
     min_value: Number = Field(default=0.0, description="Smallest norm.")
     max_value: Number = Field(default=1.0, description="Largest norm.")
     rate: Number = Field(default=1.0, description="Share of the way that each update goes.")
-    axis: Axis = Field(default=0, description="Axes along which norms are taken.")
+    axis: Integers = Field(default=0, description="Axes along which norms are taken.")
 
 
 class NonNeg(Node):

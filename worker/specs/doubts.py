@@ -83,7 +83,7 @@ def _no_effect(job: _Job) -> Iterator[Notice]:
 
 
 def _clipped_batch(job: _Job) -> Iterator[Notice]:
-    rows = len(job.trainer.train.x)
+    rows = len(job.trainer.train)
     if job.trainer.fit.batch_size > rows and "batch_size" in job.body.get("fit", {}):
         text = f"`batch_size` is more than the number of samples to train on, {rows}: each epoch is one step."
         yield Notice(code="batch_size_clipped", message=text, pointer="/fit/batch_size")
@@ -98,7 +98,8 @@ def _fixed_batch_axis(job: _Job) -> Iterator[Notice]:
 
 def _head(job: _Job) -> Iterator[Notice]:
     loss = job.model.compilation.loss
-    last = job.model.network.graph.calls[job.model.network.graph.outputs[0]].layer
+    graph = job.model.network.graph
+    last = graph.calls[graph.outputs[0][0]].layer
     activation = getattr(last, "activation", None)
     name = "softmax" if last.class_name == "Softmax" else getattr(activation, "name", None)
     if not isinstance(loss, _PROBABILITY_LOSSES) or name is None:

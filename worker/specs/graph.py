@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 from engine.graph import Call
-from engine.layers import InputLayer
+from engine.layers import InputLayer, Layer
 from engine.model import Model
+from worker.specs.entries import check_entries
 from worker.specs.findings import Findings
+from worker.specs.places import reachable
 from worker.specs.resources import layer_places
 from worker.specs.stages import check_trainable
 
@@ -21,11 +24,12 @@ def check_graph(findings: Findings, model: Model) -> None:
         findings: where to note it.
         model: as read; it need not be compiled.
     """
-    for what, shapes in (("inputs", model.input_shapes), ("outputs", model.output_shapes)):
-        if len(shapes) != 1:
-            text = f"Training takes models of one input and one output; this one has {len(shapes)} {what}."
+    for what, ends in (("inputs", model.input_shapes), ("outputs", model.output_shapes)):
+        if len(ends) != 1:
+            text = f"Training takes models of one input and one output; this one has {len(ends)} {what}."
             findings.add("unsupported", text, "model")
-    if any(size is None for call in model.network.graph.calls for size in call.output_shape[1:]):
+    given = [shape for call in model.network.graph.calls for shape in call.output_shapes]
+    if any(size is None for shape in given for size in shape[1:]):
         text = "The model leaves an axis other than the batch open (null); name its size, so that the job can be sized."
         findings.add("open_shape", text, "model")
     if not any(spec.trainable for call in _before_output(model) for spec in call.weights):
@@ -35,30 +39,41 @@ def check_graph(findings: Findings, model: Model) -> None:
         findings.add("nothing_to_train", text, "model")
     places = layer_places(model.network, findings.body["model"])
     for layer in model.network.layers:
-        place = (*places.get(layer.name, ("model",)), "config")
         if not isinstance(layer, InputLayer):
-            with findings.at(*place, "dtype"):
-                check_trainable(findings, layer.policy, (*place, "dtype"))
-        elif not layer.input_dtype.is_floating:
-            text = f"The model takes {layer.input_dtype.name} data; no layer of this version starts from integers."
-            findings.add("unsupported", text, *place, "dtype")
+            for inner, place in _nested(layer, places.get(layer.name, ("model",)), findings.body):
+                with findings.at(*place, "config", "dtype"):
+                    check_trainable(findings, inner.policy, (*place, "config", "dtype"))
+    check_entries(findings, model.network, places)
     _check_initializers(findings, model, places)
 
 
 def _before_output(model: Model) -> list[Call]:
     """Return the calls that the first output depends on."""
     calls = model.network.graph.calls
-    waiting, found = [*model.network.graph.outputs[:1]], set()
+    waiting, found = [model.network.graph.outputs[0][0]], set()
     while waiting:
         index = waiting.pop()
         if index not in found:
             found.add(index)
-            waiting.extend(calls[index].sources)
+            waiting.extend(source for source, _ in calls[index].sources)
     return [calls[index] for index in sorted(found)]
 
 
+def _nested(layer: Layer, place: Place, body: Any) -> Iterator[tuple[Layer, Place]]:
+    """Yield a layer and the layers in it that the job names, with their places."""
+    yield layer, place
+    for key in ("layer", "backward_layer"):
+        inside = (*place, "config", key)
+        inner = getattr(layer, key, None)
+        if inner is not None and reachable(body, (*inside, "config")) == (*inside, "config"):
+            yield from _nested(inner, inside, body)
+
+
 def _check_initializers(findings: Findings, model: Model, places: dict[str | None, Place]) -> None:
-    for spec in model.network.weight_specs:
-        layer = spec.path.rpartition("/")[0]
-        with findings.at(*places.get(layer, ("model",)), "config", f"{spec.name}_initializer"):
-            spec.initializer.check(spec.shape)
+    for call in model.network.graph.calls:
+        place = (*places.get(call.layer.name, ("model",)), "config")
+        for spec in call.weights:
+            # "recurrent_kernel" starts from `recurrent_initializer`, "kernel" from `kernel_initializer`.
+            key = f"{spec.name.rpartition('/')[2].removesuffix('_kernel')}_initializer"
+            with findings.at(*place, *((key,) if hasattr(call.layer, key) else ())):
+                spec.initializer.check(spec.shape)

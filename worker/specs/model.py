@@ -6,7 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from worker.specs.layers import KERAS3, WHEN_SET, LayerValue
+from worker.specs.layers import LayerValue
+from worker.specs.layers.base import KERAS3, WHEN_SET
 from worker.specs.policy import PolicyValue
 from worker.specs.shape import Anything, Bool, Node, OneOf, Only, Shape, Spec, Text, tabulate
 

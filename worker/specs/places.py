@@ -56,7 +56,10 @@ def accepted_keys(root: type[BaseModel], location: Path) -> tuple[str, ...]:
     here: Any = root
     for part in location[:-1]:
         here = _inside(here, part)
-    return tuple(field.alias or name for name, field in here.model_fields.items()) if _is_model(here) else ()
+    if not _is_model(here):
+        return ()
+    required_first = sorted(here.model_fields.items(), key=lambda item: not item[1].is_required())
+    return tuple(field.alias or name for name, field in required_first)
 
 
 def _is_model(value: object) -> bool:

@@ -87,6 +87,22 @@ def _integer(value: object) -> int:
     return int(value)
 
 
+def _integers(depth: int) -> Callable[[object], Any]:
+    """Return a reader of an integer, or of lists of them nested so deeply."""
+
+    def read(value: object) -> Any:
+        if isinstance(value, list | tuple) and depth:
+            return tuple(_integers(depth - 1)(item) for item in value)
+        try:
+            return _integer(value)
+        except PydanticCustomError as error:
+            if error.type != "integer_type":
+                raise
+            raise PydanticCustomError("integers_type", "must be an integer or a list of integers") from None
+
+    return read
+
+
 def _storable(value: str) -> str:
     """Refuse text that PostgreSQL (NUL) or UTF-8 (lone surrogates) cannot hold; no Keras name has either."""
     if "\0" in value:
@@ -96,7 +112,7 @@ def _storable(value: str) -> str:
     return value
 
 
-def _shallow(value: object) -> object:
+def shallow(value: object) -> object:
     """Refuse nesting beyond what readers written in recursion can follow."""
     level, depth = [value], 0
     while level:
@@ -116,10 +132,19 @@ def _items(holder: object) -> Iterable[object]:
 Bool: TypeAlias = StrictBool
 Text: TypeAlias = Annotated[StrictStr, AfterValidator(_storable)]
 Int: TypeAlias = Annotated[int, PlainValidator(_integer), WithJsonSchema({"type": "integer"})]
+_INTEGERS = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}
+#: One integer, meant for every axis, or one for each.
+Integers: TypeAlias = Annotated[Any, PlainValidator(_integers(1)), WithJsonSchema(_INTEGERS)]
+#: What is added or cut along every axis, along each, or on each side of each.
+Margin: TypeAlias = Annotated[
+    Any,
+    PlainValidator(_integers(2)),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "array", "items": _INTEGERS}]}),
+]
 #: A JSON number. Its int or float nature is kept, because messages of the original show it.
 Number: TypeAlias = Annotated[int | float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
 #: Any JSON value: its reader is the engine, which says in the original's words what is wrong with it.
-Anything: TypeAlias = Annotated[Any, AfterValidator(_shallow)]
+Anything: TypeAlias = Annotated[Any, AfterValidator(shallow)]
 Shape: TypeAlias = tuple[Int | None, ...]
 #: A setting of Keras that must stay unset here.
 Unset: TypeAlias = None

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 Wording: TypeAlias = Callable[[str, Any, Mapping[str, Any]], tuple[str, str, str]]
 
 LONGEST = 60
+MOST_LISTED, FIRST_LISTED = 40, 24
 _PLAIN = {"name": "a name", "number": "a number", "null": "null"}
 
 
@@ -61,10 +62,11 @@ _SHOWN: Mapping[type | tuple[type, ...], Callable[[Any], str]] = {
 
 
 def listed(names: Iterable[object]) -> str:
-    """Return names for a message, the first dozen or so."""
+    """Return names for a message: all of them, or the first of very many."""
     every = [shown(str(name)) for name in names]
-    more = f" and {len(every) - 40} more" if len(every) > 40 else ""
-    return ", ".join(every[:40]) + more
+    if len(every) <= MOST_LISTED:
+        return ", ".join(every)
+    return f"{', '.join(every[:FIRST_LISTED])} and {len(every) - FIRST_LISTED} more"
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
@@ -98,8 +100,10 @@ def _extra(name: str, value: Any, context: Mapping[str, Any]) -> tuple[str, str,
 
 def _unknown_class(name: str, value: Any, context: Mapping[str, Any]) -> tuple[str, str, str]:
     family, known = context["family"], context["known"].split("|")
+    if len(known) <= MOST_LISTED:
+        known.sort()  # a longer table is cut, and begins with what is used most
     kinds = [_PLAIN[kind] for kind in context["plain"].split("|") if kind]
-    form = f'{{"class_name": one of {listed(sorted(known))}, "config": {{...}}}}'
+    form = f'{{"class_name": one of {listed(known)}, "config": {{...}}}}'
     accepted = " or ".join([*kinds, form])
     if not isinstance(value, dict):
         return "invalid_type", "TypeError", f"`{name}` must be {accepted}. Received: {shown(value)}."
@@ -107,7 +111,7 @@ def _unknown_class(name: str, value: Any, context: Mapping[str, Any]) -> tuple[s
         problem = f"A serialized {family} must have a string `class_name`; received {shown(value.get('class_name'))}."
         return "improper_config", "ValueError", f"{problem} Accepted: {accepted}."
     given = value["class_name"]
-    text = f"Unknown {family}: {shown(given)}.{did_you_mean(given, known)} Known here: {listed(sorted(known))}."
+    text = f"Unknown {family}: {shown(given)}.{did_you_mean(given, known)} Known here: {listed(known)}."
     return f"unknown_{family.replace(' ', '_')}", "ValueError", text
 
 
@@ -175,6 +179,7 @@ WORDINGS: Mapping[str, Wording] = {
     "none_required": _unset,
     "literal_error": _literal,
     "integer_type": _received("an integer (without quotes)"),
+    "integers_type": _received("an integer or a list of integers (without quotes)"),
     "int_type": _received("an integer (without quotes)"),
     "int_parsing": _received("an integer"),
     "integer_too_large": _received("an integer of at most 308 digits", "ValueError", "not_finite"),

@@ -25,14 +25,16 @@ def fault(changes: dict[str, Any]) -> FieldError:
 
 
 UNKNOWN_LAYER = (
-    'Unknown layer: "Dens". Did you mean "Dense"? Known here: "Activation", "BatchNormalization", "Dense", "Dropout", '
-    '"Flatten", "InputLayer", "ReLU", "Softmax".'
+    'Unknown layer: "Dens". Did you mean "Dense"? Known here: "InputLayer", "Dense", "Conv1D", "Conv2D", '
+    '"MaxPooling1D", "MaxPooling2D", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "Flatten", "Reshape", '
+    '"Dropout", "BatchNormalization", "LayerNormalization", "Activation", "ReLU", "Softmax", "Embedding", "LSTM", '
+    '"GRU", "Bidirectional", "MultiHeadAttention", "Add", "Concatenate", "Rescaling" and 43 more.'
 )
 UNKNOWN_KEY = (
-    '`unit` is not a known key (its value: 32). Did you mean "units"? Accepted here: "name", "trainable", "dtype", '
-    '"batch_input_shape", "units", "activation", "use_bias", "kernel_initializer", "bias_initializer", '
-    '"kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint", '
-    '"quantization_config".'
+    '`unit` is not a known key (its value: 32). Did you mean "units"? Accepted here: "units", "name", "trainable", '
+    '"dtype", "batch_input_shape", "activation", "kernel_initializer", "bias_initializer", "kernel_regularizer", '
+    '"bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint", "use_bias", '
+    '"quantization_config", "lora_rank".'
 )
 MISSING = '`loss` is required and missing. Received: an object with the keys "optimizer", "metrics".'
 QUOTED = '`units` must be an integer (without quotes). Received: "32".'
@@ -57,6 +59,14 @@ def test_a_message_says_what_came_what_is_accepted_and_what_to_do(changes, expec
 CONFIG = f"{D1}/config"
 INITIALIZER, REGULARIZER = f"{CONFIG}/kernel_initializer", f"{CONFIG}/kernel_regularizer"
 SCALE = "/policy/config/loss_scale"
+
+
+def distributed(layer: Any, depth: int = 1) -> dict[str, Any]:
+    for _ in range(depth):
+        layer = {"class_name": "TimeDistributed", "config": {"layer": layer}}
+    return layer
+
+
 DEEP = json.loads("[" * 40 + "]" * 40)
 
 
@@ -67,6 +77,11 @@ DEEP = json.loads("[" * 40 + "]" * 40)
         ({f"{CONFIG}/units": 2.5}, "invalid_type", f"{CONFIG}/units"),
         ({f"{CONFIG}/units": None}, "invalid_type", f"{CONFIG}/units"),
         ({f"{CONFIG}/use_bias": 1}, "invalid_type", f"{CONFIG}/use_bias"),
+        ({D1: {"class_name": "Softmax", "config": {"axis": ["1"]}}}, "invalid_type", f"{CONFIG}/axis"),
+        ({D1: {"class_name": "LSTM", "config": {"units": 2, "stateful": True}}}, "unsupported", f"{CONFIG}/stateful"),
+        ({D1: distributed({"class_name": "Dens"})}, "unknown_layer", f"{CONFIG}/layer/class_name"),
+        ({D1: distributed({"class_name": "Dense", "config": {}})}, "missing", f"{CONFIG}/layer/config/units"),
+        ({D1: distributed(None)}, "invalid_type", f"{CONFIG}/layer"),
         ({f"{CONFIG}/name": "a\0b"}, "invalid_text", f"{CONFIG}/name"),
         ({f"{CONFIG}/name": "\ud800"}, "invalid_text", f"{CONFIG}/name"),
         ({f"{CONFIG}/kernel_constraint": 3}, "invalid_type", f"{CONFIG}/kernel_constraint"),
@@ -75,6 +90,7 @@ DEEP = json.loads("[" * 40 + "]" * 40)
         ({REGULARIZER: 3}, "invalid_type", REGULARIZER),
         ({f"{D1}/module": "my.layers"}, "custom_class", f"{D1}/module"),
         ({f"{D1}/inbound_nodes": DEEP}, "too_deep", f"{D1}/inbound_nodes/0"),
+        ({D1: distributed(DENSE, 5000)}, "too_deep", f"{CONFIG}/layer"),
         ({f"{D1}": 3}, "invalid_type", D1),
         ({LAYERS: {}}, "invalid_type", LAYERS),
         ({"/model": None}, "invalid_type", "/model"),

@@ -1,0 +1,184 @@
+"""Layers that make one tensor of several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, ClassVar
+
+import numpy as np
+
+from engine import ops
+from engine.configured import any_integer, boolean, refuse, setting
+from engine.errors import ShapeMismatch
+from engine.layers.base import MANY, Layer, Shape
+from engine.run import Run
+from engine.tape import Array, Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge(Layer):
+    """Base: element-wise, with broadcasting; of lower rank inputs the batch axis stays first."""
+
+    merges: ClassVar[bool] = True
+    arity: ClassVar[tuple[int, int]] = (1, MANY)
+    pairwise: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(ops.add)
+    least: ClassVar[int] = 2
+
+    def _check_count(self, shapes: Sequence[Any]) -> None:
+        if len(shapes) < self.least:
+            message = f"{self.class_name} {self.name!r} merges at least {self.least} inputs, got {len(shapes)}."
+            raise ShapeMismatch(message)
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        """The broadcast shape."""
+        self._check_count(shapes)
+        rank = max(len(shape) for shape in shapes)
+        spread = [(shape[0], *(1,) * (rank - len(shape)), *shape[1:]) for shape in shapes]
+        by_axis = list(zip(*spread, strict=True))[1:]
+        return (shapes[0][0], *(self._fitting(sizes, shapes) for sizes in by_axis))
+
+    def _fitting(self, sizes: Sequence[int | None], shapes: Sequence[Shape]) -> int | None:
+        known = {size for size in sizes if size not in {None, 1}}
+        if len(known) > 1:
+            shown = " and ".join(str(list(shape)) for shape in shapes)
+            raise ShapeMismatch(f"{self.class_name} {self.name!r} cannot merge inputs of shapes {shown}.")
+        if known:
+            return known.pop()
+        return None if None in sizes else 1
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Merge from the first to the last."""
+        rank = max(x.ndim for x in inputs)
+        spread = [ops.reshape(x, (x.shape[0], *(1,) * (rank - x.ndim), *x.shape[1:])) for x in inputs]
+        return self._merged(spread)
+
+    def _merged(self, inputs: list[Tensor]) -> Tensor:
+        return reduce(type(self).pairwise, inputs)
+
+    def output_mask(self, *inputs: Tensor) -> Array | None:
+        """The steps that count in every input, where all carry a mask."""
+        masks = [x.mask for x in inputs if x.mask is not None]
+        return np.logical_and.reduce(masks) if len(masks) == len(inputs) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add(Merge):
+    """The sum. Source: ``keras.layers.Add``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subtract(Merge):
+    """The first minus the second. Source: ``keras.layers.Subtract``."""
+
+    pairwise: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(ops.subtract)
+
+    def _check_count(self, shapes: Sequence[Any]) -> None:
+        if len(shapes) != 2:
+            raise ShapeMismatch(f"Subtract {self.name!r} takes exactly 2 inputs, got {len(shapes)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multiply(Merge):
+    """The product. Source: ``keras.layers.Multiply``."""
+
+    pairwise: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(ops.multiply)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maximum(Merge):
+    """The larger; ties belong to the first. Source: ``keras.layers.Maximum``."""
+
+    pairwise: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(ops.maximum)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minimum(Merge):
+    """The smaller; ties belong to the first. Source: ``keras.layers.Minimum``."""
+
+    pairwise: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(ops.minimum)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Average(Merge):
+    """The mean. Source: ``keras.layers.Average``."""
+
+    def _merged(self, inputs: list[Tensor]) -> Tensor:
+        total = super()._merged(inputs)
+        return ops.divide(total, ops.constant(len(inputs), total.dtype))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concatenate(Merge):
+    """Inputs joined along an axis. Source: ``keras.layers.Concatenate``."""
+
+    least: ClassVar[int] = 1
+
+    axis: int = setting(any_integer, -1)
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        """The sizes along the axis add up; all others are equal."""
+        self._check_count(shapes)
+        rank = len(shapes[0])
+        axis = self.axis % rank if -rank <= self.axis < rank else None
+        others = [tuple(size for index, size in enumerate(shape) if index not in {0, axis}) for shape in shapes]
+        if axis in {None, 0} or any(len(shape) != rank for shape in shapes) or len(set(others)) > 1:
+            shown = " and ".join(str(list(shape)) for shape in shapes)
+            message = f"Concatenate {self.name!r} cannot join inputs of shapes {shown} along axis {self.axis}."
+            raise ShapeMismatch(message, path=("axis",))
+        assert axis is not None, "checked above"
+        sizes = [shape[axis] for shape in shapes]
+        total = None if None in sizes else sum(size for size in sizes if size is not None)
+        return (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Join."""
+        return ops.concatenate(inputs, axis=self.axis % inputs[0].ndim)
+
+
+def _dot_axes(key: str, value: Any) -> tuple[int, int]:
+    items = list(value) if isinstance(value, list | tuple) else [value, value]
+    if len(items) != 2:
+        raise refuse(key, "an axis or a list of two", value)
+    return any_integer(key, items[0]), any_integer(key, items[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dot(Merge):
+    """The sum of products along one axis of each of two inputs. Source: ``keras.layers.Dot``."""
+
+    axes: tuple[int, int] = setting(_dot_axes)
+    normalize: bool = setting(boolean, False)
+
+    def _axes_of(self, shapes: Sequence[Sequence[int | None]]) -> tuple[int, int]:
+        if len(shapes) != 2:
+            raise ShapeMismatch(f"Dot {self.name!r} takes exactly 2 inputs, got {len(shapes)}.")
+        ranks = [len(shape) for shape in shapes]
+        left, right = (axis % rank for axis, rank in zip(self.axes, ranks, strict=True))
+        if shapes[0][left] != shapes[1][right]:
+            message = f"Dot {self.name!r} cannot sum axes of sizes {shapes[0][left]} and {shapes[1][right]}."
+            raise ShapeMismatch(message, path=("axes",))
+        return left, right
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        """The other axes of the first, then those of the second; at least (batch, 1)."""
+        left, right = self._axes_of(shapes)
+        first = tuple(size for index, size in enumerate(shapes[0]) if index != left)
+        second = tuple(size for index, size in enumerate(shapes[1]) if index not in {0, right})
+        return (*first, *second) if len(first) + len(second) > 1 else (first[0], 1)
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Multiply and sum."""
+        left, right = self._axes_of([x.shape for x in inputs])
+        a, b = inputs
+        if self.normalize:
+            a, b = ops.unit_normalization(a, (left,)), ops.unit_normalization(b, (right,))
+        letters = "abcdefghijklm"
+        first = "".join("z" if index == left else letters[index] for index in range(a.ndim))
+        second = "".join(
+            "a" if index == 0 else "z" if index == right else letters[a.ndim + index] for index in range(b.ndim)
+        )
+        out = (first + second[1:]).replace("z", "")
+        y = ops.einsum(f"{first},{second}->{out}", a, b)
+        return y if y.ndim > 1 else ops.reshape(y, (y.shape[0], 1))

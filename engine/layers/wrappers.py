@@ -1,0 +1,169 @@
+"""Layers around other layers: Bidirectional, TimeDistributed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from engine import ops
+from engine.configured import one_of, optional, refuse, setting
+from engine.conventions import Conventions
+from engine.errors import InvalidValue, ShapeMismatch
+from engine.layers.base import Layer, Shape, Shapes
+from engine.layers.recurrent import Recurrent
+from engine.policy import Policy
+from engine.run import Run
+from engine.tape import Array, Tensor
+from engine.weights import WeightSpec
+
+ReadLayer = Callable[[Mapping[str, Any], Conventions], Layer]
+
+
+def _layer(key: str, value: Any) -> Layer:
+    if not isinstance(value, Layer):
+        raise refuse(key, "a serialized layer", value)
+    return value
+
+
+def _write(layer: Layer | None, conventions: Conventions) -> Any:
+    if layer is None:
+        return None
+    short = {"class_name": layer.class_name, "config": layer.get_config(conventions)}
+    return {"module": "keras.layers", **short, "registered_name": None} if conventions.keras3 else short
+
+
+@dataclass(frozen=True)
+class Wrapper(Layer):
+    """Base: a layer inside a layer; the inner one's weights are found under the outer one's name."""
+
+    layer: Layer = setting(_layer, write=_write)
+
+    def placed(self, name: str, policy: Policy) -> Self:
+        """Fill in names and policies, the inner layers' too."""
+        done = super().placed(name, policy)
+        inner: dict[str, Any] = {key: self._inside(done, layer, policy) for key, layer in self._inner().items()}
+        return dataclasses.replace(done, **inner)
+
+    @staticmethod
+    def _inside(outer: Layer, layer: Layer, policy: Policy) -> Layer:
+        placed = layer.placed(layer.name or layer.class_name.lower(), outer.dtype or policy)
+        return dataclasses.replace(placed, trainable=placed.trainable and outer.trainable)
+
+    def _inner(self) -> dict[str, Layer]:
+        return {"layer": self.layer}
+
+    def _scoped(self, layer: Layer) -> Layer:
+        return dataclasses.replace(layer, name=f"{self.name}/{layer.name}")
+
+
+_MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "sum": ops.add,
+    "mul": ops.multiply,
+    "ave": lambda left, right: ops.scale(ops.add(left, right), 0.5),
+    "concat": lambda left, right: ops.concatenate([left, right], axis=left.ndim - 1),
+}
+
+
+@dataclass(frozen=True)
+class Bidirectional(Wrapper):
+    """A recurrent layer run forwards and another run backwards (Schuster 1997). Source: ``keras.layers.Bidirectional``.
+
+    Without ``backward_layer``, the backward one is the forward one turned around, with weights of its own.
+    """
+
+    arity: ClassVar[tuple[int, int]] = (1, 5)
+    arguments: ClassVar[tuple[str, ...]] = ("initial_state",)
+
+    merge_mode: str | None = setting(one_of("concat", "sum", "mul", "ave", None), "concat")
+    backward_layer: Layer | None = setting(optional(_layer), None, write=_write)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.layer, Recurrent):
+            message = f"Bidirectional wraps a recurrent layer, got {self.layer.class_name}."
+            raise InvalidValue(message, path=("layer",))
+        if self.backward_layer is None:
+            name = (self.layer.name or self.layer.class_name.lower()).removeprefix("forward_")
+            turned = dataclasses.replace(self.layer, name=f"backward_{name}", go_backwards=not self.layer.go_backwards)
+            object.__setattr__(self, "backward_layer", turned)
+            object.__setattr__(self, "layer", dataclasses.replace(self.layer, name=f"forward_{name}"))
+        if not isinstance(self.backward_layer, Recurrent):
+            raise InvalidValue("`backward_layer` must be a recurrent layer.", path=("backward_layer",))
+
+    def _inner(self) -> dict[str, Layer]:
+        assert self.backward_layer is not None, "made in __post_init__"
+        return {"layer": self.layer, "backward_layer": self.backward_layer}
+
+    def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
+        """Those of the forward layer, then those of the backward layer."""
+        return tuple(spec for layer in self._inner().values() for spec in self._scoped(layer).weight_specs(*shapes))
+
+    def compute_output_shape(self, *shapes: Shape) -> Shapes:
+        """The merged output; states of both directions follow."""
+        shape = self.layer.compute_output_shape(*shapes)
+        outputs = shape if isinstance(shape, list) else [shape]
+        first = outputs[0]
+        if self.merge_mode == "concat":
+            merged: list[Shape] = [(*first[:-1], None if first[-1] is None else 2 * first[-1])]
+        else:
+            merged = [first] if self.merge_mode else [first, first]
+        whole = [*merged, *outputs[1:], *outputs[1:]]
+        return whole if len(whole) > 1 else whole[0]
+
+    def call(self, run: Run, *inputs: Tensor) -> Any:
+        """Run both ways and merge."""
+        half = (len(inputs) - 1) // 2
+        states = (inputs[1 : 1 + half], inputs[1 + half :])
+        both = [
+            _listed(self._scoped(layer)(run, inputs[0], *own))
+            for layer, own in zip(self._inner().values(), states, strict=True)
+        ]
+        forward, backward = (outputs[0] for outputs in both)
+        if getattr(self.layer, "return_sequences", False):
+            backward = ops.take(backward, (slice(None), slice(None, None, -1)))
+        merged = [_MERGES[self.merge_mode](forward, backward)] if self.merge_mode else [forward, backward]
+        whole = [*merged, *both[0][1:], *both[1][1:]]
+        return whole if len(whole) > 1 else whole[0]
+
+    def output_mask(self, *inputs: Tensor) -> Array | None:
+        """The steps' mask, where the steps are kept."""
+        return self.layer.output_mask(*inputs)
+
+
+def _listed(value: Any) -> list[Tensor]:
+    return value if isinstance(value, list) else [value]
+
+
+@dataclass(frozen=True)
+class TimeDistributed(Wrapper):
+    """The same layer applied to every step. Source: ``keras.layers.TimeDistributed``."""
+
+    def _step(self, shape: Shape) -> Shape:
+        if len(shape) < 3:
+            message = f"TimeDistributed {self.name!r} needs inputs of at least three axes, got {list(shape)}."
+            raise ShapeMismatch(message)
+        return (shape[0], *shape[2:])
+
+    def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
+        """Those of the inner layer for one step."""
+        return self._scoped(self.layer).weight_specs(self._step(shapes[0]))
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        """The inner layer's output, once a step."""
+        inner = self.layer.compute_output_shape(self._step(shapes[0]))
+        if isinstance(inner, list):
+            raise InvalidValue("TimeDistributed wraps layers of one output.", path=("layer",))
+        return (shapes[0][0], shapes[0][1], *inner[1:])
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Apply the inner layer to all steps of all rows at once."""
+        x = inputs[0]
+        flat = ops.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
+        y = self._scoped(self.layer)(run, flat)
+        return ops.reshape(y, (x.shape[0], x.shape[1], *y.shape[1:]))
+
+    def output_mask(self, *inputs: Tensor) -> Array | None:
+        """The steps' mask."""
+        return inputs[0].mask

@@ -1,0 +1,165 @@
+"""Convolutions as matrix products over patches; sums inside run in float32 (or float64), results are rounded once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.dtypes import DType
+from engine.ops.windows import Pair, Windows, patches, scatter, windows
+from engine.tape import Array, Op, Tensor, apply, rounded
+
+
+def _as_matrix(kernel: Array) -> Array:
+    return kernel.reshape(-1, kernel.shape[-1])
+
+
+def _places(x: Array) -> Array:
+    """Return (..., n) as a matrix of n columns."""
+    return x.reshape(-1, x.shape[-1])
+
+
+def _convolve(x: Array, kernel: Array, at: Windows, groups: int) -> tuple[Array, Array]:
+    seen = patches(x, at)
+    outputs = kernel.shape[-1]
+    if groups == 1:
+        product = _places(seen.reshape(-1, seen.shape[3] * seen.shape[4])) @ _as_matrix(kernel)
+        return product.reshape(*seen.shape[:3], outputs), seen
+    depth, width = kernel.shape[2], outputs // groups
+    product = np.empty((*seen.shape[:3], outputs), x.dtype)
+    for group in range(groups):
+        part = np.ascontiguousarray(seen[..., group * depth : (group + 1) * depth])
+        own = np.ascontiguousarray(kernel[..., group * width : (group + 1) * width])
+        product[..., group * width : (group + 1) * width] = (
+            part.reshape(-1, seen.shape[3] * depth) @ _as_matrix(own)
+        ).reshape(*seen.shape[:3], width)
+    return product, seen
+
+
+def _conv_forward(dtype: DType, x: Array, kernel: Array, at: Windows, groups: int) -> tuple[Array, Any]:
+    y, seen = _convolve(x, kernel, at, groups)
+    return y, (seen, kernel, at, groups)
+
+
+def _conv_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    seen, kernel, at, groups = saved
+    depth, width = kernel.shape[2], kernel.shape[3] // groups
+    by_seen = np.empty_like(seen) if needed[0] else None
+    by_kernel = np.empty_like(kernel) if needed[1] else None
+    for group in range(groups):
+        rows = np.ascontiguousarray(gradient[..., group * width : (group + 1) * width]).reshape(-1, width)
+        inputs, outputs = slice(group * depth, (group + 1) * depth), slice(group * width, (group + 1) * width)
+        if by_kernel is not None:
+            part = np.ascontiguousarray(seen[..., inputs]).reshape(len(rows), -1)
+            by_kernel[..., outputs] = (part.T @ rows).reshape(*kernel.shape[:3], width)
+        if by_seen is not None:
+            own = _as_matrix(np.ascontiguousarray(kernel[..., outputs]))
+            by_seen[..., inputs] = (rows @ own.T).reshape(*seen.shape[:4], depth)
+    # TensorFlow's kernel is a matrix product, whose result is rounded, and a scatter of it.
+    return None if by_seen is None else scatter(rounded(by_seen, dtype), at), by_kernel
+
+
+def _transpose_forward(dtype: DType, x: Array, kernel: Array, at: Windows) -> tuple[Array, Any]:
+    # kernel: (height, width, outputs, inputs); what a convolution's backward does to its gradient.
+    seen = (_places(x) @ _as_matrix(kernel).T).reshape(*x.shape[:3], -1, kernel.shape[2])
+    return scatter(seen, at), (x, kernel, at)
+
+
+def _transpose_backward(
+    dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]
+) -> tuple[Array | None, ...]:
+    x, kernel, at = saved
+    seen = patches(gradient, at)
+    rows = seen.reshape(-1, seen.shape[3] * seen.shape[4])
+    by_x = (rows @ _as_matrix(kernel)).reshape(x.shape) if needed[0] else None
+    by_kernel = (rows.T @ _places(x)).reshape(kernel.shape) if needed[1] else None
+    return by_x, by_kernel
+
+
+def _depthwise_forward(dtype: DType, x: Array, kernel: Array, at: Windows) -> tuple[Array, Any]:
+    padded = at.pad(x)
+    channels, multiplier = kernel.shape[2:]
+    taps = kernel.reshape(-1, channels, multiplier)
+    y = np.zeros((x.shape[0], *at.out, channels, multiplier), x.dtype)
+    for tap, (rows, columns) in at.taps():
+        y += padded[:, rows, columns, :, np.newaxis] * taps[tap]
+    return y.reshape(*y.shape[:3], channels * multiplier), (padded, kernel, at)
+
+
+def _depthwise_backward(
+    dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]
+) -> tuple[Array | None, ...]:
+    padded, kernel, at = saved
+    channels, multiplier = kernel.shape[2:]
+    taps = kernel.reshape(-1, channels, multiplier)
+    spread = gradient.reshape(*gradient.shape[:3], channels, multiplier)
+    by_padded = np.zeros_like(padded)
+    by_kernel = np.empty_like(taps)
+    for tap, (rows, columns) in at.taps():
+        by_padded[:, rows, columns] += (spread * taps[tap]).sum(axis=-1)
+        by_kernel[tap] = (padded[:, rows, columns, :, np.newaxis] * spread).sum(axis=(0, 1, 2))
+    return at.crop(by_padded) if needed[0] else None, by_kernel.reshape(kernel.shape)
+
+
+CONV = Op("conv2d", _conv_forward, _conv_backward)
+CONV_TRANSPOSE = Op("conv2d_transpose", _transpose_forward, _transpose_backward)
+DEPTHWISE_CONV = Op("depthwise_conv2d", _depthwise_forward, _depthwise_backward)
+
+
+def conv(x: Tensor, kernel: Tensor, strides: Pair, dilation: Pair, padding: str, groups: int = 1) -> Tensor:
+    """Return the cross-correlation that Keras calls convolution.
+
+    Args:
+        x: (batch, height, width, channels).
+        kernel: (height, width, channels / groups, outputs), of the same dtype.
+        strides: of the window.
+        dilation: of its taps.
+        padding: "valid", "same" or "causal".
+        groups: channels and outputs are cut into so many groups, each of which sees only its own.
+
+    Returns:
+        (batch, places high, places wide, outputs).
+    """
+    at = windows(_size(x), _size_of_kernel(kernel), strides, dilation, padding)
+    return apply(CONV, x, kernel, at=at, groups=groups)
+
+
+def conv_transpose(x: Tensor, kernel: Tensor, size: Pair, strides: Pair, dilation: Pair, padding: str) -> Tensor:
+    """Return the transpose of a convolution: the image of the given size whose convolution has x's shape.
+
+    Args:
+        x: (batch, places high, places wide, inputs).
+        kernel: (height, width, outputs, inputs), of the same dtype.
+        size: height and width of the result.
+        strides: of the window.
+        dilation: of its taps.
+        padding: "valid" or "same".
+    """
+    at = windows(size, _size_of_kernel(kernel), strides, dilation, padding)
+    return apply(CONV_TRANSPOSE, x, kernel, at=at)
+
+
+def depthwise_conv(x: Tensor, kernel: Tensor, strides: Pair, dilation: Pair, padding: str) -> Tensor:
+    """Return each channel convolved by itself.
+
+    Args:
+        x: (batch, height, width, channels).
+        kernel: (height, width, channels, multiplier), of the same dtype.
+        strides: of the window.
+        dilation: of its taps.
+        padding: "valid", "same" or "causal".
+
+    Returns:
+        (batch, places high, places wide, channels * multiplier).
+    """
+    at = windows(_size(x), _size_of_kernel(kernel), strides, dilation, padding)
+    return apply(DEPTHWISE_CONV, x, kernel, at=at)
+
+
+def _size(x: Tensor) -> Pair:
+    return x.shape[1], x.shape[2]
+
+
+def _size_of_kernel(kernel: Tensor) -> Pair:
+    return kernel.shape[0], kernel.shape[1]

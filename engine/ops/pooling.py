@@ -1,0 +1,79 @@
+"""Pooling over windows of images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.dtypes import DType
+from engine.ops.windows import Pair, Windows, windows
+from engine.tape import Array, Op, Tensor, apply
+
+
+def _max_forward(dtype: DType, x: Array, at: Windows) -> tuple[Array, Any]:
+    padded = at.pad(x, -np.inf)
+    seen = [padded[:, rows, columns] for _, (rows, columns) in at.taps()]
+    best = seen[0].copy()
+    for other in seen[1:]:
+        np.maximum(best, other, out=best)
+    return best, (padded, best, at)
+
+
+def _max_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    padded, best, at = saved
+    image = np.zeros_like(padded)
+    left = gradient.copy()  # what no tap has taken yet: the first of ties takes it all
+    for _, (rows, columns) in at.taps():
+        share = left * (padded[:, rows, columns] == best)
+        image[:, rows, columns] += share
+        left -= share
+    return (at.crop(image),)
+
+
+def _counts(at: Windows, storage: np.dtype[Any]) -> Array:
+    """Return how many taps lie within the image at each place: padding is not counted."""
+    inside = at.pad(np.ones((1, *at.size, 1), storage))
+    total = np.zeros((1, *at.out, 1), storage)
+    for _, (rows, columns) in at.taps():
+        total += inside[:, rows, columns]
+    return total
+
+
+def _average_forward(dtype: DType, x: Array, at: Windows) -> tuple[Array, Any]:
+    padded = at.pad(x)
+    total = np.zeros((x.shape[0], *at.out, x.shape[3]), x.dtype)
+    for _, (rows, columns) in at.taps():
+        total += padded[:, rows, columns]
+    counts = _counts(at, x.dtype)
+    return total / counts, (counts, at)
+
+
+def _average_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    counts, at = saved
+    share = gradient / counts
+    image = np.zeros((gradient.shape[0], *at.padded, gradient.shape[3]), gradient.dtype)
+    for _, (rows, columns) in at.taps():
+        image[:, rows, columns] += share
+    return (at.crop(image),)
+
+
+MAX_POOL = Op("max_pool", _max_forward, _max_backward, on_grid=True)
+AVERAGE_POOL = Op("avg_pool", _average_forward, _average_backward)
+
+
+def max_pool(x: Tensor, size: Pair, strides: Pair, padding: str) -> Tensor:
+    """Return the largest value in each window; its gradient goes to the first of ties.
+
+    Args:
+        x: (batch, height, width, channels).
+        size: of the window.
+        strides: of the window.
+        padding: "valid" or "same".
+    """
+    return apply(MAX_POOL, x, at=windows((x.shape[1], x.shape[2]), size, strides, (1, 1), padding))
+
+
+def average_pool(x: Tensor, size: Pair, strides: Pair, padding: str) -> Tensor:
+    """Return the mean of each window, padding not counted; arguments as for :func:`max_pool`."""
+    return apply(AVERAGE_POOL, x, at=windows((x.shape[1], x.shape[2]), size, strides, (1, 1), padding))

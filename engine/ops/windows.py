@@ -1,0 +1,137 @@
+"""Where a sliding window goes: the geometry shared by convolution and pooling, and the two moves over it.
+
+Images are (batch, height, width, channels); one-dimensional data is an image of height 1.
+Padding follows TensorFlow: "same" pads ``(ceil(n / stride) - 1) * stride + span - n``, the smaller half before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import ShapeMismatch
+from engine.tape import Array
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The places of a window over an image.
+
+    Attributes:
+        size: height and width of the image.
+        kernel: height and width of the window, in taps.
+        strides: from one place to the next.
+        dilation: from one tap to the next.
+        before: zeros put before the image.
+        after: zeros put after it.
+        out: number of places in each direction.
+    """
+
+    size: Pair
+    kernel: Pair
+    strides: Pair
+    dilation: Pair
+    before: Pair
+    after: Pair
+    out: Pair
+
+    def taps(self) -> Iterator[tuple[int, tuple[slice, slice]]]:
+        """Yield each tap's number and the stretch of the padded image that it sees over all places."""
+        for row in range(self.kernel[0]):
+            for column in range(self.kernel[1]):
+                top, left = row * self.dilation[0], column * self.dilation[1]
+                yield (
+                    row * self.kernel[1] + column,
+                    (
+                        slice(top, top + (self.out[0] - 1) * self.strides[0] + 1, self.strides[0]),
+                        slice(left, left + (self.out[1] - 1) * self.strides[1] + 1, self.strides[1]),
+                    ),
+                )
+
+    @property
+    def padded(self) -> Pair:
+        """Height and width of the padded image."""
+        return (
+            self.before[0] + self.size[0] + self.after[0],
+            self.before[1] + self.size[1] + self.after[1],
+        )
+
+    def pad(self, x: Array, fill: float = 0.0) -> Array:
+        """Return the padded image; the same array if there is nothing to pad."""
+        if not any((*self.before, *self.after)):
+            return x
+        padded = np.full((x.shape[0], *self.padded, x.shape[3]), fill, x.dtype)
+        self._inside(padded)[...] = x
+        return padded
+
+    def crop(self, padded: Array) -> Array:
+        """Return the image within a padded one."""
+        return np.ascontiguousarray(self._inside(padded))
+
+    def _inside(self, padded: Array) -> Array:
+        (top, left), (height, width) = self.before, self.size
+        return padded[:, top : top + height, left : left + width]
+
+
+def output_length(length: int | None, kernel: int, stride: int, dilation: int, padding: str) -> int | None:
+    """Return how many places a window has along an axis; None for an unknown length.
+
+    Raises:
+        ShapeMismatch: the window is longer than the axis.
+    """
+    if length is None:
+        return None
+    span = (kernel - 1) * dilation + 1
+    if padding in {"same", "causal"}:
+        return math.ceil(length / stride)
+    if length < span:
+        raise ShapeMismatch(
+            f"A window of {span} does not fit into an axis of {length} with padding 'valid'. "
+            "Use padding 'same', a smaller window, or larger inputs."
+        )
+    return (length - span) // stride + 1
+
+
+def windows(size: Pair, kernel: Pair, strides: Pair, dilation: Pair, padding: str) -> Windows:
+    """Return the places of a window; padding is "valid", "same", or "causal" (all zeros before, width only)."""
+    before, after, out = [], [], []
+    for axis in range(2):
+        span = (kernel[axis] - 1) * dilation[axis] + 1
+        places = output_length(size[axis], kernel[axis], strides[axis], dilation[axis], padding)
+        assert places is not None, "sizes are known here"
+        if padding == "causal":
+            total = first = span - 1
+        else:
+            total = max((places - 1) * strides[axis] + span - size[axis], 0) if padding == "same" else 0
+            first = total // 2
+        before.append(first)
+        after.append(total - first)
+        out.append(places)
+    return Windows(size, kernel, strides, dilation, _pair(before), _pair(after), _pair(out))
+
+
+def _pair(values: list[int]) -> Pair:
+    return values[0], values[1]
+
+
+def patches(x: Array, at: Windows) -> Array:
+    """Return what the window sees at every place: (batch, places high, places wide, taps, channels)."""
+    padded = at.pad(x)
+    batch, channels = x.shape[0], x.shape[3]
+    seen = np.empty((batch, *at.out, at.kernel[0] * at.kernel[1], channels), x.dtype)
+    for tap, (rows, columns) in at.taps():
+        seen[:, :, :, tap] = padded[:, rows, columns]
+    return seen
+
+
+def scatter(seen: Array, at: Windows) -> Array:
+    """Return the image on which every place has added what it sees: the transpose of :func:`patches`."""
+    image = np.zeros((seen.shape[0], *at.padded, seen.shape[4]), seen.dtype)
+    for tap, (rows, columns) in at.taps():
+        image[:, rows, columns] += seen[:, :, :, tap]
+    return at.crop(image)

@@ -1,0 +1,50 @@
+"""Fully connected layers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from worker.specs.layers.base import WHEN_SET, BiasedConfig, KernelConfig, LayerNode, LowRank, Unquantized
+from worker.specs.shape import Int, Shape, Text, Unset
+
+
+class DenseConfig(BiasedConfig):
+    """What `Dense.get_config()` returns."""
+
+    units: Int = Field(description="Width of the output; at least 1.", examples=[32])
+    quantization_config: Unquantized = None
+    lora_rank: LowRank = None
+
+
+class EinsumDenseConfig(KernelConfig):
+    """What `EinsumDense.get_config()` returns; `bias_axes` says whether there is a bias."""
+
+    equation: Text = Field(
+        description="Input and kernel by letters, one an axis; `...` stands for any number of axes.",
+        examples=["abc,cd->abd"],
+    )
+    output_shape: Int | Shape = Field(
+        description="Shape of the output without the batch; null takes the input's size.", examples=[[None, 64]]
+    )
+    bias_axes: Text | None = Field(
+        default=None, description="Letters of the output along which the bias varies; null is no bias.", examples=["d"]
+    )
+    quantization_config: Unquantized = None
+    gptq_unpacked_column_size: Annotated[Unset, WHEN_SET] = None
+    lora_rank: LowRank = None
+
+
+class Dense(LayerNode):
+    """`activation(x @ kernel + bias)`."""
+
+    class_name: Literal["Dense"]
+    config: DenseConfig
+
+
+class EinsumDense(LayerNode):
+    """`activation(einsum(equation, x, kernel) + bias)`."""
+
+    class_name: Literal["EinsumDense"]
+    config: EinsumDenseConfig
