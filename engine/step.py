@@ -95,7 +95,7 @@ def total_loss(loss: Tensor, penalties: Sequence[Tensor], conventions: Conventio
     if not penalties:
         return loss
     parts = [loss, *penalties]
-    dtype = conventions.floatx if conventions.floatx_losses else _widest([part.dtype for part in parts])
+    dtype = conventions.floatx if conventions.floatx_losses else widest([part.dtype for part in parts])
     cast = [ops.cast(part, dtype) for part in parts]
     total = cast[0]
     for part in cast[1:]:
@@ -103,7 +103,8 @@ def total_loss(loss: Tensor, penalties: Sequence[Tensor], conventions: Conventio
     return total
 
 
-def _widest(dtypes: Sequence[DType]) -> DType:
+def widest(dtypes: Sequence[DType]) -> DType:
+    """Return the dtype in which numbers of several dtypes are added: their own, else float32, else float64."""
     if FLOAT64 in dtypes:
         return FLOAT64
     return dtypes[0] if all(dtype is dtypes[0] for dtype in dtypes) else FLOAT32

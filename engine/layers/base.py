@@ -104,8 +104,8 @@ class Layer(Configured):
             A tensor, or a list of them where the layer has several outputs.
         """
         run.enter(self.name or self.class_name)
-        casts = len(inputs) if self.conventions.autocast_all_arguments or self.merges else 1
-        cast = [self._entering(x) if index < casts else x for index, x in enumerate(inputs)]
+        entered = self.entering_dtypes(*[x.dtype for x in inputs])
+        cast = [_cast(x, dtype) for x, dtype in zip(inputs, entered, strict=True)]
         if mask is not None:
             cast[0] = Tensor(cast[0].data, cast[0].dtype, cast[0].node)
             cast[0].mask = np.asarray(mask, dtype=bool)
@@ -118,13 +118,31 @@ class Layer(Configured):
             run.losses.append(ops.divide(penalty, constant(output.shape[0], penalty.dtype)))
         return self._masked(output, self.output_mask(*cast))
 
-    def _entering(self, x: Tensor) -> Tensor:
+    def entering_dtypes(self, *dtypes: DType) -> tuple[DType, ...]:
+        """Return the dtypes in which inputs of these dtypes reach the call (autocasting)."""
+        casts = len(dtypes) if self.conventions.autocast_all_arguments or self.merges else 1
+        return (*(self.entering_dtype(dtype) for dtype in dtypes[:casts]), *dtypes[casts:])
+
+    def entering_dtype(self, dtype: DType) -> DType:
+        """Return the dtype to which an input of a dtype is cast: the compute dtype, if both are floating."""
         compute = self.policy.compute
-        if not (compute.is_floating and x.dtype.is_floating) or x.dtype is compute:
-            return x
-        cast = ops.cast(x, compute)
-        cast.mask = x.mask
-        return cast
+        return compute if compute.is_floating and dtype.is_floating else dtype
+
+    def output_dtype(self, *entered: DType) -> DType:
+        """Return the dtype of the output, for inputs that reach the call in these dtypes."""
+        return entered[0]
+
+    def read_dtype(self, spec: WeightSpec) -> DType:
+        """Return the dtype in which the call reads one of this layer's variables."""
+        compute = self.policy.compute
+        return compute if compute.is_floating and spec.dtype.is_floating else spec.dtype
+
+    def inner_layers(self) -> tuple[Layer, ...]:
+        """Return the layers inside this one, under the names that their variables have."""
+        return ()
+
+    def _entering(self, x: Tensor) -> Tensor:
+        return _cast(x, self.entering_dtype(x.dtype))
 
     def output_mask(self, *inputs: Tensor) -> Array | None:
         """Return the mask of the output: the first input's, where the layer keeps the steps apart."""
@@ -173,6 +191,14 @@ class Layer(Configured):
             regularizer=regularizer,
             constraint=constraint,
         )
+
+
+def _cast(x: Tensor, dtype: DType) -> Tensor:
+    if x.dtype is dtype:
+        return x
+    cast = ops.cast(x, dtype)
+    cast.mask = x.mask
+    return cast
 
 
 def last_axis(layer: Layer, shape: Shape) -> int:

@@ -52,6 +52,10 @@ class RowNormalization(Layer):
         narrow = self.policy.variable.low_precision and not self.conventions.keras3
         return FLOAT32 if narrow else self.policy.variable
 
+    def read_dtype(self, spec: WeightSpec) -> DType:
+        """That of the variable: nothing is cast before the end."""
+        return spec.dtype
+
     def _broadcast(self, run: Run, name: str, present: bool, x: Tensor, fill: float) -> Tensor:
         """Return a parameter in a shape that broadcasts to x, or a constant where there is none."""
         if not present:
