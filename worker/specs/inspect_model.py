@@ -29,7 +29,7 @@ from worker.specs.inspection import (
 )
 from worker.specs.notices import keras_notices
 from worker.specs.resources import CODE, layer_places
-from worker.specs.scale_limits import check_rule, scale_place
+from worker.specs.scale_limits import check_scale, scale_place
 from worker.specs.stages import check_trainable, compile_model, policy_place, read_data, read_fit, read_model
 
 MOST_BYTES = 2**53
@@ -131,7 +131,7 @@ def _seen(findings: Findings, subject: Subject) -> _Seen | None:
         return None
     place = scale_place(findings.body)
     with findings.at(*place):
-        check_rule(findings, subject.wrapped.rule, place)
+        check_scale(findings, subject.wrapped, place)
         if not findings.errors:
             return _Seen(plan_of(subject.network), loss_scaling(subject), memory, lint(subject))
     return None

@@ -6,21 +6,27 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from engine.scaler import ScalerRule
+from engine.errors import EngineError
+from engine.optimizers import AnyOptimizer
 from worker.specs.findings import Findings
 from worker.specs.shape import FLOAT32_MAX
 
 CODE = "loss_scale_out_of_range"
 
 
-def check_rule(findings: Findings, rule: ScalerRule, place: tuple[str, ...]) -> None:
+def check_scale(findings: Findings, optimizer: AnyOptimizer, place: tuple[str, ...]) -> None:
     """Note a loss scale of the policy or the optimizer that training cannot start with.
 
     Args:
         findings: where to note it.
-        rule: of the compiled optimizer.
+        optimizer: as compiled.
         place: where in the job the scale comes from.
     """
+    try:
+        rule = optimizer.rule
+    except EngineError as error:
+        findings.add(error.code, error.message, *place)
+        return
     if not 1 <= rule.initial_scale <= FLOAT32_MAX:
         text = f"The loss scale must be at least 1 and fit into float32. Received: {rule.initial_scale}."
         findings.add(CODE, text, *place)
