@@ -120,7 +120,7 @@ def test_what_keras_logs_of_the_policy_is_a_warning() -> None:
         (
             {"/policy/config/loss_scale/config/multiplier": 4.0},
             "multiplier",
-            "/compile/optimizer/loss_scale",
+            "/policy/config/loss_scale",
         ),
     ],
 )
