@@ -1,10 +1,9 @@
-import math
-
 """Learning rate schedules: their shapes, their configs, and what they refuse."""
 
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
