@@ -62,9 +62,17 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "PolynomialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
     "CosineDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
     "CosineDecayRestarts": {"initial_learning_rate": 0.1, "first_decay_steps": 10},
+    "IoU": {"num_classes": 3, "target_class_ids": [0, 2]},
+    "MeanIoU": {"num_classes": 3},
+    "OneHotIoU": {"num_classes": 3, "target_class_ids": [1]},
+    "OneHotMeanIoU": {"num_classes": 3},
+    "PrecisionAtRecall": {"recall": 0.5},
+    "RecallAtPrecision": {"precision": 0.5},
+    "SensitivityAtSpecificity": {"specificity": 0.5},
+    "SpecificityAtSensitivity": {"sensitivity": 0.5},
 }
 CLASSES = [(family, name) for family, (specs, _) in FAMILIES.items() for name in specs]
-LINES_DIFFER = {"layers", "optimizers", "schedules"}
+LINES_DIFFER = {"layers", "losses", "metrics", "optimizers", "schedules"}
 TF24_FORM = {"inner_optimizer", "dynamic", "initial_scale", "dynamic_growth_steps"}
 
 
