@@ -85,11 +85,13 @@ def _read_metrics(network: Network, loss: Loss, identifiers: Any) -> tuple[Metri
     flat = (
         _single(identifiers, "metrics") if len(identifiers) == 1 and isinstance(identifiers[0], list) else identifiers
     )
-    size = network.output_shapes[0][-1]
+    output = network.output_shapes[0]
     read: list[Metric] = []
     for index, identifier in enumerate(flat):
         try:
-            read.append(metrics.get(identifier, loss, size))
+            metric = metrics.get(identifier, loss, output[-1], network.conventions)
+            metric.shapes(output)  # whether it takes such an output; nothing is allocated
+            read.append(metric)
         except EngineError as error:
             raise error.at("metrics", index) from None
     return tuple(read)

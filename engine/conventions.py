@@ -26,6 +26,8 @@ class Conventions:
         hard_sigmoid_slope: 0.2 in Keras 2, 1/6 in Keras 3; clipped to [0, 1] around 0.5.
         clipped_binary_logs: binary crossentropy of probabilities clips and takes logs (Keras 3); else it also adds
             epsilon inside the logs (Keras 2).
+        float32_reduction: losses are weighted and reduced in float32 and cast back (TF 2.4); else in their own dtype.
+        mean_of_unmasked: a masked loss is averaged over the entries that count; else over all (TF 2.4).
         fused_updates: optimizers run in TF's kernels, which take 1 - beta of a float32 beta (TF 2.4); else in Python.
         idle_momentum: SGD keeps and multiplies a momentum even where it is 0 (tf_keras).
         row_gradients: the gradient of an embedding stays rows, as on TensorFlow; else it is dense, as on JAX and torch.
@@ -38,6 +40,8 @@ class Conventions:
     bessel_batch_variance: bool
     hard_sigmoid_slope: float
     clipped_binary_logs: bool
+    float32_reduction: bool
+    mean_of_unmasked: bool
     fused_updates: bool = False
     idle_momentum: bool = False
     row_gradients: bool = True
@@ -57,6 +61,8 @@ TF24 = Conventions(
     bessel_batch_variance=True,
     hard_sigmoid_slope=0.2,
     clipped_binary_logs=False,
+    float32_reduction=True,
+    mean_of_unmasked=False,
 )
 TF_KERAS = Conventions(
     name="tf_keras",
@@ -66,6 +72,8 @@ TF_KERAS = Conventions(
     bessel_batch_variance=True,
     hard_sigmoid_slope=0.2,
     clipped_binary_logs=False,
+    float32_reduction=False,
+    mean_of_unmasked=True,
 )
 KERAS3 = Conventions(
     name="keras3",
@@ -74,6 +82,8 @@ KERAS3 = Conventions(
     bessel_batch_variance=False,
     hard_sigmoid_slope=1 / 6,
     clipped_binary_logs=True,
+    float32_reduction=False,
+    mean_of_unmasked=True,
 )
 CONVENTIONS: Mapping[str, Conventions] = MappingProxyType({line.name: line for line in (TF24, TF_KERAS, KERAS3)})
 

@@ -26,7 +26,7 @@ class TrainState:
         seed: of the job.
         variables: path -> value on the grid of its dtype, in the storage dtype.
         slots: "slot/path" -> optimizer state.
-        tracked: name -> (total, count) of the loss and the metrics since the epoch began, float32.
+        tracked: "loss" -> (total, count), and "<metric>/<variable>" -> what it counted, since the epoch began.
         scaler: the loss scale and its counters.
         iterations: of the optimizer.
         step: steps done, skipped ones included.

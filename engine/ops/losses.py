@@ -11,9 +11,9 @@ from engine.ops.activations import SIGMOID
 from engine.tape import Array, Op, Tensor, apply, rounded
 
 
-def _log_probabilities(logits: Array) -> Array:
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+def _log_probabilities(logits: Array, axis: int = -1) -> Array:
+    shifted = logits - logits.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 
 def _sparse_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array, Any]:
@@ -31,10 +31,15 @@ def _per_row_backward(
     return (gradient[..., np.newaxis] * slope,)
 
 
-def _dense_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array, Any]:
-    log_probabilities = _log_probabilities(logits)
-    losses = -(labels * log_probabilities).sum(axis=-1)
-    return losses, rounded(np.exp(log_probabilities) - labels, dtype)
+def _dense_forward(dtype: DType, logits: Array, labels: Array, axis: int) -> tuple[Array, Any]:
+    log_probabilities = _log_probabilities(logits, axis)
+    losses = -(labels * log_probabilities).sum(axis=axis)
+    return losses, (rounded(np.exp(log_probabilities) - labels, dtype), axis)
+
+
+def _dense_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    slope, axis = saved
+    return (np.expand_dims(gradient, axis) * slope,)
 
 
 def _sigmoid_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array, Any]:
@@ -44,7 +49,7 @@ def _sigmoid_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array,
 
 
 SPARSE_SOFTMAX_CROSSENTROPY = Op("sparse_softmax_cross_entropy_with_logits", _sparse_forward, _per_row_backward)
-SOFTMAX_CROSSENTROPY = Op("softmax_cross_entropy_with_logits", _dense_forward, _per_row_backward)
+SOFTMAX_CROSSENTROPY = Op("softmax_cross_entropy_with_logits", _dense_forward, _dense_backward)
 SIGMOID_CROSSENTROPY = Op(
     "sigmoid_cross_entropy_with_logits",
     _sigmoid_forward,
@@ -62,9 +67,9 @@ def sparse_softmax_crossentropy(logits: Tensor, labels: Array) -> Tensor:
     return apply(SPARSE_SOFTMAX_CROSSENTROPY, logits, labels=labels)
 
 
-def softmax_crossentropy(logits: Tensor, labels: Array) -> Tensor:
-    """Return ``-sum(labels * log softmax(logits))`` per row; labels have the shape of the logits."""
-    return apply(SOFTMAX_CROSSENTROPY, logits, labels=labels)
+def softmax_crossentropy(logits: Tensor, labels: Array, axis: int = -1) -> Tensor:
+    """Return ``-sum(labels * log softmax(logits))`` over the axis of the classes; labels have the logits' shape."""
+    return apply(SOFTMAX_CROSSENTROPY, logits, labels=labels, axis=axis)
 
 
 def sigmoid_crossentropy(logits: Tensor, labels: Array) -> Tensor:

@@ -62,9 +62,17 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "PolynomialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
     "CosineDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
     "CosineDecayRestarts": {"initial_learning_rate": 0.1, "first_decay_steps": 10},
+    "IoU": {"num_classes": 3, "target_class_ids": [0, 2]},
+    "MeanIoU": {"num_classes": 3},
+    "OneHotIoU": {"num_classes": 3, "target_class_ids": [1]},
+    "OneHotMeanIoU": {"num_classes": 3},
+    "PrecisionAtRecall": {"recall": 0.5},
+    "RecallAtPrecision": {"precision": 0.5},
+    "SensitivityAtSpecificity": {"specificity": 0.5},
+    "SpecificityAtSensitivity": {"sensitivity": 0.5},
 }
 CLASSES = [(family, name) for family, (specs, _) in FAMILIES.items() for name in specs]
-LINES_DIFFER = {"layers", "optimizers", "schedules"}
+LINES_DIFFER = {"layers", "losses", "metrics", "optimizers", "schedules"}
 TF24_FORM = {"inner_optimizer", "dynamic", "initial_scale", "dynamic_growth_steps"}
 
 
@@ -127,8 +135,9 @@ def test_what_the_engine_writes_is_what_the_spec_takes(family, name, line):
 @pytest.mark.parametrize("name", engine_layers.LAYERS)
 def test_every_setting_of_a_layer_has_a_field(name):
     fields = spec_of(layers.LAYERS[name]).model_fields
-    # An input layer has nothing to train, and no `trainable` in its config.
-    settings = set(settings_of(engine_layers.LAYERS[name])) - ({"trainable"} if name == "InputLayer" else set())
+    # An input layer has nothing to train and casts nothing, and Keras takes neither setting there.
+    not_there = {"trainable", "autocast"} if name == "InputLayer" else set()
+    settings = set(settings_of(engine_layers.LAYERS[name])) - not_there
     assert settings == set(fields)
 
 

@@ -107,25 +107,28 @@ def _check_value_and_gradient(
 def metric(document: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     findings = Findings(document, arrays)
     with building(), np.errstate(all="ignore"):
-        built = metrics.deserialize(document["metric"])
+        built = metrics.deserialize(document["metric"], findings.conventions)
         for run in document["runs"]:
-            state = built.initial()
+            state = built.initial(_output_shape(findings, run))
             manner = "weighted" if run["weighted"] else "unweighted"
             for index, update in enumerate(run["updates"]):
                 weights = arrays[update["sample_weight"]] if "sample_weight" in update else None
                 state = built.updated(state, _labels(findings, update), _predictions(findings, update), weights)
                 result = built.result(state)
                 findings.check(f"{manner} result {index}", "result", result, update["result"])
-            recorded = [arrays[item["array"]] for item in run["final_state"]]
-            findings.check_values(f"{manner} state", "state", state, np.array(recorded).reshape(np.shape(state)))
+            findings.same(f"{manner} variables", list(state), [item["name"] for item in run["final_state"]])
+            for item in run["final_state"]:
+                findings.check(f"{manner} {item['name']}", "state", state[item["name"]], item["array"])
     return findings.differences
 
 
+def _output_shape(findings: Findings, run: Mapping[str, Any]) -> tuple[int | None, ...]:
+    return (None, *findings.arrays[run["updates"][0]["y_pred"]].shape[1:])
+
+
 def _predictions(findings: Findings, update: Mapping[str, Any]) -> Tensor:
-    if "y_pred" not in update:
-        raise NotBuilt("metrics of values alone")
     return findings.tensor(update["y_pred"])
 
 
 def _labels(findings: Findings, update: Mapping[str, Any]) -> np.ndarray:
-    return findings.arrays[update["y_true"]] if "y_true" in update else np.empty(0)
+    return np.empty(0) if update["y_true"] is None else findings.arrays[update["y_true"]]

@@ -19,7 +19,7 @@ from worker.specs.graph import check_graph
 from worker.specs.job import JobSpec
 from worker.specs.labels import check_labels
 from worker.specs.notices import Notice
-from worker.specs.resources import check_fit, check_network
+from worker.specs.resources import check_fit, check_metrics, check_network
 from worker.specs.samples import Samples
 from worker.specs.scale_limits import check_scale, scale_place
 from worker.specs.stages import compile_model, data_place, read_data, read_fit, read_model, read_policy
@@ -92,6 +92,7 @@ def prepare(spec: JobSpec, limits: Limits) -> Prepared:
     if model is not None:
         _check_sizes(findings, limits, model, fit, samples)
         if compiled:
+            check_metrics(findings, limits, model)
             check_scale(findings, model.optimizer, scale_place(findings.body))
     trainer = None
     if model is not None and samples is not None and compiled and fit is not None and _single(model):

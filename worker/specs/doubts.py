@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from engine.losses import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from engine.losses import (
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    SparseCategoricalCrossentropy,
+)
 from engine.model import Model
 from engine.policy import PolicyV1
 from engine.training import Trainer
@@ -26,7 +32,13 @@ class _Job:
 
 Doubt: TypeAlias = Callable[[_Job], Iterator[Notice]]
 
-_PROBABILITY_LOSSES = (BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy)
+_PROBABILITY_LOSSES = (
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    SparseCategoricalCrossentropy,
+)
 _PROBABILITY_HEADS = ("softmax", "sigmoid", "hard_sigmoid")
 
 

@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import losses, metrics
+from engine import losses
 from engine.model import Model
 from worker.specs.findings import Findings
 from worker.specs.samples import Samples
 from worker.specs.wording import shown
 
-PROBABILITIES = (losses.BinaryCrossentropy, losses.CategoricalCrossentropy)
+PROBABILITIES = (
+    losses.BinaryCrossentropy,
+    losses.BinaryFocalCrossentropy,
+    losses.CategoricalCrossentropy,
+    losses.CategoricalFocalCrossentropy,
+)
 """Losses whose labels are probabilities."""
-CLASS_METRICS = (metrics.SparseCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy)
-"""Metrics whose labels are class numbers; those of the others have the shape of the output."""
 LARGEST_CLASS = 2**53
 """Class numbers beyond it are no exact floats."""
 
@@ -52,9 +55,9 @@ def _check_metrics(findings: Findings, model: Model, y: NDArray[Any]) -> None:
     classes = len(y.shape) == len(output) or (len(y.shape) == len(output) + 1 and y.shape[-1] == 1 != output[-1])
     values = y.shape[1:] == output or (output[-1:] == (1,) and y.shape[1:] == output[:-1])
     for index, metric in enumerate(model.compilation.metrics):
-        fits = classes if isinstance(metric, CLASS_METRICS) else values
+        fits = classes if metric.labels_are_classes else values
         if not fits:
-            wanted = "class numbers" if isinstance(metric, CLASS_METRICS) else "labels of the output's shape"
+            wanted = "class numbers" if metric.labels_are_classes else "labels of the output's shape"
             text = (
                 f"{metric.class_name} takes {wanted}, but a label has shape {list(y.shape[1:])} and an output "
                 f'{list(output)}. Choose the metric that fits, or "accuracy", which chooses by itself.'

@@ -1,41 +1,46 @@
 """Shapes of metrics.
 
-SOURCE: `get_config` in TF 2.4.4 and Keras 3.15.1; a metric's `dtype` is a plain dtype name.
+SOURCE: `get_config` in TF 2.4.4, tf_keras 2.21 and Keras 3.15.1.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from worker.specs.metric_configs import (
+    AreaConfig,
+    AtPrecisionConfig,
+    AtRecallConfig,
+    AtSensitivityConfig,
+    AtSpecificityConfig,
+    BinaryAccuracyConfig,
+    BinaryIoUConfig,
+    CategoricalCrossentropyConfig,
+    CorrelationConfig,
+    CosineConfig,
+    CrossentropyConfig,
+    F1ScoreConfig,
+    FBetaScoreConfig,
+    IoUConfig,
+    MeanIoUConfig,
+    MetricConfig,
+    OneHotIoUConfig,
+    OneHotMeanIoUConfig,
+    PrecisionConfig,
+    R2ScoreConfig,
+    SparseCrossentropyConfig,
+    SparseTopKConfig,
+    ThresholdsConfig,
+    TopKConfig,
+)
+from worker.specs.shape import Node, OneOf, tabulate
 
-from worker.specs.policy import PolicyValue
-from worker.specs.shape import Int, Node, Number, OneOf, Only, Spec, Text, tabulate
 
+class AUC(Node):
+    """Area under a curve of thresholds."""
 
-class MetricConfig(Spec):
-    """What every metric's `get_config()` returns."""
-
-    name: Text | None = None
-    dtype: PolicyValue = Field(default=None, description="Dtype of the running sums.")
-
-
-class BinaryAccuracyConfig(MetricConfig):
-    """What `BinaryAccuracy.get_config()` returns."""
-
-    threshold: Number = Field(default=0.5, description="Predictions above it count as yes.")
-
-
-class TopKConfig(MetricConfig):
-    """What `TopKCategoricalAccuracy.get_config()` and its sparse twin return."""
-
-    k: Int = Field(default=5, description="How many of the largest predictions count.")
-
-
-class SparseTopKConfig(TopKConfig):
-    """What `SparseTopKCategoricalAccuracy.get_config()` returns; Keras 3 prints the flag only when it is set."""
-
-    from_sorted_ids: Annotated[Literal[False], Only()] = False
+    class_name: Literal["AUC"]
+    config: AreaConfig = AreaConfig()
 
 
 class Accuracy(Node):
@@ -52,6 +57,20 @@ class BinaryAccuracy(Node):
     config: BinaryAccuracyConfig = BinaryAccuracyConfig()
 
 
+class BinaryCrossentropy(Node):
+    """Mean crossentropy of yes-no labels."""
+
+    class_name: Literal["BinaryCrossentropy"]
+    config: CrossentropyConfig = CrossentropyConfig()
+
+
+class BinaryIoU(Node):
+    """Intersection over union of yes-no labels."""
+
+    class_name: Literal["BinaryIoU"]
+    config: BinaryIoUConfig = BinaryIoUConfig()
+
+
 class CategoricalAccuracy(Node):
     """Share of right classes, labels one-hot."""
 
@@ -59,17 +78,94 @@ class CategoricalAccuracy(Node):
     config: MetricConfig = MetricConfig()
 
 
-class SparseCategoricalAccuracy(Node):
-    """Share of right classes, labels class numbers."""
+class CategoricalCrossentropy(Node):
+    """Mean crossentropy of one-hot labels."""
 
-    class_name: Literal["SparseCategoricalAccuracy"]
+    class_name: Literal["CategoricalCrossentropy"]
+    config: CategoricalCrossentropyConfig = CategoricalCrossentropyConfig()
+
+
+class CategoricalHinge(Node):
+    """Mean hinge of one-hot labels."""
+
+    class_name: Literal["CategoricalHinge"]
     config: MetricConfig = MetricConfig()
 
 
-class MeanSquaredError(Node):
-    """Mean of squared differences."""
+class ConcordanceCorrelation(Node):
+    """Mean concordance of labels and predictions."""
 
-    class_name: Literal["MeanSquaredError"]
+    class_name: Literal["ConcordanceCorrelation"]
+    config: CorrelationConfig = CorrelationConfig()
+
+
+class CosineSimilarity(Node):
+    """Mean cosine of the angle between labels and predictions."""
+
+    class_name: Literal["CosineSimilarity"]
+    config: CosineConfig = CosineConfig()
+
+
+class F1Score(Node):
+    """Harmonic mean of precision and recall."""
+
+    class_name: Literal["F1Score"]
+    config: F1ScoreConfig = F1ScoreConfig()
+
+
+class FBetaScore(Node):
+    """Weighted harmonic mean of precision and recall."""
+
+    class_name: Literal["FBetaScore"]
+    config: FBetaScoreConfig = FBetaScoreConfig()
+
+
+class FalseNegatives(Node):
+    """How many true labels were missed."""
+
+    class_name: Literal["FalseNegatives"]
+    config: ThresholdsConfig = ThresholdsConfig()
+
+
+class FalsePositives(Node):
+    """How many false labels were found."""
+
+    class_name: Literal["FalsePositives"]
+    config: ThresholdsConfig = ThresholdsConfig()
+
+
+class Hinge(Node):
+    """Mean hinge of labels -1 and 1."""
+
+    class_name: Literal["Hinge"]
+    config: MetricConfig = MetricConfig()
+
+
+class IoU(Node):
+    """Intersection over union of some classes."""
+
+    class_name: Literal["IoU"]
+    config: IoUConfig
+
+
+class KLDivergence(Node):
+    """Mean Kullback-Leibler divergence."""
+
+    class_name: Literal["KLDivergence"]
+    config: MetricConfig = MetricConfig()
+
+
+class LogCoshError(Node):
+    """Mean logarithm of the hyperbolic cosine of the error."""
+
+    class_name: Literal["LogCoshError"]
+    config: MetricConfig = MetricConfig()
+
+
+class Mean(Node):
+    """Mean of plain values; no metric for `compile`, as in Keras."""
+
+    class_name: Literal["Mean"]
     config: MetricConfig = MetricConfig()
 
 
@@ -80,11 +176,123 @@ class MeanAbsoluteError(Node):
     config: MetricConfig = MetricConfig()
 
 
-class TopKCategoricalAccuracy(Node):
-    """Share of labels among the k largest predictions, labels one-hot."""
+class MeanAbsolutePercentageError(Node):
+    """Mean of absolute differences, in percent of the label."""
 
-    class_name: Literal["TopKCategoricalAccuracy"]
-    config: TopKConfig = TopKConfig()
+    class_name: Literal["MeanAbsolutePercentageError"]
+    config: MetricConfig = MetricConfig()
+
+
+class MeanIoU(Node):
+    """Intersection over union, mean of all classes."""
+
+    class_name: Literal["MeanIoU"]
+    config: MeanIoUConfig
+
+
+class MeanSquaredError(Node):
+    """Mean of squared differences."""
+
+    class_name: Literal["MeanSquaredError"]
+    config: MetricConfig = MetricConfig()
+
+
+class MeanSquaredLogarithmicError(Node):
+    """Mean of squared differences of logarithms."""
+
+    class_name: Literal["MeanSquaredLogarithmicError"]
+    config: MetricConfig = MetricConfig()
+
+
+class OneHotIoU(Node):
+    """Intersection over union of some classes, labels one-hot."""
+
+    class_name: Literal["OneHotIoU"]
+    config: OneHotIoUConfig
+
+
+class OneHotMeanIoU(Node):
+    """Intersection over union, mean of all classes, labels one-hot."""
+
+    class_name: Literal["OneHotMeanIoU"]
+    config: OneHotMeanIoUConfig
+
+
+class PearsonCorrelation(Node):
+    """Mean correlation of labels and predictions."""
+
+    class_name: Literal["PearsonCorrelation"]
+    config: CorrelationConfig = CorrelationConfig()
+
+
+class Poisson(Node):
+    """Mean Poisson loss of counts."""
+
+    class_name: Literal["Poisson"]
+    config: MetricConfig = MetricConfig()
+
+
+class Precision(Node):
+    """Share of what was found that is true."""
+
+    class_name: Literal["Precision"]
+    config: PrecisionConfig = PrecisionConfig()
+
+
+class PrecisionAtRecall(Node):
+    """Best precision at a recall."""
+
+    class_name: Literal["PrecisionAtRecall"]
+    config: AtRecallConfig
+
+
+class R2Score(Node):
+    """Coefficient of determination."""
+
+    class_name: Literal["R2Score"]
+    config: R2ScoreConfig = R2ScoreConfig()
+
+
+class Recall(Node):
+    """Share of what is true that was found."""
+
+    class_name: Literal["Recall"]
+    config: PrecisionConfig = PrecisionConfig()
+
+
+class RecallAtPrecision(Node):
+    """Best recall at a precision."""
+
+    class_name: Literal["RecallAtPrecision"]
+    config: AtPrecisionConfig
+
+
+class RootMeanSquaredError(Node):
+    """Root of the mean of squared differences."""
+
+    class_name: Literal["RootMeanSquaredError"]
+    config: MetricConfig = MetricConfig()
+
+
+class SensitivityAtSpecificity(Node):
+    """Best sensitivity at a specificity."""
+
+    class_name: Literal["SensitivityAtSpecificity"]
+    config: AtSpecificityConfig
+
+
+class SparseCategoricalAccuracy(Node):
+    """Share of right classes, labels class numbers."""
+
+    class_name: Literal["SparseCategoricalAccuracy"]
+    config: MetricConfig = MetricConfig()
+
+
+class SparseCategoricalCrossentropy(Node):
+    """Mean crossentropy of labels given as class numbers."""
+
+    class_name: Literal["SparseCategoricalCrossentropy"]
+    config: SparseCrossentropyConfig = SparseCrossentropyConfig()
 
 
 class SparseTopKCategoricalAccuracy(Node):
@@ -94,8 +302,55 @@ class SparseTopKCategoricalAccuracy(Node):
     config: SparseTopKConfig = SparseTopKConfig()
 
 
+class SpecificityAtSensitivity(Node):
+    """Best specificity at a sensitivity."""
+
+    class_name: Literal["SpecificityAtSensitivity"]
+    config: AtSensitivityConfig
+
+
+class SquaredHinge(Node):
+    """Mean squared hinge of labels -1 and 1."""
+
+    class_name: Literal["SquaredHinge"]
+    config: MetricConfig = MetricConfig()
+
+
+class Sum(Node):
+    """Sum of plain values; no metric for `compile`, as in Keras."""
+
+    class_name: Literal["Sum"]
+    config: MetricConfig = MetricConfig()
+
+
+class TopKCategoricalAccuracy(Node):
+    """Share of labels among the k largest predictions, labels one-hot."""
+
+    class_name: Literal["TopKCategoricalAccuracy"]
+    config: TopKConfig = TopKConfig()
+
+
+class TrueNegatives(Node):
+    """How many false labels were left out."""
+
+    class_name: Literal["TrueNegatives"]
+    config: ThresholdsConfig = ThresholdsConfig()
+
+
+class TruePositives(Node):
+    """How many true labels were found."""
+
+    class_name: Literal["TruePositives"]
+    config: ThresholdsConfig = ThresholdsConfig()
+
+
 METRICS = tabulate(
-    Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, TopKCategoricalAccuracy,
-    SparseTopKCategoricalAccuracy, MeanSquaredError, MeanAbsoluteError,
+    AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, BinaryIoU, CategoricalAccuracy, CategoricalCrossentropy,
+    CategoricalHinge, ConcordanceCorrelation, CosineSimilarity, F1Score, FBetaScore, FalseNegatives, FalsePositives,
+    Hinge, IoU, KLDivergence, LogCoshError, Mean, MeanAbsoluteError, MeanAbsolutePercentageError, MeanIoU,
+    MeanSquaredError, MeanSquaredLogarithmicError, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Poisson, Precision,
+    PrecisionAtRecall, R2Score, Recall, RecallAtPrecision, RootMeanSquaredError, SensitivityAtSpecificity,
+    SparseCategoricalAccuracy, SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy,
+    SpecificityAtSensitivity, SquaredHinge, Sum, TopKCategoricalAccuracy, TrueNegatives, TruePositives,
 )  # fmt: skip
 MetricValue: TypeAlias = Annotated[Node | str, OneOf("metric", METRICS, "name")]

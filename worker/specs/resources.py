@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.model import Model
 from engine.network import Network
 from engine.training import FitOptions
 from worker.settings import Limits
@@ -67,6 +68,24 @@ def check_network(findings: Findings, limits: Limits, network: Network, batch: i
     _note(findings, parameters, limits.max_parameters, "parameters", places, "Use smaller layers.")
     hint = f"Use smaller layers or a `batch_size` below {batch}." if batch > 1 else "Use smaller layers."
     _note(findings, outputs, limits.max_activation_values, f"values in a step of {batch} samples", places, hint)
+
+
+def check_metrics(findings: Findings, limits: Limits, model: Model) -> None:
+    """Note a metric that would keep more numbers than a model may have.
+
+    Args:
+        findings: where to note it.
+        limits: the limits.
+        model: compiled.
+    """
+    for index, metric in enumerate(model.compilation.metrics):
+        kept = sum(math.prod(shape) for shape in metric.shapes(model.output_shapes[0]).values())
+        if kept > limits.max_parameters:
+            text = (
+                f"{metric.class_name} would keep {_count(kept)} numbers; the limit is {limits.max_parameters:,}. "
+                "Use fewer thresholds, classes or labels."
+            )
+            findings.add(CODE, text, "compile", "metrics", index)
 
 
 def _note(

@@ -137,7 +137,7 @@ def compile_model(findings: Findings, model: Model | None) -> bool:
             findings.add("loss_not_reduced", text, "compile", "loss", "config", "reduction")
     for index, metric in enumerate(given.get("metrics") or ()):
         with findings.at("compile", "metrics", index):
-            metrics.get(metric, loss, 1)
+            metrics.get(metric, loss, 1, line)
     if model is None or len(findings.errors) > before:
         return False
     with findings.at("compile"):

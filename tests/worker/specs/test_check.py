@@ -208,6 +208,11 @@ def test_every_fault_is_told_at_once():
         ({f"{D1}/config/units": 10**300}, D1),
         ({f"{D1}/config/batch_input_shape": [None, 10**9, 10**9, 64], "/data": inline()}, "/model/config/layers/0"),
         ({"/fit/epochs": 10**15}, "/fit/epochs"),
+        (
+            {"/compile/metrics": [{"class_name": "MeanIoU", "config": {"num_classes": 10**9, "sparse_y_pred": False}}]},
+            "/compile/metrics/0",
+        ),
+        ({"/compile/metrics": [{"class_name": "AUC", "config": {"num_thresholds": 10**12}}]}, "/compile/metrics/0"),
         ({"/fit/epochs": 99_999}, "/fit/epochs"),
     ],
 )

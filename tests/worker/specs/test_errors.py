@@ -32,7 +32,8 @@ UNKNOWN_LAYER = (
 )
 UNKNOWN_KEY = (
     '`unit` is not a known key (its value: 32). Did you mean "units"? Accepted here: "units", "name", "trainable", '
-    '"dtype", "batch_input_shape", "activation", "kernel_initializer", "bias_initializer", "kernel_regularizer", '
+    '"dtype", "batch_input_shape", "autocast", "activation", "kernel_initializer", "bias_initializer", '
+    '"kernel_regularizer", '
     '"bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint", "use_bias", '
     '"quantization_config", "lora_rank".'
 )
