@@ -154,6 +154,17 @@ class Client:
         """
         return self._json("POST", JOBS, json=spec, params={"dry_run": "true"})
 
+    def inspect(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a model will do: dtypes, loss scaling, memory, and what is doubtful about its numerics.
+
+        Args:
+            spec: a job, of which only the model must be there.
+
+        Raises:
+            Invalid: the model or what is beside it is at fault; `errors` says why and where.
+        """
+        return self._json("POST", "/v1/models/inspect", json=spec)
+
     def get(self, job_id: str) -> dict[str, Any]:
         """Return a job.
 
