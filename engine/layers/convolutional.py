@@ -12,6 +12,7 @@ from engine.constraints import Constraint
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.initializers import GlorotUniform, Initializer
 from engine.layers.base import Shape
+from engine.layers.operands import FLOATS_AND_INT32, check_match, check_taken
 from engine.layers.readers import causal_padding, data_format, lowered, padding, sizes
 from engine.layers.weighted import Weighted
 from engine.ops.windows import Pair, output_length
@@ -26,6 +27,8 @@ class Windowed(Weighted):
     """Base: where the window goes, and how sequences become images of height 1."""
 
     rank: ClassVar[int] = 2
+    kernel_name: ClassVar[str] = "Conv2D"
+    """TF's name of the op."""
 
     kernel_size: tuple[int, ...] = setting(sizes(2))
     strides: tuple[int, ...] = setting(sizes(2), 1)
@@ -56,6 +59,9 @@ class Windowed(Weighted):
         )
 
     def _image(self, x: Tensor) -> Tensor:
+        if not self.conventions.keras3:
+            check_taken("input", x.dtype, FLOATS_AND_INT32)
+            check_match(self.kernel_name, "filter", self.policy.compute, "input", x.dtype)
         return x if self.rank == 2 else ops.reshape(x, (x.shape[0], 1, *x.shape[1:]))
 
     def _kernel(self, kernel: Tensor) -> Tensor:
@@ -125,6 +131,8 @@ def _depth(key: str, value: Any) -> int:
 @dataclass(frozen=True, kw_only=True)
 class Depthwise(Windowed):
     """Base of layers with one kernel a channel."""
+
+    kernel_name: ClassVar[str] = "DepthwiseConv2dNative"
 
     depth_multiplier: int = setting(_depth, 1)
     depthwise_initializer: Initializer = setting(initializers.read, GlorotUniform(), write=initializers.write)

@@ -26,6 +26,7 @@ from engine.constraints import Constraint
 from engine.errors import ShapeMismatch
 from engine.initializers import GlorotUniform, Initializer, Orthogonal, Zeros
 from engine.layers.base import Layer, Shape, Shapes
+from engine.layers.operands import check_match
 from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Array, Tensor
@@ -108,6 +109,8 @@ class Recurrent(Layer):
     def call(self, run: Run, *inputs: Tensor, initial_state: Sequence[Tensor] | None = None) -> Any:
         """Go through the steps."""
         x = inputs[0]
+        if not self.conventions.keras3:
+            check_match("MatMul", "b", self.policy.compute, "a", x.dtype)
         states = list(initial_state or inputs[1:]) or self._zeros(x)
         # All steps are multiplied with the kernel at once: the same products, rounded alike, in one call.
         entering = ops.matmul(self._dropped(run, x, self.dropout), self.weight(run, "kernel"))
