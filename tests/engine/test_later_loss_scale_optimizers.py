@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from engine.conventions import KERAS3, TF24, TF_KERAS
@@ -9,7 +11,7 @@ from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from engine.schedules import ExponentialDecay
 from engine.serialization import keras3_optimizers, tf_keras_optimizers
 
-LINES = {
+LINES: dict[str, Any] = {
     "tf_keras": (tf_keras_optimizers, SGD(conventions=TF_KERAS), tf_keras_optimizers.wrapped),
     "legacy": (tf_keras_optimizers, SGD(conventions=TF24), tf_keras_optimizers.wrapped),
     "keras3": (keras3_optimizers, SGD(conventions=KERAS3), Keras3LossScaleOptimizer),
