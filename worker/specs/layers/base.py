@@ -53,6 +53,9 @@ class LayerConfig(Spec):
     batch_input_shape: Annotated[Shape | None, WHEN_SET] = Field(
         default=None, description="Printed by Keras 2 on a layer made with `input_shape`; the batch size is null."
     )
+    autocast: Annotated[Bool, WHEN_SET] = Field(
+        default=True, description="Whether floating inputs are cast to the compute dtype. Keras never prints it."
+    )
 
 
 class KernelConfig(LayerConfig):
