@@ -17,7 +17,7 @@ from app import errors, openapi
 from app.deps import Services, wire
 from app.finite_json import FiniteJSONResponse
 from app.request_ids import RequestIds
-from app.routes import artifacts, datasets, docs, events, health, jobs, loss_scales, policies, queue
+from app.routes import artifacts, datasets, docs, events, health, jobs, loss_scales, models, policies, queue
 from app.settings import AppSettings
 from worker.settings import WorkerSettings
 
@@ -25,6 +25,7 @@ ROUTERS = (
     health.router,
     policies.router,
     loss_scales.router,
+    models.router,
     jobs.router,
     events.router,
     artifacts.router,

@@ -104,7 +104,7 @@ def scaled_loss(loss: Any, loss_scale: float, conventions: Conventions) -> Tenso
     if not isinstance(loss, Tensor):
         text = f"A loss must be a tensor, whose dtype the scale is cast to, but got: {loss!r}"
         raise InvalidType(text, code="not_a_tensor", original="AttributeError")
-    wide = ops.cast(loss, _widest([loss.dtype, FLOAT32])) if conventions.keras3 else loss
+    wide = ops.cast(loss, widest([loss.dtype, FLOAT32])) if conventions.keras3 else loss
     with np.errstate(all="ignore"):
         return ops.scale(wide, loss_scale)
 
@@ -114,7 +114,7 @@ def total_loss(loss: Tensor, penalties: Sequence[Tensor], conventions: Conventio
     if not penalties:
         return loss
     parts = [loss, *penalties]
-    dtype = conventions.floatx if conventions.floatx_losses else _widest([part.dtype for part in parts])
+    dtype = conventions.floatx if conventions.floatx_losses else widest([part.dtype for part in parts])
     cast = [ops.cast(part, dtype) for part in parts]
     total = cast[0]
     for part in cast[1:]:
@@ -122,7 +122,8 @@ def total_loss(loss: Tensor, penalties: Sequence[Tensor], conventions: Conventio
     return total
 
 
-def _widest(dtypes: Sequence[DType]) -> DType:
+def widest(dtypes: Sequence[DType]) -> DType:
+    """Return the dtype in which numbers of several dtypes are added: their own, else float32, else float64."""
     if FLOAT64 in dtypes:
         return FLOAT64
     return dtypes[0] if all(dtype is dtypes[0] for dtype in dtypes) else FLOAT32

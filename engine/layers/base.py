@@ -128,12 +128,30 @@ class Layer(Configured):
         """Return an argument with the tensors in it cast as the layer casts them."""
         return entering.mapped(self._entering, argument)
 
+    def entering_dtypes(self, *dtypes: DType) -> tuple[DType, ...]:
+        """Return the dtypes in which inputs of these dtypes reach the call (autocasting)."""
+        casts = len(dtypes) if self.conventions.autocast_all_arguments or self.merges else 1
+        return (*(self.entering_dtype(dtype) for dtype in dtypes[:casts]), *dtypes[casts:])
+
+    def entering_dtype(self, dtype: DType) -> DType:
+        """Return the dtype to which an input of a dtype is cast (autocasting)."""
+        return self.policy.compute if self.autocast and entering.casts(dtype, self.policy) else dtype
+
+    def output_dtype(self, *entered: DType) -> DType:
+        """Return the dtype of the output, for inputs that reach the call in these dtypes."""
+        return entered[0]
+
+    def read_dtype(self, spec: WeightSpec) -> DType:
+        """Return the dtype in which the call reads one of this layer's variables."""
+        compute = self.policy.compute
+        return compute if compute.is_floating and spec.dtype.is_floating else spec.dtype
+
+    def inner_layers(self) -> tuple[Layer, ...]:
+        """Return the layers inside this one, under the names that their variables have."""
+        return ()
+
     def _entering(self, x: Tensor) -> Tensor:
-        if not self.autocast or not entering.casts(x.dtype, self.policy):
-            return x
-        cast = ops.cast(x, self.policy.compute)
-        cast.mask = x.mask
-        return cast
+        return _cast(x, self.entering_dtype(x.dtype))
 
     def settled(self, argument: Any) -> Self:
         """Return the layer as it is after its first call: the policy "_infer" has become the dtype of the argument."""
@@ -195,6 +213,14 @@ class Layer(Configured):
 def casts_itself(policy: Policy, dtype: DType) -> bool:
     """Whether a variable is read in the compute dtype: floats are, whatever their dtype, under a mixed policy."""
     return dtype.is_floating and policy.compute_dtype != policy.variable_dtype
+
+
+def _cast(x: Tensor, dtype: DType) -> Tensor:
+    if x.dtype is dtype:
+        return x
+    cast = ops.cast(x, dtype)
+    cast.mask = x.mask
+    return cast
 
 
 def last_axis(layer: Layer, shape: Shape) -> int:

@@ -124,17 +124,13 @@ class Conv1D(Conv2D):
     dilation_rate: tuple[int, ...] = setting(sizes(1), 1)
 
 
-def _depth(key: str, value: Any) -> int:
-    return positive_integer(key, value)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Depthwise(Windowed):
     """Base of layers with one kernel a channel."""
 
     kernel_name: ClassVar[str] = "DepthwiseConv2dNative"
 
-    depth_multiplier: int = setting(_depth, 1)
+    depth_multiplier: int = setting(positive_integer, 1)
     depthwise_initializer: Initializer = setting(initializers.read, GlorotUniform(), write=initializers.write)
     depthwise_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     depthwise_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)

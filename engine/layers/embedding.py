@@ -10,6 +10,7 @@ import numpy as np
 from engine import constraints, initializers, ops, regularizers
 from engine.configured import any_number, boolean, optional, positive_integer, setting, unsupported_unless
 from engine.constraints import Constraint
+from engine.dtypes import DType
 from engine.initializers import Initializer, RandomUniform
 from engine.layers.base import Layer, Shape
 from engine.regularizers import Regularizer
@@ -46,8 +47,17 @@ class Embedding(Layer):
         """One row a number."""
         return (*shapes[0], self.output_dim)
 
-    def _entering(self, x: Tensor) -> Tensor:
-        return x  # row numbers are no quantities: float16 could not even hold those above 2048
+    def entering_dtype(self, dtype: DType) -> DType:
+        """As it is: row numbers are no quantities, float16 could not even hold those above 2048."""
+        return dtype
+
+    def output_dtype(self, *entered: DType) -> DType:
+        """The compute dtype."""
+        return self.policy.compute
+
+    def read_dtype(self, spec: WeightSpec) -> DType:
+        """That of the variable: rows are cast after the look-up, the table is not."""
+        return spec.dtype
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Look up, then cast."""

@@ -63,6 +63,10 @@ class InputLayer(Layer):
         key = "batch_shape" if conventions.keras3 else "batch_input_shape"
         return {key: None if shape is None else list(shape), **config, "dtype": self.input_dtype.name}
 
+    def output_dtype(self, *entered: DType) -> DType:
+        """The dtype in which data enters the model."""
+        return self.input_dtype
+
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return the data as it is."""
         return inputs[0]

@@ -51,6 +51,10 @@ class RowNormalization(Layer):
             raise ShapeMismatch(f"{self.class_name} {self.name!r} needs known sizes to normalize, got {list(shape)}.")
         return tuple(size for size in sizes if size is not None)
 
+    def read_dtype(self, spec: WeightSpec) -> DType:
+        """That of the variable: nothing is cast before the end."""
+        return spec.dtype
+
     def _broadcast(self, run: Run, name: str, present: bool, x: Tensor, fill: float) -> Tensor:
         """Return a parameter in a shape that broadcasts to x, or a constant where there is none."""
         if not present:

@@ -77,6 +77,10 @@ class BatchNormalization(Layer):
         learnt = (*((gamma,) if self.scale else ()), *((beta,) if self.center else ()))
         return (*learnt, mean, variance)
 
+    def read_dtype(self, spec: WeightSpec) -> DType:
+        """That of the variable, float32 at least."""
+        return spec.dtype
+
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Normalize, and move the averages while training."""
         x = inputs[0]

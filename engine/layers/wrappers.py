@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from engine import ops
 from engine.configured import one_of, optional, refuse, setting
 from engine.conventions import Conventions
+from engine.dtypes import DType
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.layers.base import Layer, Shape, Shapes
 from engine.layers.recurrent import Recurrent
@@ -53,6 +54,20 @@ class Wrapper(Layer):
 
     def _inner(self) -> dict[str, Layer]:
         return {"layer": self.layer}
+
+    def inner_layers(self) -> tuple[Layer, ...]:
+        """The layers inside, in the order of their variables."""
+        return tuple(self._scoped(layer) for layer in self._inner().values())
+
+    def output_dtype(self, *entered: DType) -> DType:
+        """What the (first) inner layer makes of it."""
+        inner = self.inner_layers()[0]
+        return inner.output_dtype(*inner.entering_dtypes(*entered))
+
+    def read_dtype(self, spec: WeightSpec) -> DType:
+        """As the inner layer reads it whose variable it is."""
+        owner = next(layer for layer in self.inner_layers() if spec.path.startswith(f"{layer.name}/"))
+        return owner.read_dtype(spec)
 
     def _scoped(self, layer: Layer) -> Layer:
         return dataclasses.replace(layer, name=f"{self.name}/{layer.name}")

@@ -36,12 +36,11 @@ class Adafactor(Optimizer):
         """Means over the last axis, over the one before, and the squares they stand for."""
         return ("r", "c", "velocity")
 
-    def new_slots(self, spec: WeightSpec) -> dict[str, Array]:
-        """Zeros; variables of less than two axes have no means, and keep empty arrays in their place."""
+    def slot_shapes(self, spec: WeightSpec) -> dict[str, tuple[int, ...]]:
+        """Variables of less than two axes have no means, and keep empty arrays in their place."""
         shape = spec.shape
         rows, columns = (shape[:-1], (*shape[:-2], shape[-1])) if len(shape) > 1 else ((0,), (0,))
-        shapes = {"r": rows, "c": columns, "velocity": shape}
-        return {slot: np.zeros(size, spec.dtype.storage) for slot, size in shapes.items()}
+        return {"r": rows, "c": columns, "velocity": shape}
 
     def numbers(self, moment: Moment, slots: Mapping[str, Array]) -> tuple[Any, ...]:
         """Return (rate, beta_2 of this update, 1 - beta_2, both epsilons, the threshold)."""

@@ -138,9 +138,22 @@ class Optimizer(Configured):
         """Return the names of the arrays that an update keeps per variable."""
         return ()
 
+    def slot_shapes(self, spec: WeightSpec) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the slots that an update keeps of a variable; nothing is allocated."""
+        return dict.fromkeys(self.slot_names(), spec.shape)
+
+    def kept_shapes(self, spec: WeightSpec) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of all that is kept of a trainable variable, in its dtype; nothing is allocated."""
+        own = self.slot_shapes(spec)
+        if self.gradient_accumulation_steps:
+            own[window.SLOT] = spec.shape
+        if self.use_ema:
+            own[averages.SLOT] = spec.shape
+        return own
+
     def new_slots(self, spec: WeightSpec) -> dict[str, Array]:
         """Return the slots of a variable before its first update: zeros, unless a subclass says otherwise."""
-        return {slot: np.zeros(spec.shape, spec.dtype.storage) for slot in self.slot_names()}
+        return {slot: np.zeros(shape, spec.dtype.storage) for slot, shape in self.slot_shapes(spec).items()}
 
     def shared_slots(self, specs: Sequence[WeightSpec]) -> dict[str, Array]:
         """Return what the optimizer keeps once for all variables."""

@@ -135,8 +135,9 @@ def test_what_the_engine_writes_is_what_the_spec_takes(family, name, line):
 @pytest.mark.parametrize("name", engine_layers.LAYERS)
 def test_every_setting_of_a_layer_has_a_field(name):
     fields = spec_of(layers.LAYERS[name]).model_fields
-    # An input layer has nothing to train, and no `trainable` in its config.
-    settings = set(settings_of(engine_layers.LAYERS[name])) - ({"trainable"} if name == "InputLayer" else set())
+    # An input layer has nothing to train and casts nothing, and Keras takes neither setting there.
+    not_there = {"trainable", "autocast"} if name == "InputLayer" else set()
+    settings = set(settings_of(engine_layers.LAYERS[name])) - not_there
     assert settings == set(fields)
 
 

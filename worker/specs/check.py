@@ -5,9 +5,7 @@ The API calls this on every submit, and the worker on every slice: one function,
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 from engine import datasets
 from engine.model import Model
@@ -23,7 +21,7 @@ from worker.specs.labels import check_labels
 from worker.specs.notices import Notice
 from worker.specs.resources import check_fit, check_metrics, check_network
 from worker.specs.samples import Samples
-from worker.specs.shape import FLOAT32_MAX
+from worker.specs.scale_limits import check_scale, scale_place
 from worker.specs.stages import compile_model, data_place, read_data, read_fit, read_model, read_policy
 
 
@@ -95,7 +93,7 @@ def prepare(spec: JobSpec, limits: Limits) -> Prepared:
         _check_sizes(findings, limits, model, fit, samples)
         if compiled:
             check_metrics(findings, limits, model)
-            _check_scaling(findings, model)
+            check_scale(findings, model.optimizer, scale_place(findings.body))
     trainer = None
     if model is not None and samples is not None and compiled and fit is not None and _single(model):
         trainer = _trainer(findings, model, samples, fit)
@@ -119,31 +117,6 @@ def _check_sizes(
         check_fit(findings, limits, fit, rows)
     check_graph(findings, model)
     check_network(findings, limits, model.network, min(options.batch_size, rows))
-
-
-def _check_scaling(findings: Findings, model: Model) -> None:
-    """Note a loss scale of the policy or the optimizer that training cannot start with."""
-    place = _scale_place(findings.body["compile"].get("optimizer"))
-    with findings.at(*place):
-        rule = model.optimizer.rule
-        if not 1 <= rule.initial_scale <= FLOAT32_MAX:
-            text = f"The loss scale must be at least 1 and fit into float32. Received: {rule.initial_scale}."
-            findings.add("loss_scale_out_of_range", text, *place)
-        if rule.checked and (rule.growth_interval < 1 or not rule.growth_factor > 1 or math.isinf(rule.growth_factor)):
-            text = (
-                "A dynamic loss scale must grow by a finite factor above 1 after at least 1 step. Received: factor "
-                f"{rule.growth_factor} after {rule.growth_interval} steps."
-            )
-            findings.add("loss_scale_out_of_range", text, *place)
-
-
-def _scale_place(optimizer: Any) -> tuple[str, ...]:
-    """Return where in the job the loss scale comes from: the optimizer goes before the policy."""
-    config = optimizer["config"] if isinstance(optimizer, dict) else {}
-    for key in ("loss_scale", "initial_scale", "loss_scale_factor"):
-        if config.get(key) is not None:
-            return ("compile", "optimizer", "config", key)
-    return ("policy", "config", "loss_scale")
 
 
 def _trainer(findings: Findings, model: Model, samples: Samples, fit: FitOptions) -> Trainer | None:

@@ -27,13 +27,7 @@ _SAME_AS_POLICY = {"DTypePolicy": "Policy"}
 
 def read_policy(findings: Findings) -> Policy | None:
     """Return the policy of the model: the job's, else the one that the model config names, else float32."""
-    body = findings.body
-    place: tuple[str, ...] = ("policy",)
-    if "policy" not in body and body["model"]["config"].get("dtype") is not None:
-        place = ("model", "config", "dtype")
-    given: Any = body
-    for key in place:
-        given = given.get(key)
+    place, given = policy_place(findings)
     if isinstance(given, Mapping):
         name = given["class_name"]
         given = {"class_name": _SAME_AS_POLICY.get(name, name), "config": given["config"]}
@@ -42,6 +36,18 @@ def read_policy(findings: Findings) -> Policy | None:
         policy = tf24.read_policy(given).value
         check_trainable(findings, policy, place)
     return policy if len(findings.errors) == before else None
+
+
+def policy_place(findings: Findings) -> tuple[tuple[str, ...], Any]:
+    """Return where the policy of the model stands, and what is written there."""
+    body = findings.body
+    place: tuple[str, ...] = ("policy",)
+    if "policy" not in body and body["model"]["config"].get("dtype") is not None:
+        place = ("model", "config", "dtype")
+    given: Any = body
+    for key in place:
+        given = given.get(key)
+    return place, given
 
 
 def check_trainable(findings: Findings, policy: Policy, place: tuple[str | int, ...]) -> None:

@@ -54,7 +54,7 @@ class LayerConfig(Spec):
         default=None, description="Printed by Keras 2 on a layer made with `input_shape`; the batch size is null."
     )
     autocast: Annotated[Bool, WHEN_SET] = Field(
-        default=True, description="Whether floating inputs are cast to the compute dtype. Keras never prints it."
+        default=True, description="Whether floating inputs are cast to the compute dtype. Keras does not print it."
     )
 
 

@@ -1,0 +1,27 @@
+"""The linter: what is wrong with the numerics of a model, found by looking, before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from engine.numerics.case import Case, Rule
+from engine.numerics.findings import Finding, Severity
+from engine.numerics.layer_rules import LAYER_RULES
+from engine.numerics.scaling_rules import SCALING_RULES
+from engine.numerics.subject import Subject
+
+RULES: tuple[Rule, ...] = (*SCALING_RULES, *LAYER_RULES)
+"""Every rule; each looks for one thing, and says its code, its severity, why, and what to do."""
+
+_ORDER: Mapping[Severity, int] = MappingProxyType({"error": 0, "warning": 1, "info": 2})
+
+
+def lint(subject: Subject) -> tuple[Finding, ...]:
+    """Return the findings of every rule, the grave ones first.
+
+    Raises:
+        EngineError: the model, or how it would be compiled, is refused.
+    """
+    case = Case(subject)
+    return tuple(sorted((found for rule in RULES for found in rule(case)), key=lambda found: _ORDER[found.severity]))

@@ -1,0 +1,74 @@
+"""What an inspection looks at: a model, its policy, and what it would be compiled with. No variable exists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from engine.conventions import Conventions
+from engine.errors import located
+from engine.layers import Shape
+from engine.losses import Loss
+from engine.network import Network, read_network
+from engine.numerics.model_policy import ModelPolicy, with_policies
+from engine.optimizers import SGD, AnyOptimizer
+from engine.optimizers.wrapping import wrap
+from engine.policy import Policy
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to look at.
+
+    Attributes:
+        config: of the model, as ``model.to_json()`` holds it.
+        policy: of the model.
+        conventions: the line of Keras it behaves like.
+        optimizer: as given, before ``compile`` wraps it; None where it is not known.
+        loss: of the one output; None where it is not known.
+        auto_scale_loss: Keras 3's switch.
+        batch_size: rows of a step.
+        input_shape: of a Sequential model that gives none itself; batch axis included.
+    """
+
+    config: Mapping[str, Any] = field(repr=False)
+    policy: ModelPolicy
+    conventions: Conventions
+    optimizer: AnyOptimizer | None = None
+    loss: Loss | None = None
+    auto_scale_loss: bool = True
+    batch_size: int = 32
+    input_shape: Shape | None = None
+
+    @cached_property
+    def network(self) -> Network:
+        """The model under its policy.
+
+        Raises:
+            EngineError: with a path relative to the config; "policy" leads it where a map does not fit the layers.
+        """
+        network = self.under(self.policy.plain)
+        with located("policy"):
+            config = with_policies(self.config, self.policy, network)
+        if config is self.config:
+            return network
+        return read_network(config, self.policy.plain, self.conventions, self.input_shape)
+
+    def under(self, policy: Policy) -> Network:
+        """Return the model under another policy; layers that name a dtype of their own keep it."""
+        return read_network(self.config, policy, self.conventions, self.input_shape)
+
+    @cached_property
+    def wrapped(self) -> AnyOptimizer:
+        """The optimizer that ``compile`` leaves the model with; SGD stands for one that is not known.
+
+        Raises:
+            InvalidValue: the policy has a dynamic loss scale whose multiplier is not 2.
+        """
+        optimizer = SGD(conventions=self.conventions) if self.optimizer is None else self.optimizer
+        if self.policy.never_scaled:
+            return optimizer
+        given = self.policy.given if isinstance(self.policy.given, Policy) else self.policy.plain
+        return wrap(optimizer, given, self.conventions, auto_scale_loss=self.auto_scale_loss)
