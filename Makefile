@@ -40,6 +40,7 @@ lint: $(VENV)/.dev  ## style, types, and who may import whom
 bench: $(VENV)/.dev  ## measure rounding and the queue beside what they are compared with
 	@$(BIN)/python -m benchmarks.rounding
 	@$(BIN)/python -m benchmarks.queue_latency
+	@$(BIN)/python -m benchmarks.validate_throughput
 
 chaos: $(VENV)/.dev  ## only the tests that kill processes in mid-training
 	@$(BIN)/python -m pytest -m chaos

@@ -8,7 +8,7 @@ Source: ``tensorflow.python.training.experimental.loss_scale`` and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Self, TypeAlias
 
@@ -56,7 +56,7 @@ class FixedLossScale:
 
     def get_config(self) -> dict[str, Any]:
         """Return the keyword arguments that make this value again."""
-        return asdict(self)
+        return {key: getattr(self, key) for key in self.__dataclass_fields__}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -98,7 +98,7 @@ class DynamicLossScale:
 
     def get_config(self) -> dict[str, Any]:
         """Return the keyword arguments that make this value again."""
-        return asdict(self)
+        return {key: getattr(self, key) for key in self.__dataclass_fields__}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
