@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 import click
@@ -211,6 +212,8 @@ def serve(options: Options) -> None:
         listener = stack.enter_context(listening(options.host, options.port))
         settings = WorkerSettings(data_dir=options.data_dir)
         click.echo(f"Starting Halfstep in {options.data_dir} ...")
+        if not ip_address(listener.getsockname()[0]).is_loopback:
+            click.echo("Nothing asks for a key here: whoever reaches this address can use the service.", err=True)
         _migrate(settings.database_url)
         parts = programs(options, settings.embedded_broker, listener.fileno())
         Service(parts, url_of(listener), signals).run()

@@ -21,6 +21,7 @@ from engine.configured import (
 )
 from engine.conventions import Conventions
 from engine.dtypes import DType
+from engine.errors import located
 from engine.tape import Array, rounded
 
 _EPSILON = 1e-7
@@ -134,7 +135,8 @@ def deserialize(config: Mapping[str, Any]) -> Constraint:
     """Return the constraint that a serialized dict of Keras 2 or 3 describes."""
     name, inner = split_serialized("constraint", config)
     cls: type[Constraint] = choose("constraint", CONSTRAINTS, _NAMES.get(name, name))
-    return cls.from_config(inner)
+    with located("config"):
+        return cls.from_config(inner)
 
 
 def write(constraint: Constraint | None, conventions: Conventions) -> dict[str, Any] | None:

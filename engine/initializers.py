@@ -31,7 +31,7 @@ from engine.configured import (
     unsupported_unless,
 )
 from engine.conventions import Conventions
-from engine.errors import ShapeMismatch
+from engine.errors import ShapeMismatch, located
 
 Float32Array = NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -369,7 +369,8 @@ def deserialize(config: Mapping[str, Any]) -> Initializer:
     """Return the initializer that a serialized dict of Keras 2 or 3 describes."""
     name, inner = split_serialized("initializer", config)
     cls: type[Initializer] = choose("initializer", INITIALIZERS, name)
-    return cls.from_config(inner)
+    with located("config"):
+        return cls.from_config(inner)
 
 
 def write(initializer: Initializer, conventions: Conventions) -> dict[str, Any]:

@@ -73,6 +73,30 @@ def check_arguments(
     return dict(config)
 
 
+def as_dict(owner: str, config: Any) -> dict[str, Any]:
+    """Return a copy of a config, from which arguments may be taken.
+
+    Raises:
+        InvalidType: it is no dict.
+    """
+    if not isinstance(config, dict):
+        raise InvalidType(
+            f"The config of {owner} must be a dict, but got: {config!r}", code="not_a_dict", original="AttributeError"
+        )
+    return dict(config)
+
+
+def taken(arguments: dict[str, Any], key: str) -> Any:
+    """Take an argument out of others, and return it.
+
+    Raises:
+        InvalidType: it is missing.
+    """
+    if key not in arguments:
+        raise InvalidType(f"The config has no {key!r}, which it needs.", code="missing_argument", original="KeyError")
+    return arguments.pop(key)
+
+
 def to_float(name: str, value: Any) -> float:
     """Return an argument as Python's ``float`` converts it ("8" is 8.0).
 

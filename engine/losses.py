@@ -33,7 +33,7 @@ from engine.configured import (
 )
 from engine.conventions import TF24, Conventions
 from engine.dtypes import FLOAT32
-from engine.errors import ShapeMismatch
+from engine.errors import ShapeMismatch, located
 from engine.tape import Array, Tensor, constant
 
 EPSILON = 1e-7
@@ -298,7 +298,8 @@ def deserialize(config: Mapping[str, Any], conventions: Conventions = TF24) -> L
         return get(config["config"], conventions)
     class_name, inner = split_serialized("loss", config)
     cls: type[Loss] = choose("loss", LOSSES, class_name)
-    return cls.from_config(inner, conventions=conventions)
+    with located("config"):
+        return cls.from_config(inner, conventions=conventions)
 
 
 def serialize(loss: Loss, conventions: Conventions | None = None) -> dict[str, Any]:

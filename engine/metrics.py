@@ -27,6 +27,7 @@ from engine.configured import (
     unsupported_unless,
 )
 from engine.conventions import TF24, Conventions
+from engine.errors import located
 from engine.losses import Loss
 from engine.tape import Array, Tensor, rounded
 
@@ -256,7 +257,8 @@ def deserialize(config: Mapping[str, Any]) -> Metric:
     """Return the metric that ``{"class_name", "config"}`` describes."""
     class_name, inner = split_serialized("metric", config)
     cls: type[Metric] = choose("metric", METRICS, class_name)
-    return cls.from_config(inner)
+    with located("config"):
+        return cls.from_config(inner)
 
 
 def serialize(metric: Metric, conventions: Conventions = TF24) -> dict[str, Any]:

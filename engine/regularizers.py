@@ -12,6 +12,7 @@ import numpy as np
 from engine import ops
 from engine.configured import Configured, choose, not_negative, refuse, serialized, setting, split_serialized
 from engine.conventions import Conventions
+from engine.errors import located
 from engine.tape import Tensor
 
 
@@ -100,7 +101,8 @@ def deserialize(config: Mapping[str, Any]) -> Regularizer:
     """Return the regularizer that a serialized dict of Keras 2 or 3 describes."""
     name, inner = split_serialized("regularizer", config)
     cls: type[Regularizer] = choose("regularizer", REGULARIZERS, name)
-    return cls.from_config(inner)
+    with located("config"):
+        return cls.from_config(inner)
 
 
 def write(regularizer: Regularizer | None, conventions: Conventions) -> dict[str, Any] | None:

@@ -77,6 +77,10 @@ class Run:
             self._cast[key] = ops.cast(self.variables[path], dtype)
         return self._cast[key]
 
+    def add_loss(self, loss: Tensor | float) -> None:
+        """Add a penalty to the model's loss: a scalar in its own dtype, or a number, which becomes ``floatx``."""
+        self.losses.append(loss if isinstance(loss, Tensor) else ops.constant(loss, self.conventions.floatx))
+
     def enter(self, layer: str) -> None:
         """Name the layer whose ops come next."""
         if self.tape is not None:

@@ -22,12 +22,16 @@ def fixed(scale: float) -> ScalerRule:
     Raises:
         InvalidValue: the scale is finite, but beyond every float32, so that no loss can be multiplied by it.
     """
+    _check_float32(scale)
+    return ScalerRule(initial_scale=scale, checked=False, skip_advances_iterations=True)
+
+
+def _check_float32(scale: float) -> None:
     if np.isfinite(scale) and not np.isfinite(float32(scale)):
         raise InvalidValue(
             f"A loss scale must fit into float32, whose largest number is {FLOAT32.max}, but got: {scale}",
             code="loss_scale_overflow",
         )
-    return ScalerRule(initial_scale=scale, checked=False, skip_advances_iterations=True)
 
 
 def tf24(initial_scale: float = 2.0**15, growth_interval: int = 2000, growth_factor: float = 2.0) -> ScalerRule:
@@ -52,7 +56,11 @@ def keras3(initial_scale: float = 2.0**15, growth_interval: int = 2000) -> Scale
     """Keras 3: neither floor nor guard, an equality test of the count, and division instead of the reciprocal.
 
     Source: ``keras.optimizers.LossScaleOptimizer`` of Keras 3.15.
+
+    Raises:
+        InvalidValue: the scale is finite, but beyond every float32.
     """
+    _check_float32(initial_scale)
     stored = float32(initial_scale)
     return ScalerRule(
         initial_scale=0.0 if abs(stored) < FLOAT32.min_normal else stored,  # Keras computes the initial value

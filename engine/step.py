@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from engine import ops, scaler
 from engine.compilation import Compilation
 from engine.conventions import Conventions
 from engine.dtypes import FLOAT32, FLOAT64, DType
+from engine.errors import InvalidType
 from engine.gradients import Gradient, Gradients, mapped, values_of
 from engine.network import Network
 from engine.rows import Rows, tensors
@@ -85,9 +87,26 @@ def backward(
     loss = total_loss(
         compilation.loss(batch.y, predictions, batch.weights), network.penalties(run), network.conventions
     )
-    scaled = loss if compilation.optimizer.rule == UNSCALED else ops.scale(loss, loss_scale)
+    scaled = loss if compilation.optimizer.rule == UNSCALED else scaled_loss(loss, loss_scale, network.conventions)
     leaves = [run.variables[spec.path] for spec in network.trainable_specs]
     return Backward(loss, predictions, tape.gradient_or_rows(scaled, leaves), run.updates)
+
+
+def scaled_loss(loss: Any, loss_scale: float, conventions: Conventions) -> Tensor:
+    """Return the loss times its scale.
+
+    Keras 2 first casts the scale to the loss's dtype, in which 2**16 may be infinite; in Keras 3 the scale is a float32
+    variable, so that a narrower loss becomes float32.
+
+    Raises:
+        InvalidType: the loss is no tensor.
+    """
+    if not isinstance(loss, Tensor):
+        text = f"A loss must be a tensor, whose dtype the scale is cast to, but got: {loss!r}"
+        raise InvalidType(text, code="not_a_tensor", original="AttributeError")
+    wide = ops.cast(loss, _widest([loss.dtype, FLOAT32])) if conventions.keras3 else loss
+    with np.errstate(all="ignore"):
+        return ops.scale(wide, loss_scale)
 
 
 def total_loss(loss: Tensor, penalties: Sequence[Tensor], conventions: Conventions) -> Tensor:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from engine.constraints import Constraint
 from engine.dtypes import DType
-from engine.initializers import Initializer
+from engine.errors import InvalidValue
+from engine.initializers import GlorotUniform, Initializer, Zeros
 from engine.regularizers import Regularizer
 
 
@@ -39,3 +40,24 @@ class WeightSpec:
     def size(self) -> int:
         """Number of elements, as an unbounded integer."""
         return math.prod(self.shape)
+
+
+def started(initializer: Initializer | None, dtype: DType, variable: str, layer: str) -> Initializer:
+    """Return what a variable starts from; where nothing is named, Glorot's numbers for floats, and zeros else.
+
+    Raises:
+        InvalidValue: the dtype has no numbers to start from. The text names the variable and the layer.
+    """
+    if initializer is not None:
+        if dtype.kind not in ("float", "int", "uint", "bool", "complex"):
+            text = f"Expected numeric or boolean dtype, got <dtype: '{dtype.name}'>."
+            raise InvalidValue(text, code="not_numeric")
+        return initializer
+    if dtype.is_floating:
+        return GlorotUniform()
+    if dtype.kind in ("int", "uint", "bool"):
+        return Zeros()
+    raise InvalidValue(
+        f"An initializer for variable {variable} of type <dtype: '{dtype.name}'> is required for layer {layer}",
+        code="missing_initializer",
+    )

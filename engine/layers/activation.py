@@ -15,6 +15,7 @@ from engine.dtypes import FLOAT16
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Zeros
 from engine.layers.base import Layer, Shape
+from engine.layers.operands import FLOATS, check_taken
 from engine.layers.readers import axes, axis
 from engine.regularizers import Regularizer
 from engine.run import Run
@@ -30,6 +31,8 @@ class Activation(Layer):
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return ``activation(inputs)``."""
+        if self.activation.name == "softmax" and not self.conventions.keras3:
+            check_taken("logits", inputs[0].dtype, FLOATS)
         return self.activation(inputs[0], self.conventions)
 
 
@@ -68,6 +71,8 @@ class Softmax(Layer):
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return the softmax; masked-out entries (mask 0) get a large negative number added first."""
         x = inputs[0]
+        if not self.conventions.keras3:
+            check_taken("logits", x.dtype, FLOATS)
         if x.mask is not None:
             x = ops.add(x, self._adder(x, x.mask))
         y = ops.softmax(x, self.axis)

@@ -27,6 +27,7 @@ from engine.dtypes import FLOAT32, FLOAT64
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.initializers import GlorotUniform, Initializer, Ones, Zeros
 from engine.layers.base import Layer, Shape, Shapes
+from engine.layers.noise import dropped
 from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Array, Tensor
@@ -93,8 +94,7 @@ class Attention(Layer):
             seen = causal_mask(scores.shape[-2], scores.shape[-1])
             mask = seen if mask is None else mask & seen
         weights = masked_softmax(scores, mask)
-        if self.dropout and run.training:
-            weights = dropped(run, weights, self.dropout, self.seed)
+        weights = dropped(run, weights, self.dropout, self.seed)
         result = ops.batch_matmul(weights, value)
         if query.mask is not None:
             kept = query.mask[..., np.newaxis].astype(result.data.dtype)
@@ -117,12 +117,6 @@ class Attention(Layer):
     def output_mask(self, *inputs: Tensor) -> Array | None:
         """The query's mask."""
         return inputs[0].mask if inputs else None
-
-
-def dropped(run: Run, x: Tensor, rate: float, seed: int | None) -> Tensor:
-    """Return x with a share of random zeros, the others scaled up."""
-    kept = run.generator(seed).random(x.shape, dtype=np.float32) >= rate
-    return ops.multiply(ops.scale(x, 1 / (1 - rate)), Tensor(kept.astype(x.data.dtype), x.dtype))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,8 +205,7 @@ class Projected(Layer):
         mask = self._mask(query, value, key, attention_mask, use_causal_mask)
         weights = masked_softmax(scores, mask)
         shown = weights
-        if self.dropout and run.training:
-            weights = dropped(run, weights, self.dropout, self.seed)
+        weights = dropped(run, weights, self.dropout, self.seed)
         mixed = ops.transpose(ops.batch_matmul(weights, v), (0, 2, 1, 3))
         result = self._output(run, mixed)
         return [result, shown] if return_attention_scores else result

@@ -17,6 +17,7 @@ from engine.conventions import TF24, Conventions
 from engine.dtypes import DType
 from engine.errors import InvalidType, ShapeMismatch
 from engine.initializers import Initializer
+from engine.layers import entering
 from engine.layers.dtype_argument import read_dtype, write_dtype
 from engine.policy import Policy
 from engine.regularizers import Regularizer
@@ -40,6 +41,7 @@ class Layer(Configured):
         trainable: whether its trainable weights are updated; a frozen BatchNormalization infers.
         dtype: its policy; containers fill in the model's where none is given.
         batch_input_shape: Keras 2's way to give the first layer its input shape, batch axis included.
+        autocast: whether floating inputs are cast to the compute dtype. Keras forgets it when it writes a config.
         conventions: the line of Keras it behaves like; not part of the config.
     """
 
@@ -47,6 +49,7 @@ class Layer(Configured):
     trainable: bool = setting(configured.boolean, True)
     dtype: Policy | None = setting(read_dtype, None, write=write_dtype)
     batch_input_shape: Shape | None = setting(optional(dimensions), None, only="set")
+    autocast: bool = setting(configured.boolean, True, only="set")
     conventions: Conventions = TF24
     merges: ClassVar[bool] = False
     """Whether the first argument is a list of tensors, all of which are cast."""
@@ -87,7 +90,7 @@ class Layer(Configured):
         raise AssertionError(f"{self.class_name} does not define a call")
 
     def __call__(
-        self, run: Run, *inputs: Tensor, mask: Array | None = None, training: bool | None = None, **keywords: Any
+        self, run: Run, *inputs: Any, mask: Array | None = None, training: bool | None = None, **keywords: Any
     ) -> Any:
         """Cast the inputs to the compute dtype, call, add the activity penalty, and hand the mask on.
 
@@ -95,7 +98,7 @@ class Layer(Configured):
 
         Args:
             run: the forward pass.
-            inputs: tensors; those of a merging layer are its list.
+            inputs: tensors, arrays or numbers; those of a merging layer are its list.
             mask: which steps of the first input count; by default the mask that it carries.
             training: behave as in training or not, whatever the run says.
             keywords: other arguments of the layer's call.
@@ -105,7 +108,10 @@ class Layer(Configured):
         """
         run.enter(self.name or self.class_name)
         casts = len(inputs) if self.conventions.autocast_all_arguments or self.merges else 1
-        cast = [self._entering(x) if index < casts else x for index, x in enumerate(inputs)]
+        given = [entering.as_tensors(x, self.conventions.floatx) for x in inputs]
+        cast = [self._entered(x) if index < casts else x for index, x in enumerate(given)]
+        if self.conventions.autocast_all_arguments:
+            keywords = {key: self._entered(value) for key, value in keywords.items()}
         if mask is not None:
             cast[0] = Tensor(cast[0].data, cast[0].dtype, cast[0].node)
             cast[0].mask = np.asarray(mask, dtype=bool)
@@ -115,16 +121,24 @@ class Layer(Configured):
         if regularizer is not None:
             # Keras divides the penalty by the batch size and keeps it in the dtype of the output.
             penalty = regularizer(output)
-            run.losses.append(ops.divide(penalty, constant(output.shape[0], penalty.dtype)))
+            run.add_loss(ops.divide(penalty, constant(output.shape[0], penalty.dtype)))
         return self._masked(output, self.output_mask(*cast))
 
+    def _entered(self, argument: Any) -> Any:
+        """Return an argument with the tensors in it cast as the layer casts them."""
+        return entering.mapped(self._entering, argument)
+
     def _entering(self, x: Tensor) -> Tensor:
-        compute = self.policy.compute
-        if not (compute.is_floating and x.dtype.is_floating) or x.dtype is compute:
+        if not self.autocast or not entering.casts(x.dtype, self.policy):
             return x
-        cast = ops.cast(x, compute)
+        cast = ops.cast(x, self.policy.compute)
         cast.mask = x.mask
         return cast
+
+    def settled(self, argument: Any) -> Self:
+        """Return the layer as it is after its first call: the policy "_infer" has become the dtype of the argument."""
+        policy = entering.settled(self.policy, argument)
+        return self if policy is self.policy else dataclasses.replace(self, dtype=policy)
 
     def output_mask(self, *inputs: Tensor) -> Array | None:
         """Return the mask of the output: the first input's, where the layer keeps the steps apart."""
@@ -145,7 +159,10 @@ class Layer(Configured):
 
     def weight(self, run: Run, name: str) -> Tensor:
         """Return one of this layer's variables, cast to its compute dtype (TF's AutoCastVariable)."""
-        return run.weight(self.path(name), self.policy.compute)
+        variable = self.variable(run, name)
+        return (
+            run.weight(self.path(name), self.policy.compute) if casts_itself(self.policy, variable.dtype) else variable
+        )
 
     def variable(self, run: Run, name: str) -> Tensor:
         """Return one of this layer's variables in its own dtype."""
@@ -173,6 +190,11 @@ class Layer(Configured):
             regularizer=regularizer,
             constraint=constraint,
         )
+
+
+def casts_itself(policy: Policy, dtype: DType) -> bool:
+    """Whether a variable is read in the compute dtype: floats are, whatever their dtype, under a mixed policy."""
+    return dtype.is_floating and policy.compute_dtype != policy.variable_dtype
 
 
 def last_axis(layer: Layer, shape: Shape) -> int:

@@ -12,6 +12,7 @@ from engine.constraints import Constraint
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.initializers import GlorotUniform, Initializer
 from engine.layers.base import Shape
+from engine.layers.operands import FLOATS_AND_INT32, check_match, check_taken
 from engine.layers.readers import causal_padding, data_format, lowered, padding, sizes
 from engine.layers.weighted import Weighted
 from engine.ops.windows import Pair, output_length
@@ -26,6 +27,8 @@ class Windowed(Weighted):
     """Base: where the window goes, and how sequences become images of height 1."""
 
     rank: ClassVar[int] = 2
+    kernel_name: ClassVar[str] = "Conv2D"
+    """TF's name of the op."""
 
     kernel_size: tuple[int, ...] = setting(sizes(2))
     strides: tuple[int, ...] = setting(sizes(2), 1)
@@ -56,6 +59,9 @@ class Windowed(Weighted):
         )
 
     def _image(self, x: Tensor) -> Tensor:
+        if not self.conventions.keras3:
+            check_taken("input", x.dtype, FLOATS_AND_INT32)
+            check_match(self.kernel_name, "filter", self.policy.compute, "input", x.dtype)
         return x if self.rank == 2 else ops.reshape(x, (x.shape[0], 1, *x.shape[1:]))
 
     def _kernel(self, kernel: Tensor) -> Tensor:
@@ -118,13 +124,11 @@ class Conv1D(Conv2D):
     dilation_rate: tuple[int, ...] = setting(sizes(1), 1)
 
 
-def _depth(key: str, value: Any) -> int:
-    return positive_integer(key, value)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Depthwise(Windowed):
     """Base of layers with one kernel a channel."""
+
+    kernel_name: ClassVar[str] = "DepthwiseConv2dNative"
 
     # The kernel's own settings have names of their own; Keras 3 no longer takes the inherited ones.
     kernel_initializer: Initializer = setting(
@@ -132,7 +136,7 @@ class Depthwise(Windowed):
     )
     kernel_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write, only="keras2")
     kernel_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write, only="keras2")
-    depth_multiplier: int = setting(_depth, 1)
+    depth_multiplier: int = setting(positive_integer, 1)
     depthwise_initializer: Initializer = setting(initializers.read, GlorotUniform(), write=initializers.write)
     depthwise_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     depthwise_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)

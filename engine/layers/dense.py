@@ -41,7 +41,9 @@ class Dense(Weighted):
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Multiply, add the bias, activate."""
-        return self.finished(run, ops.matmul(inputs[0], self.weight(run, "kernel")))
+        # Integers too: of the layers with a kernel, only Dense converts what autocasting left alone.
+        x = ops.cast(inputs[0], self.policy.compute)
+        return self.finished(run, ops.matmul(x, self.weight(run, "kernel")))
 
 
 def _sizes(key: str, value: Any) -> Shape:

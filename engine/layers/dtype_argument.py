@@ -8,6 +8,7 @@ from typing import Any
 from engine.configured import refuse, split_serialized
 from engine.conventions import Conventions
 from engine.dtypes import DType
+from engine.errors import located
 from engine.policy import Policy, PolicyV1
 
 _POLICY_CLASSES = ("Policy", "PolicyV1", "DTypePolicy", "FloatDTypePolicy")
@@ -33,7 +34,8 @@ def read_dtype(key: str, value: Any) -> Policy | PolicyV1 | None:
         if class_name in _POLICY_CLASSES:
             # As TF does, a layer's PolicyV1 comes back as Policy: only models use a loss scale, layers never do.
             name: Any = config.get("name")
-            return Policy(name)
+            with located("config"):
+                return Policy(name)
     raise refuse(key, "null, the name of a dtype or policy, or a serialized policy", value)
 
 

@@ -51,7 +51,7 @@ class Embedding(Layer):
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Look up, then cast."""
-        numbers = inputs[0].data.astype(np.int64)
+        numbers = np.real(inputs[0].data).astype(np.int64)
         rows = ops.gather(self.variable(run, "embeddings"), numbers, apart=self.conventions.row_gradients)
         return ops.cast(rows, self.policy.compute)
 

@@ -14,11 +14,15 @@ from engine.dtypes import FLOAT32, DType
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Ones, Zeros
 from engine.layers.base import Layer, Shape
+from engine.layers.operands import HALVES_AND_FLOAT, check_match, check_taken
 from engine.layers.readers import axes, axis, write_axes
 from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Tensor
 from engine.weights import WeightSpec
+
+_LEAST_FUSED_EPSILON = 1.001e-5
+"""TF's fused kernel takes no smaller one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +51,6 @@ class RowNormalization(Layer):
             raise ShapeMismatch(f"{self.class_name} {self.name!r} needs known sizes to normalize, got {list(shape)}.")
         return tuple(size for size in sizes if size is not None)
 
-    def _parameter_dtype(self) -> DType:
-        # TF 2.4's fused kernel keeps parameters in float32 even under pure float16; Keras 3 follows the policy.
-        narrow = self.policy.variable.low_precision and not self.conventions.keras3
-        return FLOAT32 if narrow else self.policy.variable
-
     def _broadcast(self, run: Run, name: str, present: bool, x: Tensor, fill: float) -> Tensor:
         """Return a parameter in a shape that broadcasts to x, or a constant where there is none."""
         if not present:
@@ -77,9 +76,9 @@ class CentredNormalization(RowNormalization):
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
         """Gamma and beta, as far as wanted."""
-        size, dtype = self._parameter_shape(shapes[0]), self._parameter_dtype()
-        gamma = self.spec("gamma", size, self.gamma_initializer, self.gamma_regularizer, dtype=dtype)
-        beta = self.spec("beta", size, self.beta_initializer, self.beta_regularizer, dtype=dtype)
+        size = self._parameter_shape(shapes[0])
+        gamma = self.spec("gamma", size, self.gamma_initializer, self.gamma_regularizer)
+        beta = self.spec("beta", size, self.beta_initializer, self.beta_regularizer)
         return (*((gamma,) if self.scale else ()), *((beta,) if self.center else ()))
 
 
@@ -98,10 +97,20 @@ class LayerNormalization(CentredNormalization):
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Normalize, scale, shift."""
         x = inputs[0]
+        self._check_dtype(x.dtype)
         gamma = self._broadcast(run, "gamma", self.scale, x, 1)
         beta = self._broadcast(run, "beta", self.center and not self.rms_scaling, x, 0)
         places = self.positions(x.ndim)
         return ops.layer_normalization(x, gamma, beta, places, self.epsilon, centred=not self.rms_scaling)
+
+    def _check_dtype(self, dtype: DType) -> None:
+        """Refuse what TF's kernels refuse: the fused one, for float32 parameters, or the products with them."""
+        if self.conventions.keras3:
+            return
+        if self.policy.variable is FLOAT32 and self.epsilon >= _LEAST_FUSED_EPSILON:
+            check_taken("x", dtype, HALVES_AND_FLOAT)
+        else:
+            check_match("Mul", "y", self.policy.variable, "x", dtype)
 
 
 def _groups(key: str, value: Any) -> int:
@@ -170,7 +179,7 @@ class RMSNormalization(RowNormalization):
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
         """The scale."""
-        return (self.spec("scale", self._parameter_shape(shapes[0]), Ones(), dtype=self._parameter_dtype()),)
+        return (self.spec("scale", self._parameter_shape(shapes[0]), Ones()),)
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Normalize and scale."""

@@ -11,8 +11,10 @@ import numpy as np
 
 from engine import ops
 from engine.configured import any_integer, boolean, refuse, setting
+from engine.dtypes import DType
 from engine.errors import ShapeMismatch
 from engine.layers.base import MANY, Layer, Shape
+from engine.layers.operands import NUMBERS, check_attribute, check_listed, check_match
 from engine.run import Run
 from engine.tape import Array, Tensor
 
@@ -24,6 +26,8 @@ class Merge(Layer):
     merges: ClassVar[bool] = True
     arity: ClassVar[tuple[int, int]] = (1, MANY)
     pairwise: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(ops.add)
+    kernel_name: ClassVar[str] = "AddV2"
+    """TF's name of the op."""
     least: ClassVar[int] = 2
 
     def _check_count(self, shapes: Sequence[Any]) -> None:
@@ -50,9 +54,16 @@ class Merge(Layer):
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Merge from the first to the last."""
+        self._check_dtypes([x.dtype for x in inputs])
         rank = max(x.ndim for x in inputs)
         spread = [ops.reshape(x, (x.shape[0], *(1,) * (rank - x.ndim), *x.shape[1:])) for x in inputs]
         return self._merged(spread)
+
+    def _check_dtypes(self, dtypes: list[DType]) -> None:
+        if not self.conventions.keras3:
+            check_attribute(dtypes[0], NUMBERS)
+            for dtype in dtypes[1:]:
+                check_match(self.kernel_name, "y", dtype, "x", dtypes[0])
 
     def _merged(self, inputs: list[Tensor]) -> Tensor:
         return reduce(type(self).pairwise, inputs)
@@ -72,6 +83,7 @@ class Add(Merge):
 class Subtract(Merge):
     """The first minus the second. Source: ``keras.layers.Subtract``."""
 
+    kernel_name: ClassVar[str] = "Sub"
     pairwise: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(ops.subtract)
 
     def _check_count(self, shapes: Sequence[Any]) -> None:
@@ -83,6 +95,7 @@ class Subtract(Merge):
 class Multiply(Merge):
     """The product. Source: ``keras.layers.Multiply``."""
 
+    kernel_name: ClassVar[str] = "Mul"
     pairwise: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(ops.multiply)
 
 
@@ -90,6 +103,7 @@ class Multiply(Merge):
 class Maximum(Merge):
     """The larger; ties belong to the first. Source: ``keras.layers.Maximum``."""
 
+    kernel_name: ClassVar[str] = "Maximum"
     pairwise: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(ops.maximum)
 
 
@@ -97,6 +111,7 @@ class Maximum(Merge):
 class Minimum(Merge):
     """The smaller; ties belong to the first. Source: ``keras.layers.Minimum``."""
 
+    kernel_name: ClassVar[str] = "Minimum"
     pairwise: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(ops.minimum)
 
 
@@ -134,6 +149,8 @@ class Concatenate(Merge):
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Join."""
+        if not self.conventions.keras3:
+            check_listed("ConcatV2", "values", [x.dtype for x in inputs])
         return ops.concatenate(inputs, axis=self.axis % inputs[0].ndim)
 
 

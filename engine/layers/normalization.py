@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,10 +13,11 @@ from engine.dtypes import FLOAT32, DType
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Ones, Zeros
 from engine.layers.base import Layer, Shape
+from engine.layers.operands import NUMBERS, check_match, check_taken
 from engine.layers.readers import axis
 from engine.regularizers import Regularizer
 from engine.run import Run
-from engine.tape import Tensor
+from engine.tape import Array, Tensor, rounded
 from engine.weights import WeightSpec
 
 
@@ -26,7 +26,9 @@ class BatchNormalization(Layer):
     """``(x - mean) / sqrt(variance + epsilon) * gamma + beta`` along one axis (Ioffe 2015).
 
     Statistics of the batch while training (moving averages follow), moving averages else, and always when frozen.
-    Parameters and arithmetic are float32 under every 16-bit policy. Source: ``keras.layers.BatchNormalization``.
+    Arithmetic is float32 under every 16-bit policy, and in Keras 2 so are the parameters.
+
+    Source: ``keras.layers.BatchNormalization``.
     """
 
     axis: int = setting(axis, -1)
@@ -58,7 +60,8 @@ class BatchNormalization(Layer):
         return position
 
     def _parameter_dtype(self) -> DType:
-        return FLOAT32 if self.policy.variable.low_precision else self.policy.variable
+        narrow = self.policy.variable.low_precision and not self.conventions.keras3
+        return FLOAT32 if narrow else self.policy.variable
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
         """Gamma, beta, moving mean, moving variance."""
@@ -77,6 +80,7 @@ class BatchNormalization(Layer):
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Normalize, and move the averages while training."""
         x = inputs[0]
+        self._check_dtype(x.dtype)
         axis = self._position(x.ndim)
         mean, variance = self.variable(run, "moving_mean"), self.variable(run, "moving_variance")
         gamma = self.variable(run, "gamma") if self.scale else Tensor(np.ones_like(mean.data), mean.dtype)
@@ -86,14 +90,21 @@ class BatchNormalization(Layer):
         y, batch_mean, batch_variance = ops.batch_normalization(x, gamma, beta, axis, self.epsilon)
         count = x.data.size // mean.data.size
         bessel = count / (count - 1) if self._corrects(x) and count > 1 else 1.0
-        run.updates[self.path("moving_mean")] = self._moved(mean.data, batch_mean.data, 1.0)
-        run.updates[self.path("moving_variance")] = self._moved(variance.data, batch_variance.data, bessel)
+        run.updates[self.path("moving_mean")] = self._moved(mean, batch_mean.data, 1.0)
+        run.updates[self.path("moving_variance")] = self._moved(variance, batch_variance.data, bessel)
         return y
+
+    def _check_dtype(self, dtype: DType) -> None:
+        if self.conventions.keras3:
+            return
+        check_taken("x", dtype, NUMBERS)
+        if dtype.kind in ("int", "uint"):
+            check_match("AddV2", "y", FLOAT32, "x", dtype)  # epsilon is added to a variance that was cast to integers
 
     def _corrects(self, x: Tensor) -> bool:
         return self.conventions.bessel_batch_variance and x.ndim == 4
 
-    def _moved(self, old: np.ndarray[Any, Any], batch: np.ndarray[Any, Any], factor: float) -> np.ndarray[Any, Any]:
-        kind = old.dtype.type
-        moved: np.ndarray[Any, Any] = old * kind(self.momentum) + batch * kind(factor) * kind(1 - self.momentum)
-        return moved
+    def _moved(self, old: Tensor, batch: Array, factor: float) -> Array:
+        kind = old.data.dtype.type
+        moved: Array = old.data * kind(self.momentum) + batch * kind(factor) * kind(1 - self.momentum)
+        return rounded(moved, old.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -155,17 +155,3 @@ class GlobalAveragePooling1D(GlobalAveragePooling2D):
         total = ops.reduce_sum(ops.multiply(x, weights), axis=1)
         counts = ops.reduce_sum(weights, axis=1)
         return self._kept(ops.divide(total, counts))
-
-
-def pooling_layers() -> tuple[Any, ...]:
-    """Return every class of this module that configs can name."""
-    return (
-        AveragePooling1D,
-        AveragePooling2D,
-        GlobalAveragePooling1D,
-        GlobalAveragePooling2D,
-        GlobalMaxPooling1D,
-        GlobalMaxPooling2D,
-        MaxPooling1D,
-        MaxPooling2D,
-    )

@@ -26,6 +26,8 @@ from engine.constraints import Constraint
 from engine.errors import ShapeMismatch
 from engine.initializers import GlorotUniform, Initializer, Orthogonal, Zeros
 from engine.layers.base import Layer, Shape, Shapes
+from engine.layers.noise import dropped
+from engine.layers.operands import check_match
 from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Array, Tensor
@@ -108,6 +110,8 @@ class Recurrent(Layer):
     def call(self, run: Run, *inputs: Tensor, initial_state: Sequence[Tensor] | None = None) -> Any:
         """Go through the steps."""
         x = inputs[0]
+        if not self.conventions.keras3:
+            check_match("MatMul", "b", self.policy.compute, "a", x.dtype)
         states = list(initial_state or inputs[1:]) or self._zeros(x)
         # All steps are multiplied with the kernel at once: the same products, rounded alike, in one call.
         entering = ops.matmul(self._dropped(run, x, self.dropout), self.weight(run, "kernel"))
@@ -143,11 +147,8 @@ class Recurrent(Layer):
         return [Tensor(np.zeros((x.shape[0], self.units), x.data.dtype), x.dtype) for _ in range(self.states)]
 
     def _dropped(self, run: Run, x: Tensor, rate: float) -> Tensor:
-        if not rate or not run.training:
-            return x
-        shape = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])  # one pattern for all steps
-        kept = run.generator(self.seed).random(shape, dtype=np.float32) >= rate
-        return ops.multiply(ops.scale(x, 1 / (1 - rate)), Tensor(kept.astype(x.data.dtype), x.dtype))
+        one_pattern_for_all_steps = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])
+        return dropped(run, x, rate, self.seed, one_pattern_for_all_steps)
 
     def _keeping(
         self, mask: Array, following: list[Tensor], states: list[Tensor], outputs: list[Tensor]

@@ -13,6 +13,7 @@ import numpy as np
 from engine import ops
 from engine.configured import any_integer, boolean, fraction, not_negative, optional, setting, unsupported_unless
 from engine.layers.base import Layer
+from engine.layers.noise import dropped
 from engine.regularizers import L1L2, Regularizer
 from engine.run import Run
 from engine.tape import Array, Tensor
@@ -39,15 +40,7 @@ class Dropout(Layer):
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return inputs with random zeros while training, else inputs."""
-        x = inputs[0]
-        if not run.training or self.rate == 0:
-            return x
-        generator = run.generator(self.seed)
-        if self.rate == 1:
-            return ops.scale(x, 0.0)
-        kept = generator.random(self.pattern(x.shape), dtype=np.float32) >= self.rate
-        # TF scales first and masks then; both in the compute dtype.
-        return ops.multiply(ops.scale(x, 1 / (1 - self.rate)), Tensor(kept.astype(x.data.dtype), x.dtype))
+        return dropped(run, inputs[0], self.rate, self.seed, self.pattern(inputs[0].shape))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,6 +122,8 @@ MAXIMUM_SCALAR = Op(
 
 
 def _cast_forward(dtype: DType, a: Array) -> tuple[Array, Any]:
+    if dtype.kind != "complex":
+        a = a.real  # as TF: the imaginary part is lost
     if not dtype.low_precision:
         return a.astype(dtype.storage, copy=False), a.dtype
     if a.dtype == np.float64:

@@ -15,6 +15,7 @@ from engine.optimizers.adam import Adam, Adamax, AdamW, Lamb, Lion
 from engine.optimizers.adaptive import Adadelta, Adagrad, RMSprop
 from engine.optimizers.base import Optimizer
 from engine.optimizers.ftrl import Ftrl
+from engine.optimizers.later_loss_scale_optimizers import Keras3LossScaleOptimizer
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from engine.optimizers.nadam import Nadam
 from engine.optimizers.sgd import SGD
@@ -88,10 +89,9 @@ def deserialize(config: Mapping[str, Any], conventions: Conventions = TF24) -> A
 
 
 def _scaled(config: Mapping[str, Any], conventions: Conventions) -> LossScaleOptimizer:
-    # Keras 3 names the wrapper too, and its scale is always dynamic.
-    given = {key: value for key, value in config.items() if not (conventions.keras3 and key == "name")}
+    wrapper = Keras3LossScaleOptimizer if conventions.keras3 else LossScaleOptimizer
     try:
-        return LossScaleOptimizer.from_config(given, lambda item: get(item, conventions))
+        return wrapper.from_config(dict(config), lambda item: get(item, conventions))
     except EngineError as error:
         raise error.at("config") from None
 

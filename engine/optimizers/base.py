@@ -118,6 +118,11 @@ class Optimizer(Configured):
             object.__setattr__(self, "name", self.class_name.lower() if self.conventions.keras3 else self.class_name)
 
     @property
+    def is_legacy(self) -> bool:
+        """Whether it is one of TF 2.4's optimizers, which tf_keras keeps as its legacy ones."""
+        return self.conventions.name == "tf2.4"
+
+    @property
     def inner_optimizer(self) -> Optimizer:
         """The optimizer that updates variables: itself, unless it is wrapped."""
         return self

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 from engine import loss_scale, scaler_rules
 from engine.conventions import Conventions
 from engine.errors import InvalidType, InvalidValue, located
-from engine.keras_config import check_arguments, to_float, to_int
+from engine.keras_config import as_dict, check_arguments, taken, to_float, to_int
 from engine.loss_scale import DynamicLossScale, FixedLossScale, LossScale
 from engine.optimizers.base import Optimizer
 from engine.scaler import ScalerRule
@@ -101,7 +101,7 @@ class LossScaleOptimizer:
         Raises:
             InvalidType, InvalidValue: a key is missing or too many, or a value is not accepted.
         """
-        arguments = _as_dict(cls.class_name, config)
+        arguments = as_dict(cls.class_name, config)
         if "loss_scale" in arguments:
             arguments.update(_arguments_of(_read_loss_scale(arguments)))
             arguments["inner_optimizer"] = _pop(arguments, "optimizer", read)
@@ -138,7 +138,7 @@ class LossScaleOptimizerV1(LossScaleOptimizer):
     @classmethod
     def from_config(cls, config: Any, read: ReadOptimizer) -> Self:
         """Make an optimizer of what ``get_config`` returned (TF 2.4's form), or of the form TF 2.3 wrote."""
-        arguments = _as_dict(cls.class_name, config)
+        arguments = as_dict(cls.class_name, config)
         if "loss_scale" in arguments:
             arguments["loss_scale"] = _read_loss_scale(arguments)
             _check_multiplier(arguments["loss_scale"], _CANNOT_DESERIALIZE)
@@ -156,6 +156,10 @@ _PREFIX = (
 _EXAMPLE = "  opt = tf.keras.mixed_precision.experimental.LossScaleOptimizer(opt"
 _CANNOT_DESERIALIZE = (
     "Cannot deserialize LossScaleOptimizer with a DynamicLossScale whose multiplier is not 2. Got DynamicLossScale: "
+)
+NEITHER_FIXED_NOR_DYNAMIC = (
+    "Serialized LossScaleOptimizers with a LossScale that is neither a FixedLossScale nor a DynamicLossScale can no "
+    "longer be deserialized"
 )
 _CANNOT_PASS = 'When passing a DynamicLossScale to "loss_scale", DynamicLossScale.multiplier must be 2. Got: '
 
@@ -236,24 +240,10 @@ def _fixed(scale: Any, steps: Any) -> tuple[float, int | None]:
     return number, None
 
 
-def _as_dict(owner: str, config: Any) -> dict[str, Any]:
-    if not isinstance(config, dict):
-        raise InvalidType(
-            f"The config of {owner} must be a dict, but got: {config!r}", code="not_a_dict", original="AttributeError"
-        )
-    return dict(config)
-
-
 def _pop(arguments: dict[str, Any], key: str, read: ReadOptimizer) -> Any:
     """Take the inner optimizer out of the arguments, and make it."""
     with located(key):
-        return read(_taken(arguments, key))
-
-
-def _taken(arguments: dict[str, Any], key: str) -> Any:
-    if key not in arguments:
-        raise InvalidType(f"The config has no {key!r}, which it needs.", code="missing_argument", original="KeyError")
-    return arguments.pop(key)
+        return read(taken(arguments, key))
 
 
 def _read_loss_scale(arguments: dict[str, Any]) -> LossScale | None:
@@ -264,11 +254,7 @@ def _read_loss_scale(arguments: dict[str, Any]) -> LossScale | None:
 def _arguments_of(scale: LossScale | None) -> dict[str, Any]:
     """Return the arguments that a loss scale in a config of TF 2.3 stands for."""
     if scale is None:
-        raise InvalidValue(
-            "Serialized LossScaleOptimizers with a LossScale that is neither a FixedLossScale nor a DynamicLossScale "
-            "can no longer be deserialized",
-            path=("loss_scale",),
-        )
+        raise InvalidValue(NEITHER_FIXED_NOR_DYNAMIC, path=("loss_scale",))
     if isinstance(scale, FixedLossScale):
         return {"dynamic": False, "initial_scale": scale.loss_scale_value}
     _check_multiplier(scale, _CANNOT_DESERIALIZE)
@@ -286,6 +272,6 @@ def _check_multiplier(scale: LossScale | None, text: str) -> None:
 
 def _scale_of(arguments: dict[str, Any]) -> LossScale:
     """Take the three settings of a config of TF 2.4 out of the arguments, as the loss scale they make."""
-    dynamic, scale = _taken(arguments, "dynamic"), _taken(arguments, "initial_scale")
-    steps = _taken(arguments, "dynamic_growth_steps")
+    dynamic, scale = taken(arguments, "dynamic"), taken(arguments, "initial_scale")
+    steps = taken(arguments, "dynamic_growth_steps")
     return DynamicLossScale(scale, steps) if dynamic else FixedLossScale(scale)

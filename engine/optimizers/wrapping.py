@@ -5,10 +5,10 @@ Source: ``Model._get_optimizer`` in ``tensorflow.python.keras.engine.training`` 
 
 from __future__ import annotations
 
-import dataclasses
-
 from engine.conventions import Conventions
+from engine.dtype_policy import DTypePolicy
 from engine.optimizers.base import Optimizer
+from engine.optimizers.later_loss_scale_optimizers import Keras3LossScaleOptimizer
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer, LossScaleOptimizerV1
 from engine.policy import Policy, PolicyV1
 
@@ -36,15 +36,19 @@ def wrap_for_policy(optimizer: Optimizer | LossScaleOptimizer, policy: Policy) -
 
 
 def wrap(
-    optimizer: Optimizer | LossScaleOptimizer, policy: Policy, conventions: Conventions, *, auto_scale_loss: bool = True
+    optimizer: Optimizer | LossScaleOptimizer,
+    policy: Policy | DTypePolicy,
+    conventions: Conventions,
+    *,
+    auto_scale_loss: bool = True,
 ) -> Optimizer | LossScaleOptimizer:
     """Return the optimizer that a model trains with, by the rule of its line of Keras.
 
     Keras 3 wraps iff the model's policy is *named* "mixed_float16" and ``auto_scale_loss`` is on, and then silently
     resets the optimizer's ``loss_scale_factor`` (observed in 3.15.1). Keras 2 has no such switch.
     """
-    if not conventions.keras3 or isinstance(policy, PolicyV1):
+    if isinstance(policy, Policy) and (not conventions.keras3 or isinstance(policy, PolicyV1)):
         return wrap_for_policy(optimizer, policy)
     if isinstance(optimizer, LossScaleOptimizer) or not auto_scale_loss or policy.name != "mixed_float16":
         return optimizer
-    return LossScaleOptimizer(dataclasses.replace(optimizer, loss_scale_factor=None))
+    return Keras3LossScaleOptimizer(optimizer)

@@ -83,7 +83,13 @@ def compiled(identifier: Any, policy: Policy) -> Any:
     return wrap_for_policy(get_optimizer(identifier), policy)
 
 
-def _read(name: str, config: Any) -> Optimizer:
+def read_builtin(name: str, config: Any) -> Optimizer:
+    """Return one of TF 2.4's optimizers; "lr" is "learning_rate".
+
+    Raises:
+        InvalidType, InvalidValue: a setting that it does not take.
+        Unsupported: this engine lacks the optimizer.
+    """
     if name not in OPTIMIZERS:
         raise Unsupported(f"Optimizer {name} of TF 2.4 is not supported; use one of {', '.join(OPTIMIZERS)}.")
     cls = OPTIMIZERS[name]
@@ -103,7 +109,7 @@ def _read_loss_scale_optimizer(config: Any) -> LossScaleOptimizer:
 
 _READERS: Mapping[str, Reader[AnyOptimizer]] = MappingProxyType(
     {
-        **{name.lower(): partial(_read, name) for name in _NAMES},
+        **{name.lower(): partial(read_builtin, name) for name in _NAMES},
         "lossscaleoptimizer": _read_loss_scale_optimizer,
         "lossscaleoptimizerv1": _read_loss_scale_optimizer,
     }

@@ -78,9 +78,11 @@ def serving(
         server = Server(config, app.state.services)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        until(lambda: server.started)
-        with httpx.Client(base_url=url, timeout=10) as http:
-            yield Served(app.state.services, http, url, server)
-        server.handle_exit(0, None)
-        thread.join(20)
+        try:
+            until(lambda: server.started)
+            with httpx.Client(base_url=url, timeout=10) as http:
+                yield Served(app.state.services, http, url, server)
+        finally:  # a test that fails must not leave the thread behind: the interpreter would wait for it
+            server.handle_exit(0, None)
+            thread.join(20)
         assert not thread.is_alive()

@@ -43,13 +43,13 @@ FAMILIES = {
 }
 
 
-def required_of(layer: type[Any]) -> dict[str, Any]:
+def required_of(layer: type[engine_layers.Layer]) -> dict[str, Any]:
     """Return the settings without a default, as the table of layers gives them."""
     given = CONFIGS[layer.class_name][1][0]
     return {key: given[key] for key, item in settings_of(layer).items() if item.default is dataclasses.MISSING}
 
 
-def settings_of(layer: type[Any]) -> dict[str, Any]:
+def settings_of(layer: type[engine_layers.Layer]) -> dict[str, Any]:
     return {item.name: item for item in dataclasses.fields(layer) if "read" in item.metadata}
 
 

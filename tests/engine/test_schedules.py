@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -77,7 +78,10 @@ def test_restarts_grow_longer_and_lower():
 def test_exponential_and_inverse_time(initial, period, decay, step):
     found = ExponentialDecay(initial, period, decay)(step), InverseTimeDecay(initial, period, decay)(step)
     exact = initial * decay ** (step / period), initial / (1 + decay * step / period)
-    assert found == pytest.approx(exact, rel=1e-2, abs=1e-30)
+    # A float32 base and a float32 exponent are each off by one part in 2**24, which the power multiplies.
+    slack = 1e-6 + 2e-7 * (step / period) * (1 + abs(math.log(decay)))
+    assert found[0] == pytest.approx(exact[0], rel=math.expm1(min(slack, 5.0)), abs=1e-30)
+    assert found[1] == pytest.approx(exact[1], rel=1e-6, abs=1e-30)
     stairs = ExponentialDecay(initial, period, decay, staircase=True)
     assert stairs(step) == stairs(step // period * period)
 

@@ -139,6 +139,34 @@ def k3_map_serialize(given: dict[str, Any]) -> dict[str, Any]:
     )
 
 
+def k3_map_operations(given: dict[str, Any]) -> dict[str, Any]:
+    policies = map_of(given)
+    if "key" in given:
+        return accepted(after_delete=map_facts(policies.without(given["key"])))
+    deleted = policies.without("decoder")
+    popped = deleted.entries["encoder/.*"]
+    return accepted(
+        contains={path: path in policies.entries for path in given["queries"]},
+        after_delete=map_facts(deleted),
+        get_deleted=facts(deleted.policy_of("decoder")),
+        popped=facts(popped),
+        after_pop=map_facts(deleted.without("encoder/.*")),
+    )
+
+
+def k3_layer_dtype_argument(given: dict[str, Any]) -> dict[str, Any]:
+    policy = keras3.get_policy(given["dtype"])
+    assert isinstance(policy, DTypePolicy)
+    return accepted(
+        policy=facts(policy),
+        dtype=policy.variable_dtype,
+        compute_dtype=policy.compute_dtype,
+        variable_dtype=policy.variable_dtype,
+        input_dtype=policy.compute_dtype,
+        config_dtype=keras3.serialize_policy(policy),
+    )
+
+
 STEP_FACTS = ("loss_scale", "counter", "should_apply")
 
 
@@ -169,4 +197,6 @@ OPS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "k3_map_set": k3_map_set,
     "k3_map_serialize": k3_map_serialize,
     "k3_lso_steps": k3_lso_steps,
+    "k3_map_operations": k3_map_operations,
+    "k3_layer_dtype_argument": k3_layer_dtype_argument,
 }

@@ -79,6 +79,10 @@ def global_policy(given: dict[str, Any]) -> dict[str, Any]:
     return accepted(results=results)
 
 
+class TFOptimizer:
+    """Stands for an optimizer of TF 1, which is none here."""
+
+
 def _argument(given: Any) -> Any:
     """The optimizer argument that an input describes."""
     if isinstance(given, list):
@@ -87,6 +91,8 @@ def _argument(given: Any) -> Any:
         return given["value"]
     if given["kind"] == "keras":
         return optimizers.read(given["optimizer"])
+    if given["kind"] == "tf1":
+        return TFOptimizer()
     if given["kind"] in optimizers.CLASSES:
         return optimizers.made(given["kind"], get_optimizer("sgd"), given["kwargs"])
     raise NotBuilt(f"an optimizer of kind {given['kind']}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.errors import EngineError, Unsupported
 from engine.keras_config import check_arguments
+from engine.optimizers.hyperparameters import hyperparameter, with_hyperparameter
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer, LossScaleOptimizerV1, deprecation_warning
 from engine.serialization.tf24_optimizers import AnyOptimizer, deserialize_optimizer
 from tests.golden.outcome import NotBuilt, accepted, refused
@@ -116,10 +117,26 @@ def lso_config_roundtrip(given: dict[str, Any]) -> dict[str, Any]:
     return accepted(serialized=serialized, after=now, changed=sorted(key for key in was if was[key] != now.get(key)))
 
 
+def lso_attribute_get(given: dict[str, Any]) -> dict[str, Any]:
+    wrapper = LossScaleOptimizer(read(given["optimizer"]))
+    if given["attribute"] == "iterations":  # state, which is not the optimizer's own here
+        return accepted(warnings=[], value=0.0)
+    return accepted(warnings=[], value=hyperparameter(wrapper, given["attribute"]))
+
+
+def lso_attribute_set(given: dict[str, Any]) -> dict[str, Any]:
+    name = given["attribute"]
+    wrapper = with_hyperparameter(LossScaleOptimizer(read(given["optimizer"])), name, given["value"])
+    inner = getattr(wrapper.inner_optimizer, {"lr": "learning_rate"}.get(name, name))
+    return accepted(warnings=[], on_wrapper=hyperparameter(wrapper, name), on_inner=inner)
+
+
 OPS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "lso_construct": lso_construct,
     "lso_wrap_twice": lso_wrap_twice,
     "lso_from_config": lso_from_config,
     "optimizers_deserialize": optimizers_deserialize,
     "lso_config_roundtrip": lso_config_roundtrip,
+    "lso_attribute_get": lso_attribute_get,
+    "lso_attribute_set": lso_attribute_set,
 }

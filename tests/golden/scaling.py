@@ -9,7 +9,7 @@ from engine import initializers, ops, scaler, scaler_rules, step
 from engine.conventions import TF24
 from engine.dtypes import FLOAT32, DType, as_dtype
 from engine.errors import EngineError
-from engine.gradients import dense
+from engine.gradients import Gradient, RowGradient, dense, values_of
 from engine.loss_scale import DynamicLossScale
 from engine.optimizers import SGD, Optimizer
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
@@ -17,7 +17,7 @@ from engine.scaler import ScalerRule
 from engine.tape import Array, Tape, Tensor, rounded
 from engine.weights import WeightSpec
 from tests.golden import optimizers
-from tests.golden.outcome import NotBuilt, accepted
+from tests.golden.outcome import accepted
 
 SLOT_NAMES = {
     ("Adam", "momentum"): "m",
@@ -45,22 +45,36 @@ def rule_of(given: dict[str, Any]) -> ScalerRule:
 
 def get_scaled_loss(given: dict[str, Any]) -> dict[str, Any]:
     dtype = as_dtype(given["dtype"])
-    if not dtype.is_floating:
-        raise NotBuilt("losses that are not floats")
-    with np.errstate(all="ignore"):
-        scaled = ops.scale(Tensor(on_grid(given["loss"], dtype), dtype), rule_of(given).initial().loss_scale)
+    loss = Tensor(on_grid(given["loss"], dtype), dtype)
+    scaled = step.scaled_loss(loss, rule_of(given).initial().loss_scale, TF24)
     return accepted(dtype=scaled.dtype.name, value=listed(scaled.data))
+
+
+def get_scaled_loss_error(given: dict[str, Any]) -> dict[str, Any]:
+    return accepted(dtype=step.scaled_loss(given["loss"], rule_of(given).initial().loss_scale, TF24).dtype.name)
 
 
 def get_unscaled_gradients(given: dict[str, Any]) -> dict[str, Any]:
     items = given["grads"]
-    if any(item and "indices" in item for item in items):
-        raise NotBuilt("sparse gradients")
     dtypes = [as_dtype(item["dtype"]) if item else FLOAT32 for item in items]
-    gradients = [on_grid(item["values"], dtype) if item else None for item, dtype in zip(items, dtypes, strict=True)]
+    gradients = [gradient_of(item, dtype) if item else None for item, dtype in zip(items, dtypes, strict=True)]
     rule = rule_of(given)
     found = zip(dtypes, step.unscaled(gradients, dtypes, rule, rule.initial().loss_scale), strict=True)
-    return accepted(grads=[None if g is None else {"dtype": dtype.name, "values": listed(g)} for dtype, g in found])
+    return accepted(grads=[None if g is None else shown_gradient(g, dtype) for dtype, g in found])
+
+
+def gradient_of(item: dict[str, Any], dtype: DType) -> Gradient:
+    values = on_grid(item["values"], dtype)
+    if "indices" not in item:
+        return values
+    return RowGradient(np.array(item["indices"]), values, tuple(item["dense_shape"]))
+
+
+def shown_gradient(gradient: Gradient, dtype: DType) -> dict[str, Any]:
+    shown = {"dtype": dtype.name, "values": listed(values_of(gradient))}
+    if not isinstance(gradient, RowGradient):
+        return shown
+    return {**shown, "indices": listed(gradient.indices), "dense_shape": list(gradient.shape)}
 
 
 class Variables:
@@ -182,6 +196,7 @@ def linear(weights: Array, coefficients: list[float], compute: DType, scale: flo
 
 OPS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "get_scaled_loss": get_scaled_loss,
+    "get_scaled_loss_error": get_scaled_loss_error,
     "get_unscaled_gradients": get_unscaled_gradients,
     "apply_gradients": apply_gradients,
     "minimize_linear": minimize_linear,

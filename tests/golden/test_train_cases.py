@@ -21,7 +21,7 @@ RESULTS = {
     "C_lso_growth3": ["w_01", "ov_02", "ov_07", "lr"],
     "C_sparse_sgd_momentum_dense__float32": ["w", "ov_02"],
     "C_sparse_adam_tfslices__float32": ["values", "w", "ov_03"],
-    "C_opt_adafactor__float32": ["w_01", "ov_02", "ov_03", "ov_04"],
+    "C_opt_adafactor__float32": ["ov_02", "ov_03", "ov_04"],
     "C_opt_nadam__float32": ["w_00", "ov_02"],
     "C_sched_cosine": ["values"],
     "D_k3_mlp__mixed_float16": ["step_loss", "step_lr", "g0_00", "g1_03", "w1_00", "pred_before", "pred_after"],

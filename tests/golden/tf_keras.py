@@ -4,10 +4,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine import scaler_rules
+from engine.conventions import TF24, TF_KERAS
 from engine.device_compatibility import device_compatibility
-from engine.policy import Policy
+from engine.keras_config import check_arguments
+from engine.optimizers import SGD, Optimizer
+from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
+from engine.policy import Policy, PolicyV1
 from engine.serialization import tf_keras
+from engine.serialization.tf24_optimizers import AnyOptimizer
 from engine.serialization.tf_keras import TfKerasPolicy
+from engine.serialization.tf_keras_optimizers import (
+    compiled,
+    deserialize_optimizer,
+    read_wrapper,
+    wrapped,
+    wrapper_config,
+)
 from tests.golden import dynamics
 from tests.golden.compare import same
 from tests.golden.outcome import accepted
@@ -76,6 +88,62 @@ def tfk_dynamics(given: dict[str, Any]) -> dict[str, Any]:
     return {**got, "same_as_tf24": same(got, dynamics.loss_scale_steps(given))}
 
 
+def lso_facts(optimizer: AnyOptimizer) -> dict[str, Any]:
+    if not isinstance(optimizer, LossScaleOptimizer):
+        return {"class": optimizer.class_name, "is_LossScaleOptimizer": False}
+    return {
+        "class": optimizer.class_name,
+        "is_LossScaleOptimizer": True,
+        "inner_class": optimizer.inner_optimizer.class_name,
+        "dynamic": optimizer.dynamic,
+        "initial_scale": optimizer.initial_scale,
+        "dynamic_growth_steps": optimizer.dynamic_growth_steps,
+        "dynamic_counter": optimizer.rule.initial().counter if optimizer.dynamic else None,
+        "loss_scale": optimizer.rule.initial().loss_scale,
+    }
+
+
+INNER: Mapping[str, Optimizer] = {
+    "new": SGD(learning_rate=0.25, conventions=TF_KERAS),
+    "legacy": SGD(learning_rate=0.25, conventions=TF24),
+}
+
+
+def tfk_lso_construct(given: dict[str, Any]) -> dict[str, Any]:
+    optional = ("dynamic", "initial_scale", "dynamic_growth_steps")
+    arguments = check_arguments("LossScaleOptimizer", given.get("kwargs", {}), optional=optional)
+    optimizer = wrapped(INNER[given["inner"]] if "inner" in given else given["raw"], **arguments)
+    return accepted(**lso_facts(optimizer), get_config=wrapper_config(optimizer))
+
+
+def tfk_lso_from_config(given: dict[str, Any]) -> dict[str, Any]:
+    return accepted(**lso_facts(read_wrapper(given["class"], given["config"])))
+
+
+def tfk_lso_twice(given: dict[str, Any]) -> dict[str, Any]:
+    wrapped(INNER[given["inner"]])
+    return accepted(**lso_facts(wrapped(INNER[given["inner"]])))
+
+
+def tfk_optimizers_deserialize(given: dict[str, Any]) -> dict[str, Any]:
+    return accepted(**lso_facts(deserialize_optimizer(given["config"], legacy=given["use_legacy_optimizer"])))
+
+
+def tfk_compile_wrap(given: dict[str, Any]) -> dict[str, Any]:
+    kind, _, inner = given["optimizer"].partition("-")
+    if kind == "lso":
+        optimizer: Any = wrapped(INNER[inner], dynamic=False, initial_scale=8)
+    else:
+        optimizer = INNER.get(given["optimizer"], given["optimizer"])
+    return accepted(optimizer=lso_facts(compiled(optimizer, TfKerasPolicy(given["policy"]))))
+
+
+def tfk_has_experimental_policy(given: dict[str, Any]) -> dict[str, Any]:
+    config = {"class_name": "PolicyV1", "config": {"name": "float32"}}
+    kept = isinstance(tf_keras.deserialize_policy(config).value, PolicyV1)
+    return accepted(PolicyV1=kept, experimental_namespace=kept)
+
+
 OPS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "tfk_policy_construct": tfk_policy_construct,
     "tfk_policy_construct_sequence": tfk_policy_construct_sequence,
@@ -87,4 +155,10 @@ OPS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "tfk_global_policy": tfk_global_policy,
     "tfk_layer_dtype_argument": tfk_layer_dtype_argument,
     "tfk_dynamics": tfk_dynamics,
+    "tfk_lso_construct": tfk_lso_construct,
+    "tfk_lso_from_config": tfk_lso_from_config,
+    "tfk_lso_twice": tfk_lso_twice,
+    "tfk_optimizers_deserialize": tfk_optimizers_deserialize,
+    "tfk_compile_wrap": tfk_compile_wrap,
+    "tfk_has_experimental_policy": tfk_has_experimental_policy,
 }

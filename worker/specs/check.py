@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from engine import datasets
 from engine.model import Model
@@ -14,10 +15,11 @@ from engine.policy import Policy
 from engine.training import FitOptions, Trainer
 from worker.settings import Limits
 from worker.specs.doubts import doubts_of
+from worker.specs.entries import check_data
 from worker.specs.findings import Findings
 from worker.specs.graph import check_graph
 from worker.specs.job import JobSpec
-from worker.specs.labels import check_labels, check_range
+from worker.specs.labels import check_labels
 from worker.specs.notices import Notice
 from worker.specs.resources import check_fit, check_network
 from worker.specs.samples import Samples
@@ -94,12 +96,17 @@ def prepare(spec: JobSpec, limits: Limits) -> Prepared:
         if compiled:
             _check_scaling(findings, model)
     trainer = None
-    if model is not None and samples is not None and compiled and fit is not None:
+    if model is not None and samples is not None and compiled and fit is not None and _single(model):
         trainer = _trainer(findings, model, samples, fit)
     findings.raise_if_any()
     if trainer is None or model is None:
         raise AssertionError("A stage of the check gave up without saying why")
     return Prepared(trainer, model, doubts_of(findings.body, model, trainer), _summary(model, trainer))
+
+
+def _single(model: Model) -> bool:
+    """Return whether the data of a job, one array and its labels, are what the model takes."""
+    return len(model.input_shapes) == len(model.output_shapes) == 1
 
 
 def _check_sizes(
@@ -115,9 +122,7 @@ def _check_sizes(
 
 def _check_scaling(findings: Findings, model: Model) -> None:
     """Note a loss scale of the policy or the optimizer that training cannot start with."""
-    own = findings.body["compile"].get("optimizer")
-    scaled = isinstance(own, dict) and str(own["class_name"]).startswith("LossScaleOptimizer")
-    place = ("compile", "optimizer", "config", "initial_scale") if scaled else ("policy", "config", "loss_scale")
+    place = _scale_place(findings.body["compile"].get("optimizer"))
     with findings.at(*place):
         rule = model.optimizer.rule
         if not 1 <= rule.initial_scale <= FLOAT32_MAX:
@@ -131,12 +136,21 @@ def _check_scaling(findings: Findings, model: Model) -> None:
             findings.add("loss_scale_out_of_range", text, *place)
 
 
+def _scale_place(optimizer: Any) -> tuple[str, ...]:
+    """Return where in the job the loss scale comes from: the optimizer goes before the policy."""
+    config = optimizer["config"] if isinstance(optimizer, dict) else {}
+    for key in ("loss_scale", "initial_scale", "loss_scale_factor"):
+        if config.get(key) is not None:
+            return ("compile", "optimizer", "config", key)
+    return ("policy", "config", "loss_scale")
+
+
 def _trainer(findings: Findings, model: Model, samples: Samples, fit: FitOptions) -> Trainer | None:
     place = data_place(findings)
     with findings.at("fit"):
         datasets.split(len(samples.x), fit.validation_split)
         with findings.at(*place):
-            if not check_range(findings, model, samples.x, place):
+            if not check_data(findings, model.network, samples.x, place):
                 return None
             trainer = Trainer(model, samples.x, samples.y, fit, int(findings.body.get("seed", 0)))
             check_labels(findings, model, samples, place)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 from engine.graph import Call
-from engine.layers import InputLayer
+from engine.layers import InputLayer, Layer
 from engine.model import Model
+from worker.specs.entries import check_entries
 from worker.specs.findings import Findings
+from worker.specs.places import reachable
 from worker.specs.resources import layer_places
 from worker.specs.stages import check_trainable
 
@@ -21,9 +24,9 @@ def check_graph(findings: Findings, model: Model) -> None:
         findings: where to note it.
         model: as read; it need not be compiled.
     """
-    for what, shapes in (("inputs", model.input_shapes), ("outputs", model.output_shapes)):
-        if len(shapes) != 1:
-            text = f"Training takes models of one input and one output; this one has {len(shapes)} {what}."
+    for what, ends in (("inputs", model.input_shapes), ("outputs", model.output_shapes)):
+        if len(ends) != 1:
+            text = f"Training takes models of one input and one output; this one has {len(ends)} {what}."
             findings.add("unsupported", text, "model")
     given = [shape for call in model.network.graph.calls for shape in call.output_shapes]
     if any(size is None for shape in given for size in shape[1:]):
@@ -36,13 +39,11 @@ def check_graph(findings: Findings, model: Model) -> None:
         findings.add("nothing_to_train", text, "model")
     places = layer_places(model.network, findings.body["model"])
     for layer in model.network.layers:
-        place = (*places.get(layer.name, ("model",)), "config")
         if not isinstance(layer, InputLayer):
-            with findings.at(*place, "dtype"):
-                check_trainable(findings, layer.policy, (*place, "dtype"))
-        elif not layer.input_dtype.is_floating:
-            text = f"The model takes {layer.input_dtype.name} data; no layer of this version starts from integers."
-            findings.add("unsupported", text, *place, "dtype")
+            for inner, place in _nested(layer, places.get(layer.name, ("model",)), findings.body):
+                with findings.at(*place, "config", "dtype"):
+                    check_trainable(findings, inner.policy, (*place, "config", "dtype"))
+    check_entries(findings, model.network, places)
     _check_initializers(findings, model, places)
 
 
@@ -58,8 +59,21 @@ def _before_output(model: Model) -> list[Call]:
     return [calls[index] for index in sorted(found)]
 
 
+def _nested(layer: Layer, place: Place, body: Any) -> Iterator[tuple[Layer, Place]]:
+    """Yield a layer and the layers in it that the job names, with their places."""
+    yield layer, place
+    for key in ("layer", "backward_layer"):
+        inside = (*place, "config", key)
+        inner = getattr(layer, key, None)
+        if inner is not None and reachable(body, (*inside, "config")) == (*inside, "config"):
+            yield from _nested(inner, inside, body)
+
+
 def _check_initializers(findings: Findings, model: Model, places: dict[str | None, Place]) -> None:
-    for spec in model.network.weight_specs:
-        layer = spec.path.rpartition("/")[0]
-        with findings.at(*places.get(layer, ("model",)), "config", f"{spec.name}_initializer"):
-            spec.initializer.check(spec.shape)
+    for call in model.network.graph.calls:
+        place = (*places.get(call.layer.name, ("model",)), "config")
+        for spec in call.weights:
+            # "recurrent_kernel" starts from `recurrent_initializer`, "kernel" from `kernel_initializer`.
+            key = f"{spec.name.rpartition('/')[2].removesuffix('_kernel')}_initializer"
+            with findings.at(*place, *((key,) if hasattr(call.layer, key) else ())):
+                spec.initializer.check(spec.shape)

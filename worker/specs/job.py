@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, StringConstraints, Tag
+from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from worker.specs.losses import LossValue
 from worker.specs.metrics import MetricValue
@@ -75,8 +75,33 @@ MetadataKey: TypeAlias = Annotated[Text, StringConstraints(max_length=64)]
 MetadataText: TypeAlias = Annotated[Text, StringConstraints(max_length=512)]
 
 
+EXAMPLE: dict[str, Any] = {
+    "model": {
+        "class_name": "Sequential",
+        "config": {
+            "name": "digits",
+            "layers": [
+                {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 64], "name": "pixels"}},
+                {"class_name": "Dense", "config": {"name": "hidden", "units": 64, "activation": "relu"}},
+                {
+                    "class_name": "Dense",
+                    "config": {"name": "digit", "units": 10, "activation": "softmax", "dtype": "float32"},
+                },
+            ],
+        },
+    },
+    "policy": "mixed_float16",
+    "compile": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]},
+    "fit": {"batch_size": 32, "epochs": 5, "validation_split": 0.1},
+    "data": {"dataset": "digits"},
+    "seed": 0,
+}
+
+
 class JobSpec(Spec):
     """A training job."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     model: ModelValue = Field(description="What `model.to_json()` prints.")
     policy: PolicyValue = Field(

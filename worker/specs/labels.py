@@ -1,4 +1,4 @@
-"""Whether labels and data fit the loss, the metrics and the dtype of the model's input, beyond their shapes."""
+"""Whether labels fit the loss and the metrics, beyond their shapes."""
 
 from __future__ import annotations
 
@@ -33,19 +33,6 @@ def check_labels(findings: Findings, model: Model, samples: Samples, place: tupl
     if isinstance(model.compilation.loss, PROBABILITIES):
         _check_probabilities(findings, model, samples.y, place)
     _check_metrics(findings, model, samples.y)
-
-
-def check_range(findings: Findings, model: Model, x: NDArray[Any], place: tuple[str, ...]) -> bool:
-    """Note inputs that the dtype of the model's input cannot hold; return whether there are none."""
-    dtype = model.network.inputs[0].input_dtype
-    beyond = np.abs(x) > dtype.max
-    if not dtype.is_floating or not beyond.any():
-        return True
-    index = _first(beyond)
-    value = f"`x` holds {shown(float(x[index]))} at row {index[0]}"
-    text = f"{value}, which {dtype.name} cannot hold: it ends at {dtype.max}. Scale the data."
-    findings.add("data_invalid", text, *place, "x", *index)
-    return False
 
 
 def _check_probabilities(findings: Findings, model: Model, y: NDArray[Any], place: tuple[str, ...]) -> None:

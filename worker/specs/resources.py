@@ -10,6 +10,7 @@ from engine.network import Network
 from engine.training import FitOptions
 from worker.settings import Limits
 from worker.specs.findings import Findings
+from worker.specs.working import working_values
 
 CODE = "resource_limit"
 
@@ -49,7 +50,7 @@ def check_fit(findings: Findings, limits: Limits, fit: FitOptions, rows: int) ->
 
 
 def check_network(findings: Findings, limits: Limits, network: Network, batch: int) -> None:
-    """Note too many parameters, or too many values of one step's layer outputs.
+    """Note too many parameters, or too many values that one step holds.
 
     Args:
         findings: where to note it.
@@ -58,12 +59,11 @@ def check_network(findings: Findings, limits: Limits, network: Network, batch: i
         batch: samples of one step.
     """
     places = layer_places(network, findings.body["model"])
-    parameters = {layer.name: 0 for layer in network.layers}
-    for spec in network.weight_specs:
-        parameters[spec.path.rpartition("/")[0]] += spec.size
+    parameters = {call.layer.name: sum(spec.size for spec in call.weights) for call in network.graph.calls}
     outputs = {layer.name: 0 for layer in network.layers}
     for call in network.graph.calls:
         outputs[call.layer.name] += batch * sum(math.prod(size or 1 for size in s[1:]) for s in call.output_shapes)
+        outputs[call.layer.name] += working_values(call.layer, call.input_shapes, batch)
     _note(findings, parameters, limits.max_parameters, "parameters", places, "Use smaller layers.")
     hint = f"Use smaller layers or a `batch_size` below {batch}." if batch > 1 else "Use smaller layers."
     _note(findings, outputs, limits.max_activation_values, f"values in a step of {batch} samples", places, hint)

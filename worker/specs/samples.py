@@ -104,8 +104,8 @@ class _Reader:
         index = _unravelled(flat, shape)
         item = leaves[flat]
         got = f"{len(item)} entries" if isinstance(item, list) else shown(item)
-        first = _place(self.key, (0,) * len(shape))
-        text = f"{_place(self.key, index)} has {got}, but {first} has {width}; all samples need one shape."
+        first = place_of(self.key, (0,) * len(shape))
+        text = f"{place_of(self.key, index)} has {got}, but {first} has {width}; all samples need one shape."
         return self._fault("ragged_data", "ValueError", text, index)
 
     def _check_kinds(self, leaves: Sequence[Any], shape: Index) -> None:
@@ -117,11 +117,11 @@ class _Reader:
     def _kind(self, index: Index, leaf: object) -> FieldError:
         if leaf is None:
             text = (
-                f"{_place(self.key, index)} is null; every value must be a finite number. Fill it in or drop the row."
+                f"{place_of(self.key, index)} is null; every value must be a finite number. Fill it in or drop the row."
             )
             return self._fault("data_invalid", "ValueError", text, index)
         ragged = isinstance(leaf, list)
-        text = f"{_place(self.key, index)} must be a number. Received: {shown(leaf)}."
+        text = f"{place_of(self.key, index)} must be a number. Received: {shown(leaf)}."
         code, original = ("ragged_data", "ValueError") if ragged else ("data_invalid", "TypeError")
         return self._fault(code, original, text, index)
 
@@ -147,7 +147,7 @@ class _Reader:
         for place in islice(flat, MOST_ERRORS):
             index = _unravelled(place, shape)
             text = (
-                f"{_place(self.key, index)} {why}: {shown(leaves[place])}. Every value must be a finite number.{more}"
+                f"{place_of(self.key, index)} {why}: {shown(leaves[place])}. Every value must be a finite number.{more}"
             )
             yield self._fault("data_invalid", "ValueError", text, index)
 
@@ -168,8 +168,8 @@ def _unravelled(flat: int, shape: Index) -> Index:
     return tuple(int(i) for i in np.unravel_index(flat, shape))
 
 
-def _place(key: str, index: Index) -> str:
-    """Return `x[3][2]` (row 3, column 2), rows and columns counted from 0."""
+def place_of(key: str, index: Index) -> str:
+    """Return the words for a place in an array: `x[3][2]` (row 3, column 2), rows and columns counted from 0."""
     brackets = "".join(f"[{i}]" for i in index)
     where = f" (row {index[0]}, column {index[1]})" if len(index) == 2 else f" (row {index[0]})" if index else ""
     return f"`{key}{brackets}`{where}"

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine import conventions, datasets, layers, losses, metrics, optimizers
+from engine.errors import EngineError
 from engine.losses import Loss
 from engine.model import Model, model_from_config
+from engine.optimizers import AnyOptimizer
+from engine.optimizers.wrapping import wrap
 from engine.policy import Policy
 from engine.serialization import tf24
 from engine.training import FitOptions
@@ -102,13 +105,24 @@ def read_model(findings: Findings, limits: Limits, policy: Policy, samples: Samp
     return None
 
 
+def _check_wrapping(findings: Findings, model: Model, optimizer: AnyOptimizer) -> None:
+    """Note a loss scale of the policy that no optimizer can be wrapped with; the optimizer itself has passed."""
+    switch = findings.body["compile"].get("auto_scale_loss", True)
+    try:
+        wrap(optimizer, model.policy, model.network.conventions, auto_scale_loss=switch)
+    except EngineError as error:
+        findings.add(error.code, error.message, "policy", "config", "loss_scale")
+
+
 def compile_model(findings: Findings, model: Model | None) -> bool:
     """Compile the model, or without one read the parts of `compile` that need none; return whether it is compiled."""
     given = findings.body["compile"]
     line = model.network.conventions if model else conventions.of(findings.body["model"])
     before = len(findings.errors)
     with findings.at("compile", "optimizer"):
-        optimizers.get(given.get("optimizer", "sgd"), line)
+        optimizer = optimizers.get(given.get("optimizer", "sgd"), line)
+        if model is not None:
+            _check_wrapping(findings, model, optimizer)
     loss: Loss | None = None
     with findings.at("compile", "loss"):
         loss = losses.get(given["loss"], line)

@@ -9,7 +9,7 @@ from tests.worker.specs.jobs import D1, D2, DYNAMIC, JOB, changed, prepared
 from worker.settings import Limits
 from worker.specs.check import prepare
 from worker.specs.errors import SpecError
-from worker.specs.job import JobSpec
+from worker.specs.job import EXAMPLE, JobSpec
 
 NAN = float("nan")
 ROWS = [[0.5] * 64] * 4
@@ -20,6 +20,10 @@ SGD = {"class_name": "SGD", "config": {}}
 SCALE = "/policy/config/loss_scale"
 LSO_HALF = {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": SGD, "initial_scale": 0.5}}
 LSO = {"class_name": "LossScaleOptimizer", "config": {"inner_optimizer": SGD}}
+HALF_FACTOR = {"class_name": "SGD", "config": {"loss_scale_factor": 0.5}}
+SOFTMAX = {"class_name": "Softmax", "config": {"axis": 2}}
+INTEGERS = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 64], "dtype": "int32"}}
+UNREDUCED = {"class_name": "SparseCategoricalCrossentropy", "config": {"reduction": "none"}}
 LOGITS = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
 FLOAT32_SCALED = {"class_name": "PolicyV1", "config": {"name": "float32", "loss_scale": 8}}
 
@@ -46,6 +50,11 @@ def test_a_good_job_passes_without_warnings():
     assert (summary.samples, summary.validation_samples) == (1617, 180)
     assert (summary.steps_per_epoch, summary.epochs, summary.total_steps) == (51, 3, 153)
     assert result.trainer.total_steps == 153
+
+
+def test_the_example_of_the_documentation_is_a_good_job():
+    assert prepare(JobSpec.model_validate(EXAMPLE), Limits()).warnings == ()
+    assert JobSpec.model_config["extra"] == "forbid"
 
 
 def test_a_prepared_job_trains():
@@ -104,6 +113,24 @@ def test_a_prepared_job_trains():
             {"/model/config/layers": [FLAT], "/compile/loss": "mse", "/data": inline(y=ROWS), "/compile/metrics": []},
             [("nothing_to_train", "/model")],
         ),
+        ({f"{SCALE}/config/multiplier": 4.0}, [("multiplier", SCALE)]),
+        (
+            {"/compile/loss": {"class_name": "BinaryCrossentropy", "config": {"label_smoothing": 2}}},
+            [("invalid_value", "/compile/loss/config/label_smoothing")],
+        ),
+        (
+            {f"{D1}/config/kernel_regularizer": {"class_name": "L2", "config": {"l2": -1}}},
+            [("invalid_value", f"{D1}/config/kernel_regularizer/config/l2")],
+        ),
+        ({D1: SOFTMAX}, [("shape_mismatch", f"{D1}/config/axis")]),
+        ({D1: INTEGERS}, [("unsupported", "/model/config/layers/1"), ("data_invalid", "/data/dataset")]),
+        ({D2: INTEGERS}, [("malformed_graph", f"{D2}/config")]),
+        ({f"{D1}/config/bias_initializer": "identity"}, [("shape_mismatch", f"{D1}/config/bias_initializer")]),
+        ({"/compile/loss": UNREDUCED}, [("loss_not_reduced", "/compile/loss/config/reduction")]),
+        (
+            {"/compile/optimizer": HALF_FACTOR, "/policy": "float32"},
+            [("loss_scale_out_of_range", "/compile/optimizer/config/loss_scale_factor")],
+        ),
         (
             {f"{D1}/config/batch_input_shape": [None, None, 64]},
             [("open_shape", "/model"), ("shape_mismatch", "/data/dataset")],
@@ -112,6 +139,38 @@ def test_a_prepared_job_trains():
 )
 def test_a_fault_has_a_code_and_a_place(changes, expected):
     assert faults(changes) == expected
+
+
+INPUT = {"class_name": "InputLayer", "name": "i", "config": {"name": "i", "batch_input_shape": [None, 64]}}
+HEAD = {"class_name": "Dense", "name": "d", "config": {"name": "d", "units": 10, "activation": "softmax"}}
+
+
+def functional(inbound: Any, inputs: Any = None, outputs: Any = None) -> dict[str, Any]:
+    layers = [{**INPUT, "inbound_nodes": []}, {**HEAD, "inbound_nodes": inbound}]
+    ends = {"input_layers": inputs or [["i", 0, 0]], "output_layers": outputs or [["d", 0, 0]]}
+    return {"/model": {"class_name": "Functional", "config": {"name": "f", "layers": layers, **ends}}}
+
+
+def test_a_functional_model_passes():
+    assert prepared(functional([[["i", 0, 0, {}]]])).summary.layers == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (functional([[["i", float("inf"), 0, {}]]]), ("malformed_graph", f"{D2}/inbound_nodes")),
+        (functional([{"args": [], "kwargs": {}}]), ("malformed_graph", f"{D2}/config")),
+        (functional([{"args": "abc"}]), ("malformed_graph", f"{D2}/inbound_nodes")),
+        (functional([[["i", 0, 0, {}], ["i", 0, 0, {}]]]), ("malformed_graph", f"{D2}/config")),
+        (functional([[["d", 0, 0, {}]]]), ("malformed_graph", f"{D2}/inbound_nodes/0")),
+        (functional([[["x", 0, 0, {}]]]), ("malformed_graph", f"{D2}/inbound_nodes/0")),
+        (functional([[["i", 0, 0, {}]]], inputs=[["d", 0, 0]]), ("malformed_graph", "/model/config/input_layers")),
+        (functional([[["i", 0, 0, {}]]], outputs=[["i", 0, 0]]), ("nothing_to_train", "/model")),
+        (functional([[["i", 0, 0, {}]]], outputs=[["d", 0, 0]] * 2), ("unsupported", "/model")),
+    ],
+)
+def test_a_graph_that_does_not_hang_together_is_refused(changes, expected):
+    assert expected in faults(changes)
 
 
 def test_every_fault_is_told_at_once():

@@ -1,0 +1,101 @@
+"""Precision setups from one system to another, with a report of everything that does not come through whole.
+
+Every dialect reads its configs into one record, a ``Setup``, and writes it. What was written is read again, so that
+the report compares what both sides mean, not what a writer believes to have written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from engine.errors import InvalidValue
+from engine.serialization.translate import (
+    apex,
+    deepspeed,
+    fairseq,
+    jmp,
+    keras3,
+    megatron,
+    tf23,
+    tf24,
+    tf_keras,
+    torch,
+)
+from engine.serialization.translate.report import Item, Sides, Translation, compared
+from engine.serialization.translate.setup import Reading, Setup, facts
+
+__all__ = ["DIALECTS", "Dialect", "Item", "Reading", "Setup", "Translation", "facts", "read", "translate"]
+
+
+def _silent(setup: Setup) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one system writes precision setups down.
+
+    Attributes:
+        read: a config into what it says; raises InvalidType or InvalidValue with the path of what is wrong.
+        write: a setup into the nearest config.
+        limits: why a setting of this dialect cannot hold every value of a fact.
+        warnings: what to know of a config that was written.
+    """
+
+    read: Callable[[Any], Reading]
+    write: Callable[[Setup], Any]
+    limits: Mapping[str, str]
+    warnings: Callable[[Setup], tuple[str, ...]] = _silent
+
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+    {
+        "tf2.3": Dialect(tf23.read, tf23.write, tf23.LIMITS),
+        "tf2.4": Dialect(tf24.read, tf24.write, tf24.LIMITS, tf24.warnings),
+        "tf_keras": Dialect(tf_keras.read, tf_keras.write, tf_keras.LIMITS),
+        "keras3": Dialect(keras3.read, keras3.write, keras3.LIMITS),
+        "torch": Dialect(torch.read, torch.write, torch.LIMITS),
+        "deepspeed": Dialect(deepspeed.read, deepspeed.write, deepspeed.LIMITS),
+        "megatron": Dialect(megatron.read, megatron.write, megatron.LIMITS),
+        "fairseq": Dialect(fairseq.read, fairseq.write, fairseq.LIMITS),
+        "jmp": Dialect(jmp.read, jmp.write, jmp.LIMITS),
+        "apex": Dialect(apex.read, apex.write, apex.LIMITS),
+    }
+)
+"""Every dialect by its name."""
+
+
+def _dialect(name: str) -> Dialect:
+    if name not in DIALECTS:
+        raise InvalidValue(f"Unknown dialect: {name!r}. Accepted are {', '.join(DIALECTS)}.", code="unknown_dialect")
+    return DIALECTS[name]
+
+
+def read(dialect: str, config: Any) -> Reading:
+    """Read a config of a dialect.
+
+    Raises:
+        InvalidType, InvalidValue: no such dialect, or what its reader refuses; ``path`` leads to the fault.
+    """
+    return _dialect(dialect).read(config)
+
+
+def translate(source: str, target: str, config: Any) -> Translation:
+    """Return a config of one dialect in another.
+
+    Args:
+        source: name of the dialect that it is written in.
+        target: name of the dialect to write.
+        config: what the source's system wrote or reads; it is not changed.
+
+    Raises:
+        InvalidType, InvalidValue: no such dialect, or what the source's reader refuses; ``path`` leads to the fault.
+    """
+    into = _dialect(target)
+    before = read(source, config)
+    written = config if source == target else into.write(before.setup)
+    sides = Sides(source, target, before, into.read(written), config, into.limits)
+    return compared(sides, written, into.warnings(before.setup))

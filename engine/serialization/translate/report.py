@@ -1,0 +1,166 @@
+"""What a translation kept, bent and lost: the config that was read beside the one that was written, read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.serialization.translate.meanings import MEANINGS
+from engine.serialization.translate.setup import Path, Reading, facts
+
+STRUCTURE = ("class_name", "module", "registered_name")
+"""Keys that say of what kind an object is; they are accounted for with the object."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that a config says.
+
+    Attributes:
+        field: what it is about, in the same words for every dialect; a path where only this dialect has it.
+        source: where the config says it; None for a default or a behaviour that no setting changes.
+        target: where the translation says it; None likewise.
+        value: what it is.
+        became: what it is in the translation; None where it is lost.
+        why: what is different, and why; empty where nothing is.
+    """
+
+    field: str
+    source: Path
+    target: Path
+    value: Any
+    became: Any = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A config in another dialect.
+
+    Attributes:
+        config: the translation.
+        exact: what it says as the source does.
+        approximate: what it says or does otherwise.
+        dropped: what it does not say.
+        assumed: what it says and the source does not.
+        warnings: what to know before it is used.
+    """
+
+    config: Any
+    exact: tuple[Item, ...]
+    approximate: tuple[Item, ...]
+    dropped: tuple[Item, ...]
+    assumed: tuple[Item, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides of a translation.
+
+    Attributes:
+        source, target: names of the dialects.
+        before, after: what was read of the source, and of the translation.
+        given: the config of the source.
+        limits: why the target bends a fact that it has a setting for.
+    """
+
+    source: str
+    target: str
+    before: Reading
+    after: Reading
+    given: Any
+    limits: Mapping[str, str]
+
+
+def compared(sides: Sides, config: Any, warnings: tuple[str, ...]) -> Translation:
+    """Return the translation with everything in the source accounted for."""
+    was, now = facts(sides.before.setup), facts(sides.after.setup)
+    exact, approximate, dropped = [], [], []
+    for name, value in was.items():
+        if name not in now and name not in sides.before.paths and not value:
+            continue  # a setting that is neither given nor at work: there is nothing to lose
+        item = _item(sides, name, value, now)
+        if not item.why:
+            exact.append(item)
+        elif item.became is None:
+            dropped.append(item)
+        else:
+            approximate.append(item)
+    dropped += _ignored(sides)
+    dropped += _unread(sides, (*exact, *approximate, *dropped))
+    assumed = [
+        Item(name, None, sides.after.paths.get(name), None, value, f"{sides.source} does not say it")
+        for name, value in now.items()
+        if name not in was
+    ]
+    return Translation(config, tuple(exact), tuple(approximate), tuple(dropped), tuple(assumed), warnings)
+
+
+def _item(sides: Sides, name: str, value: Any, now: Mapping[str, Any]) -> Item:
+    source, target = sides.before.paths.get(name), sides.after.paths.get(name)
+    if name in now and _same(now[name], value):
+        return Item(name, source, target, value, value)
+    meaning = MEANINGS.get(name, name)
+    if name not in now:
+        return Item(name, source, None, value, None, f"{meaning}: {sides.target} has nothing that says it")
+    became = now[name]
+    if target is None and source is not None:
+        text = f"{meaning}: {sides.target} has no setting for it; there it is always {became!r}"
+        return Item(name, source, None, value, None, text)
+    reason = sides.limits.get(name) if target is not None else f"{sides.target} has no setting for it"
+    text = f"{meaning}: {value!r} in {sides.source}, {became!r} in {sides.target}"
+    return Item(name, source, target, value, became, f"{text}; {reason}" if reason else text)
+
+
+def _same(left: Any, right: Any) -> bool:
+    return bool(left == right) and (isinstance(left, bool) == isinstance(right, bool))
+
+
+def _ignored(sides: Sides) -> list[Item]:
+    said = {path for path in sides.before.paths.values() if path is not None}
+    return [
+        Item(path, path, None, _at(sides.given, path), None, f"{why}: it has no effect in {sides.source} itself")
+        for path, why in sides.before.ignored.items()
+        if path not in said and _has(sides.given, path)
+    ]
+
+
+def _unread(sides: Sides, items: Iterable[Item]) -> list[Item]:
+    """Return the settings that no reader looked at, so that nothing is lost without a word."""
+    known = [(item.source, _is_whole(item)) for item in items if item.source is not None]
+    return [
+        Item(path, path, None, value, None, "it says nothing of dtypes or loss scaling")
+        for path, value in _leaves(sides.given, "")
+        if not any(path == other or (whole and f"{path}.".startswith(f"{other}.")) for other, whole in known)
+    ]
+
+
+def _is_whole(item: Item) -> bool:
+    """Whether an item stands for everything inside its place, such as a schedule of learning rates."""
+    return item.field not in MEANINGS or item.field == "dtype_policy"
+
+
+def _leaves(value: Any, path: str) -> list[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        found = []
+        for key, item in value.items():
+            if key not in STRUCTURE:
+                found += _leaves(item, f"{path}.{key}" if path else str(key))
+        return found
+    return [(path, value)] if value != {} else []
+
+
+def _at(config: Any, path: str) -> Any:
+    for key in filter(None, path.split(".")):
+        if not isinstance(config, dict) or key not in config:
+            return None
+        config = config[key]
+    return config
+
+
+def _has(config: Any, path: str) -> bool:
+    *outer, last = path.split(".")
+    inside = _at(config, ".".join(outer))
+    return isinstance(inside, dict) and last in inside

@@ -1,0 +1,1 @@
+"""Requests made up from the OpenAPI document, and good jobs with one thing changed, against a real server."""

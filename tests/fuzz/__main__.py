@@ -1,0 +1,24 @@
+"""`python -m tests.fuzz --cases 2000`: run a campaign against a server of its own, and print what it found."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.fuzz.campaign import campaign
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--cases", type=int, default=2000, help="schemathesis cases (default 2000)")
+    parser.add_argument("--jobs", type=int, default=500, help="good jobs with one thing changed (default 500)")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        report = campaign(Path(folder), cases=given.cases, changed_jobs=given.jobs, start=given.seed)
+    sys.stdout.write("".join(f"{fault}\n" for fault in report.faults) + report.summary() + "\n")
+    return 1 if report.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""A campaign: so many made-up requests against a served API, and what was wrong with the answers."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import CheckFunction, not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi import checks as openapi_checks
+
+from app.settings import AppSettings
+from tests.app.serving import JOBS, serving
+from tests.worker.specs.jobs import changed
+from tests.worker.specs.strategies import JSON, PLACES
+
+CHECKS: list[CheckFunction] = [
+    not_a_server_error,
+    openapi_checks.status_code_conformance,
+    openapi_checks.content_type_conformance,
+    openapi_checks.response_schema_conformance,
+]
+MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+ABSENT_BY_DESIGN = {("/readyz", 503)}
+"""Without a broker the service says so; the campaign runs without one."""
+
+
+@dataclass
+class Report:
+    """What a campaign found.
+
+    Attributes:
+        sent: schemathesis cases by operation.
+        changed_jobs: submitted jobs that had one thing changed.
+        statuses: answers by status code.
+        faults: what was wrong, in words; empty is well.
+    """
+
+    sent: Counter[str] = field(default_factory=Counter)
+    changed_jobs: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """Return the figures in a line."""
+        codes = ", ".join(f"{status}: {count}" for status, count in sorted(self.statuses.items()))
+        return (
+            f"{self.sent.total()} schemathesis cases over {len(self.sent)} operations and {self.changed_jobs} changed "
+            f"jobs; answers {codes}; {len(self.faults)} faults"
+        )
+
+
+def campaign(folder: Path, *, cases: int, changed_jobs: int, start: int = 0) -> Report:
+    """Send made-up requests to a server of this campaign's own, with a waiting and a cancelled job in it.
+
+    Args:
+        folder: for the server's data.
+        cases: of schemathesis, over all operations; no fewer are sent.
+        changed_jobs: good jobs with an arbitrary value at one place.
+        start: seed; the same one sends the same requests.
+    """
+    # Streams of a job that never ends must end all the same.
+    with serving(folder, AppSettings(sse_poll_seconds=0.02, sse_longest_seconds=0.1)) as served:
+        ids = [served.submit(), served.submit()]
+        served.http.post(f"{JOBS}/{ids[1]}/cancel")
+        return run(served.url, ids, cases=cases, changed_jobs=changed_jobs, start=start)
+
+
+def run(url: str, job_ids: list[str], *, cases: int, changed_jobs: int, start: int = 0) -> Report:
+    """Send made-up requests to a running server; see `campaign`.
+
+    Args:
+        url: of the server.
+        job_ids: of jobs that exist, so that more than 404 is seen.
+        cases: of schemathesis.
+        changed_jobs: good jobs with one thing changed.
+        start: seed.
+    """
+    report = Report()
+    operations = [result.ok() for result in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations()]
+    # An operation without parameters has one case; those with a body have no end of them, so they go last.
+    operations.sort(key=lambda operation: (len(list(operation.body)) > 0, len(list(operation.iter_parameters()))))
+    for index, operation in enumerate(operations):
+        left = cases - report.sent.total()
+        _explore(report, operation, job_ids, -(-left // (len(operations) - index)), start)
+    with httpx.Client(base_url=url, timeout=30) as http:
+        _change_jobs(report, http, changed_jobs, start)
+    return report
+
+
+def _explore(report: Report, operation: APIOperation, job_ids: list[str], share: int, start: int) -> None:
+    """Send a share of cases to one operation, half of them against its schema."""
+    for mode in MODES:
+        strategy = st.tuples(operation.as_strategy(generation_mode=mode), st.sampled_from([None, *job_ids]))
+
+        def send(made: tuple[Case, str | None]) -> None:
+            case, job_id = made
+            if job_id is not None and "job_id" in case.path_parameters:
+                case.path_parameters["job_id"] = job_id
+            report.sent[case.operation.label] += 1
+            _judge(report, case)
+
+        # An operation without parameters has nothing to send against its schema.
+        with suppress(Unsatisfiable):
+            _repeat(strategy, send, -(-share // len(MODES)), start)
+
+
+def _judge(report: Report, case: Case) -> None:
+    response = case.call(timeout=30)
+    report.statuses[response.status_code] += 1
+    if (case.operation.path, response.status_code) in ABSENT_BY_DESIGN:
+        return
+    try:
+        case.validate_response(response, checks=CHECKS)
+    except FailureGroup as group:
+        report.faults.extend(
+            f"{case.operation.label}: {failure}\n  {case.as_curl_command()}" for failure in group.exceptions
+        )
+
+
+def _change_jobs(report: Report, http: httpx.Client, count: int, start: int) -> None:
+    def send(made: tuple[str, Any]) -> None:
+        place, value = made
+        # Python writes NaN and Infinity bare, as careless clients do.
+        response = http.post(
+            JOBS, content=json.dumps(changed({place: value})), headers={"Content-Type": "application/json"}
+        )
+        report.changed_jobs += 1
+        report.statuses[response.status_code] += 1
+        report.faults.extend(f"{value!r} at {place}: {fault}" for fault in _faults_of(response))
+
+    _repeat(st.tuples(PLACES, JSON), send, count, start)
+
+
+def _faults_of(response: httpx.Response) -> Iterator[str]:
+    if response.status_code == 201:
+        return
+    if response.status_code not in {400, 422}:
+        yield f"answered {response.status_code}: {response.text[:200]}"
+        return
+    body = response.json()
+    if response.headers["content-type"] != "application/problem+json":
+        yield f"answered {response.headers['content-type']}"
+    if not body["errors"] and response.status_code == 422:
+        yield f"refused without saying what is wrong: {response.text[:200]}"
+    for error in body["errors"]:
+        if not error["message"] or "Input should" in error["message"]:
+            yield f"worded {error['message']!r}"
+
+
+def _repeat(strategy: st.SearchStrategy[Any], send: Callable[[Any], None], count: int, start: int) -> None:
+    @seed(start)
+    @settings(
+        max_examples=max(count, 1),
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def repeat(made: Any) -> None:
+        send(made)
+
+    repeat()

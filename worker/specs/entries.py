@@ -1,0 +1,156 @@
+"""Where data enter a model: what its first layers do with them, and whether the values allow it.
+
+Floats go into any layer; integers are row numbers, and only an Embedding looks rows up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.dtypes import DType
+from engine.layers import Layer
+from engine.layers.embedding import Embedding
+from engine.layers.merging import Concatenate
+from engine.layers.reshaping import (
+    Cropping1D,
+    Cropping2D,
+    Flatten,
+    Permute,
+    RepeatVector,
+    Reshape,
+    ZeroPadding1D,
+    ZeroPadding2D,
+)
+from engine.layers.wrappers import TimeDistributed
+from engine.network import Network
+from worker.specs.findings import Findings
+from worker.specs.samples import place_of
+from worker.specs.wording import shown
+
+Path: TypeAlias = tuple[str | int, ...]
+
+MOVERS = (
+    Flatten, Reshape, Permute, RepeatVector, Cropping1D, Cropping2D, ZeroPadding1D, ZeroPadding2D, Concatenate,
+)  # fmt: skip
+"""Layers that hand values on as they are, or next to zeros."""
+EXACT = 2**53
+"""Integers up to it survive the way through JSON and float64."""
+
+
+@dataclass(frozen=True)
+class _Use:
+    """A layer that takes data as they entered the model, moved about at most.
+
+    Attributes:
+        name: of the layer as the model lists it.
+        layer: the layer, without TimeDistributed around it.
+        dtype: in which the data arrive.
+    """
+
+    name: str
+    layer: Layer
+    dtype: DType
+
+
+def check_entries(findings: Findings, network: Network, places: Mapping[str | None, Path]) -> None:
+    """Note inputs that are no numbers, and integers that go elsewhere than into an Embedding.
+
+    Args:
+        findings: where to note it.
+        network: the model.
+        places: where in the job each layer stands.
+    """
+    for layer in network.inputs:
+        if layer.input_dtype.kind not in {"float", "int", "uint", "bool"}:
+            text = f"The model takes {layer.input_dtype.name} data; training needs numbers."
+            findings.add("unsupported", text, *places.get(layer.name, ("model",)), "config", "dtype")
+            return
+    for use in _uses(network):
+        if not use.dtype.is_floating and not isinstance(use.layer, (Embedding, *MOVERS)):
+            text = (
+                f"{use.layer.class_name} {use.name!r} would compute with {use.dtype.name} data. Integers enter a "
+                "model through an Embedding; for other layers give the input a floating-point dtype."
+            )
+            findings.add("unsupported", text, *places.get(use.name, ("model",)))
+
+
+def check_data(findings: Findings, network: Network, x: NDArray[Any], place: tuple[str, ...]) -> bool:
+    """Note the first value that the model's input cannot hold or an Embedding has no row for.
+
+    Args:
+        findings: where to note it.
+        network: a model of one input.
+        x: the data, of any shape; every value is finite.
+        place: where in the job the data stand.
+
+    Returns:
+        Whether there is none.
+    """
+    dtype = network.inputs[0].input_dtype
+    held = _check_floats(findings, dtype, x, place) if dtype.is_floating else _check_whole(findings, dtype, x, place)
+    return held and all(_check_rows(findings, use, x, place) for use in _uses(network))
+
+
+def _check_floats(findings: Findings, dtype: DType, x: NDArray[Any], place: tuple[str, ...]) -> bool:
+    text = f"which {dtype.name} cannot hold: it ends at {dtype.max}. Scale the data."
+    return _note(findings, np.abs(x) > dtype.max, x, place, text)
+
+
+def _check_whole(findings: Findings, dtype: DType, x: NDArray[Any], place: tuple[str, ...]) -> bool:
+    lowest, highest = _ends(dtype)
+    bad = (x != np.floor(x)) | (x < lowest) | (x > highest)
+    text = f"but the model takes {dtype.name} data: whole numbers from {lowest} to {highest}."
+    return _note(findings, bad, x, place, text)
+
+
+def _ends(dtype: DType) -> tuple[int, int]:
+    if dtype.kind == "bool":
+        return 0, 1
+    limits = np.iinfo(dtype.edge)
+    return max(int(limits.min), -EXACT), min(int(limits.max), EXACT)
+
+
+def _check_rows(findings: Findings, use: _Use, x: NDArray[Any], place: tuple[str, ...]) -> bool:
+    if not isinstance(use.layer, Embedding):
+        return True
+    rows = use.layer.input_dim
+    bad = (x != np.floor(x)) | (x < 0) | (x >= rows)
+    text = f"but Embedding {use.name!r} looks up whole numbers from 0 to {rows - 1}. Correct them or raise `input_dim`."
+    if not _note(findings, bad, x, place, text):
+        return False
+    exact = 2 ** (use.dtype.mantissa_bits + 1) if use.dtype.is_floating else EXACT
+    text = f"which {use.dtype.name} cannot tell from its neighbours. Give the model an input of dtype int32."
+    return _note(findings, x > exact, x, place, text)
+
+
+def _note(findings: Findings, bad: NDArray[Any], x: NDArray[Any], place: tuple[str, ...], text: str) -> bool:
+    """Note the first bad value, and how many rows have one; return whether there is none."""
+    if not bad.any():
+        return True
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
+    rows = int(bad.reshape(len(bad), -1).any(axis=1).sum())
+    more = f" There are {rows} such rows." if rows > 1 else ""
+    value = x[index].item()
+    whole = int(value) if value == int(value) and abs(value) <= EXACT else value
+    findings.add("data_invalid", f"{place_of('x', index)} is {shown(whole)}, {text}{more}", *place, "x", *index)
+    return False
+
+
+def _uses(network: Network) -> Iterator[_Use]:
+    graph = network.graph
+    arriving = {index: layer.input_dtype for index, layer in zip(graph.inputs, network.inputs, strict=True)}
+    for index, call in enumerate(graph.calls):
+        layer = call.layer
+        while isinstance(layer, TimeDistributed):
+            layer = layer.layer
+        for source in {source for source, _ in call.sources} & arriving.keys():
+            dtype = arriving[source]
+            yield _Use(call.layer.name or "", layer, dtype)
+            if isinstance(layer, MOVERS):
+                # Every layer casts floats to its compute dtype first, whatever it then does with them.
+                arriving[index] = layer.policy.compute if dtype.is_floating else dtype
