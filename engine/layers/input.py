@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine import configured
@@ -30,6 +30,7 @@ class InputLayer(Layer):
 
     dtype: Policy | None = setting(read_dtype, None, write=_dtype_name)
     batch_shape: Shape | None = setting(configured.optional(dimensions), None, only="keras3")
+    autocast: bool = field(default=True, repr=False)  # no setting here: data enter in the dtype that is given
     sparse: bool = setting(unsupported_unless(False, None), False)
     ragged: bool = setting(unsupported_unless(False, None), False)
     optional: bool = setting(unsupported_unless(False), False, only="keras3")

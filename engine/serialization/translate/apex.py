@@ -103,7 +103,7 @@ def write(setup: Setup) -> dict[str, Any]:
     if setup.rule.initial_scale < min(2.0**16, cap) and setup.rule.cap is None and setup.state is None:
         # Not as the cap, which would end every growth: the state holds the first scale.
         config["state"] = {"loss_scaler0": {"loss_scale": setup.rule.initial_scale, "unskipped": 0}}
-    if setup.rule.floor is not None:
+    if setup.rule.floor:
         config["min_loss_scale"] = setup.rule.floor
     if setup.state is None:
         return config

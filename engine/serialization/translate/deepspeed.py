@@ -101,7 +101,7 @@ def _dynamic(fields: Fields, stage: int) -> ScalerRule:
 
 
 def write(setup: Setup) -> dict[str, Any]:
-    """Return the blocks of dtypes and scaling; with ZeRO where the rule has a hysteresis or stops at a floor."""
+    """Return the blocks for dtypes and scaling; with ZeRO where the rule has a hysteresis or stops at its floor."""
     compute = "float16" if setup.dtypes is None else setup.dtypes.compute
     if compute == "bfloat16":
         assert setup.dtypes is not None

@@ -50,6 +50,10 @@ class Found:
     def scaled(self, rule: ScalerRule, paths: Mapping[str, Path]) -> None:
         """Note how the loss is scaled, and where that is said."""
         check_scale(rule.initial_scale, paths.get("initial_scale") or "")
+        for fact in _SCALING:
+            before = self.paths.pop(fact, None)
+            if before is not None and before not in self.paths.values():
+                self.ignored[before] = "a later part says how the loss is scaled"
         self.scaling = "dynamic" if rule.checked else "fixed"
         self.rule = rule
         self.paths |= {"scaling": next(iter(paths.values()), None), **paths}
@@ -104,6 +108,10 @@ def name_path(value: Any, path: str, key: str = "name") -> str:
     """Return where a policy has its name."""
     return below(path, "config", key) if isinstance(value, dict) else path
 
+
+_SCALING = ("scaling", "initial_scale", "growth_interval", "growth_factor", "backoff_factor")
+_CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
+"""Settings that TF 2.4 writes only where they are given."""
 
 _SETTINGS = {
     "FixedLossScale": {"initial_scale": "loss_scale_value"},
@@ -171,7 +179,7 @@ def in_line(optimizer: Optimizer, conventions: Conventions) -> Optimizer:
     kept = {name: getattr(optimizer, name) for name in items}
     blank = type(optimizer)(conventions=conventions)
     written = blank.get_config(conventions)
-    lacking = {name: items[name].default for name in items if name not in written}
+    lacking = {name: items[name].default for name in items if name not in (*written, *_CLIPS)}
     return type(optimizer)(**{**kept, **lacking}, conventions=conventions)
 
 

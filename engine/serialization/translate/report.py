@@ -18,7 +18,8 @@ class Item:
     """One thing that a config says.
 
     Attributes:
-        field: what it is about, in the same words for every dialect; a path where only this dialect has it.
+        field: what it is about, in the same words for every dialect; "unused:" and a path for a setting that has no
+            effect where it stands, "other:" and a path for one about other things than precision.
         source: where the config says it; None for a default or a behaviour that no setting changes.
         target: where the translation says it; None likewise.
         value: what it is.
@@ -121,7 +122,14 @@ def _same(left: Any, right: Any) -> bool:
 def _ignored(sides: Sides) -> list[Item]:
     said = {path for path in sides.before.paths.values() if path is not None}
     return [
-        Item(path, path, None, _at(sides.given, path), None, f"{why}: it has no effect in {sides.source} itself")
+        Item(
+            f"unused:{path}",
+            path,
+            None,
+            _at(sides.given, path),
+            None,
+            f"{why}: it has no effect in {sides.source} itself",
+        )
         for path, why in sides.before.ignored.items()
         if path not in said and _has(sides.given, path)
     ]
@@ -131,7 +139,7 @@ def _unread(sides: Sides, items: Iterable[Item]) -> list[Item]:
     """Return the settings that no reader looked at, so that nothing is lost without a word."""
     known = [(item.source, _is_whole(item)) for item in items if item.source is not None]
     return [
-        Item(path, path, None, value, None, "it says nothing of dtypes or loss scaling")
+        Item(f"other:{path}", path, None, value, None, "it says nothing of dtypes or loss scaling")
         for path, value in _leaves(sides.given, "")
         if not any(path == other or (whole and f"{path}.".startswith(f"{other}.")) for other, whole in known)
     ]

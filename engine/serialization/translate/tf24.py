@@ -106,6 +106,9 @@ def write(setup: Setup) -> Any:
         return _write_policy(setup)
     inner = parts.in_line(setup.optimizer, TF24)
     optimizer: Any = {"class_name": inner.class_name, "config": inner.get_config(TF24)}
+    if setup.dtypes is not None and setup.scaling == "dynamic" and setup.known_rule.growth_factor != 2:
+        # No wrapper takes such a multiplier; a policy does.
+        return {"policy": _write_policy(setup), "optimizer": optimizer}
     if setup.scaling in ("fixed", "dynamic"):
         wrapper = LossScaleOptimizer(inner, **parts.wrapper_settings(setup))
         optimizer = {"class_name": wrapper.class_name, "config": wrapper.get_config()}
@@ -119,7 +122,12 @@ def _policy_of(dtypes: Dtypes, unscaled: bool) -> Any:
     name = parts.policy_name(dtypes, "_infer")
     if unscaled and name == "mixed_float16":
         return tf24.serialize_policy(PolicyV1(name, None))
-    return tf24.serialize_policy(Policy(name))
+    return _plain(name)
+
+
+def _plain(name: str) -> Any:
+    """Return a plain policy; "_infer" by its name, because null stands for the default policy in a setup."""
+    return name if name == "_infer" else tf24.serialize_policy(Policy(name))
 
 
 def _write_policy(setup: Setup) -> Any:
@@ -128,9 +136,9 @@ def _write_policy(setup: Setup) -> Any:
         return loss_scale.serialize(scale) if setup.scaling != "none" else {"loss_scale": None}
     name = parts.policy_name(setup.dtypes, "_infer")
     if setup.scaling == "unsaid":
-        return tf24.serialize_policy(PolicyV1(name, None) if name == "mixed_float16" else Policy(name))
+        return tf24.serialize_policy(PolicyV1(name, None)) if name == "mixed_float16" else _plain(name)
     if PolicyV1(name).loss_scale == scale:
-        return tf24.serialize_policy(Policy(name))
+        return _plain(name)
     return tf24.serialize_policy(PolicyV1(name, scale))
 
 
@@ -146,6 +154,7 @@ def loss_scale_of(setup: Setup) -> LossScale | None:
 
 def warnings(setup: Setup) -> tuple[str, ...]:
     """Return what TF 2.4 does with the written config that it does not say."""
-    if setup.optimizer is None and setup.scaling == "dynamic" and setup.known_rule.growth_factor != 2:
+    has_policy = setup.optimizer is None or setup.dtypes is not None
+    if has_policy and setup.scaling == "dynamic" and setup.known_rule.growth_factor != 2:
         return ("Model.compile of TF 2.4 refuses a policy whose loss scale has a multiplier other than 2.",)
     return ()

@@ -33,9 +33,8 @@ UNKNOWN_LAYER = (
 UNKNOWN_KEY = (
     '`unit` is not a known key (its value: 32). Did you mean "units"? Accepted here: "units", "name", "trainable", '
     '"dtype", "batch_input_shape", "autocast", "activation", "kernel_initializer", "bias_initializer", '
-    '"kernel_regularizer", '
-    '"bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint", "use_bias", '
-    '"quantization_config", "lora_rank".'
+    '"kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint", '
+    '"use_bias", "quantization_config", "lora_rank".'
 )
 MISSING = '`loss` is required and missing. Received: an object with the keys "optimizer", "metrics".'
 QUOTED = '`units` must be an integer (without quotes). Received: "32".'
