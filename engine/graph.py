@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from engine import layers
 from engine.configured import shown
@@ -224,17 +224,17 @@ def functional(config: Mapping[str, Any], policy: Policy, conventions: Conventio
     calls: list[Call] = []
     at: dict[tuple[str, int], int] = {}
     while waiting:
-        ready = [key for key, node in waiting.items() if all(source[:2] in at for source in node.sources)]
-        if not ready:
+        # The first that can run: so layers keep the config's order, which is the order of Keras's weights.
+        key = next((key for key, node in waiting.items() if all(source[:2] in at for source in node.sources)), None)
+        if key is None:
             _refuse_graph(waiting, at, positions)
-        for key in ready:
-            node = waiting.pop(key)
-            sources = tuple((at[name, number], part) for name, number, part in node.sources)
-            at[key] = len(calls)
-            try:
-                calls.append(_called(by_name[key[0]], calls, sources, node.options))
-            except EngineError as error:
-                raise error.at("config", "layers", positions[key[0]], "config") from None
+        node = waiting.pop(key)
+        sources = tuple((at[name, number], part) for name, number, part in node.sources)
+        at[key] = len(calls)
+        try:
+            calls.append(_called(by_name[key[0]], calls, sources, node.options))
+        except EngineError as error:
+            raise error.at("config", "layers", positions[key[0]], "config") from None
     inputs = tuple(_look_up(calls, at, end, "input_layers")[0] for end in _ends(config, "input_layers"))
     _check_entries(calls, inputs)
     outputs = tuple(_look_up(calls, at, end, "output_layers") for end in _ends(config, "output_layers"))
@@ -255,7 +255,7 @@ def _refuse_graph(
     waiting: Mapping[tuple[str, int], Inbound],
     at: Mapping[tuple[str, int], int],
     positions: Mapping[str | None, int],
-) -> None:
+) -> NoReturn:
     (name, number), node = next(iter(waiting.items()))
     missing = [source for source in node.sources if source[:2] not in at and source[:2] not in waiting]
     why = f"takes the output of {missing[0]}, which does not exist" if missing else "waits for its own output"

@@ -17,12 +17,13 @@ from engine.compilation import Compilation, compiled
 from engine.conventions import Conventions
 from engine.dtypes import DType
 from engine.errors import InvalidType, ShapeMismatch
-from engine.evaluation import predict
+from engine.evaluation import Evaluation, predict
 from engine.layers import Layer, Shape
 from engine.network import Network, read_network
 from engine.policy import Policy
 from engine.rounding import to_edge
 from engine.rows import Data
+from engine.scaler import UNSCALED
 from engine.serialization.tf24 import read_policy
 from engine.state import TrainState
 from engine.tape import Array, rounded
@@ -112,6 +113,32 @@ class Model:
         return self._compilation
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether compile was called."""
+        return self._compilation is not None
+
+    @property
+    def state(self) -> TrainState:
+        """Everything that training changes, as it stands; before the first step with the optimizer's first slots."""
+        if self._state is not None:
+            return self._state
+        variables = self.variables
+        if self._compilation is None:
+            return TrainState(self.seed, variables, slots={}, tracked={}, scaler=UNSCALED.initial())
+        optimizer = self._compilation.optimizer
+        return TrainState(
+            seed=self.seed,
+            variables=variables,
+            slots=optimizer.inner_optimizer.initial_slots(self.weight_specs, variables),
+            tracked=Evaluation(self.network, self._compilation).initial(),
+            scaler=optimizer.rule.initial(),
+        )
+
+    def restore(self, state: TrainState) -> None:
+        """Go on from a state, such as one read from a file: the next ``fit`` trains from here."""
+        self._state = state
+
+    @property
     def optimizer(self) -> Any:
         """The optimizer, wrapped where the policy asks for loss scaling."""
         return self.compilation.optimizer
@@ -180,9 +207,19 @@ class Model:
         """
         if len(weights) != len(self.weight_specs):
             raise ShapeMismatch(f"The model has {len(self.weight_specs)} weights, got {len(weights)} arrays.")
+        self.set_variables({spec.path: value for spec, value in zip(self.weight_specs, weights, strict=True)})
+
+    def set_variables(self, values: Mapping[str, Array]) -> None:
+        """Set all variables, by path.
+
+        Raises:
+            ShapeMismatch: one is missing, or has another shape.
+        """
         arrays = {}
-        for spec, value in zip(self.weight_specs, weights, strict=True):
-            array = np.array(value, dtype=spec.dtype.storage)
+        for spec in self.weight_specs:
+            if spec.path not in values:
+                raise ShapeMismatch(f"There is no value for weight {spec.path!r}.")
+            array = np.array(values[spec.path], dtype=spec.dtype.storage)
             if array.shape != spec.shape:
                 raise ShapeMismatch(f"Weight {spec.path!r} has shape {list(spec.shape)}, got {list(array.shape)}.")
             arrays[spec.path] = rounded(array, spec.dtype)

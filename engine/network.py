@@ -90,7 +90,7 @@ class Network:
         for index, spec in enumerate(self.weight_specs):
             generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, index, 1]))
             values = spec.initializer(spec.shape, generator).astype(spec.dtype.storage)
-            arrays[spec.path] = rounded(np.ascontiguousarray(values), spec.dtype)
+            arrays[spec.path] = rounded(np.asarray(values, order="C"), spec.dtype)
         return arrays
 
     def forward(self, run: Run, inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -111,7 +111,15 @@ class Network:
     def get_config(self) -> dict[str, Any]:
         """Return ``{"class_name", "config"}``, in the spelling of the network's line of Keras."""
         short = {"class_name": self.class_name, "config": self._config()}
-        return {"module": "keras", **short, "registered_name": None} if self.conventions.keras3 else short
+        if not self.conventions.keras3:
+            return short
+        # Keras 3 exports Sequential alone; Functional is found where it lives.
+        module = "keras" if self.class_name == "Sequential" else "keras.src.models.functional"
+        return {
+            "module": module,
+            **short,
+            "registered_name": self.class_name if self.class_name != "Sequential" else None,
+        }
 
     def _config(self) -> dict[str, Any]:
         written = [layers.serialize(layer, self.conventions) for layer in self.layers]

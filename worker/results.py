@@ -2,16 +2,32 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from engine import checkpoint as files
+from engine.compilation import Compilation
+from engine.network import Network
 from engine.rounding import to_edge
 from engine.state import TrainState
 from engine.tape import Array
 from engine.weights import WeightSpec
+from worker import keras_files
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.metrics import finite
 from worker.jobs.records import Artifact
+
+
+class Trained(Protocol):
+    """What a model file needs of `engine.training.Trainer`."""
+
+    @property
+    def network(self) -> Network:
+        """The model's layers and connections."""
+
+    @property
+    def compilation(self) -> Compilation:
+        """Its loss, metrics and optimizer."""
+
 
 MODEL_FORMAT = "halfstep.model/1"
 HISTORY_FORMAT = "halfstep.history/1"
@@ -30,6 +46,13 @@ def save_model(artifacts: ArtifactStore, job_id: str, arrays: Mapping[str, Array
     """
     meta = {"format": MODEL_FORMAT, "model": spec.get("model"), "policy": spec.get("policy")}
     return artifacts.put(job_id, "model.safetensors", lambda file: files.write(file, arrays, meta))
+
+
+def save_keras(artifacts: ArtifactStore, job_id: str, trainer: Trained, state: TrainState) -> Artifact:
+    """Write `model.keras`, which Keras 3 opens: config, weights, optimizer. Its bytes, too, depend on nothing else."""
+    return artifacts.put(
+        job_id, "model.keras", lambda file: keras_files.write_model(file, trainer.network, state, trainer.compilation)
+    )
 
 
 def save_history(artifacts: ArtifactStore, job_id: str, history: Sequence[Mapping[str, float]]) -> Artifact:

@@ -2,14 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
 from engine.state import TrainState
 from engine.training import EpochRecord, StepRecord
-from engine.weights import WeightSpec
 from worker import results
 from worker.failures import explain, foreseen
 from worker.heartbeat import Heartbeat
@@ -28,20 +27,8 @@ CHECKPOINT_SHARE = 0.05
 """Saving may take this share of the time: a checkpoint that takes long is written less often."""
 
 
-class HasWeights(Protocol):
-    """What the model file needs of `engine.network.Network`."""
-
-    @property
-    def weight_specs(self) -> Sequence[WeightSpec]:
-        """The variables that a model file holds."""
-
-
-class Trainer(Protocol):
+class Trainer(results.Trained, Protocol):
     """What a slice needs of `engine.training.Trainer`."""
-
-    @property
-    def network(self) -> HasWeights:
-        """The model's layers and connections."""
 
     def initial_state(self) -> TrainState:
         """The state before the first step."""
@@ -212,6 +199,7 @@ class _Slice:
         skipped = self._heartbeat.insist(lambda: self._deps.store.skipped(job_id))
         made = (
             results.save_model(artifacts, job_id, results.model_arrays(trainer.network.weight_specs, state), spec),
+            results.save_keras(artifacts, job_id, trainer, state),
             results.save_history(artifacts, job_id, state.history),
             results.save_report(artifacts, job_id, state, skipped),
         )

@@ -130,6 +130,12 @@ class Depthwise(Windowed):
 
     kernel_name: ClassVar[str] = "DepthwiseConv2dNative"
 
+    # The kernel's own settings have names of their own; Keras 3 no longer takes the inherited ones.
+    kernel_initializer: Initializer = setting(
+        initializers.read, GlorotUniform(), write=initializers.write, only="keras2"
+    )
+    kernel_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write, only="keras2")
+    kernel_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write, only="keras2")
     depth_multiplier: int = setting(positive_integer, 1)
     depthwise_initializer: Initializer = setting(initializers.read, GlorotUniform(), write=initializers.write)
     depthwise_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)

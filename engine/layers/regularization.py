@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from engine import ops
-from engine.configured import any_integer, fraction, not_negative, optional, setting, unsupported_unless
+from engine.configured import any_integer, boolean, fraction, not_negative, optional, setting, unsupported_unless
 from engine.layers.base import Layer
 from engine.layers.noise import dropped
 from engine.regularizers import L1L2, Regularizer
@@ -47,6 +47,7 @@ class Dropout(Layer):
 class SpatialDropout1D(Dropout):
     """Drops whole features of a sequence (Tompson 2014). Source: ``keras.layers.SpatialDropout1D``."""
 
+    trainable: bool = setting(boolean, True, only="keras2")
     noise_shape: None = setting(unsupported_unless(None), None, only="keras2")
 
     def pattern(self, shape: tuple[int, ...]) -> tuple[int, ...]:

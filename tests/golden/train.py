@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tests.golden import train_layers, train_loop, train_losses, train_optimizers, train_schedules
+from tests.golden import train_files, train_layers, train_loop, train_losses, train_optimizers, train_schedules
 
 TrainAdapter: TypeAlias = Callable[[dict[str, Any], Mapping[str, np.ndarray]], dict[str, str]]
 """Takes a case and its arrays, returns a text per quantity that differs; raises ``NotBuilt`` for what is lacking."""
@@ -22,5 +22,6 @@ KINDS: Mapping[str, TrainAdapter] = {
     "optimizer_sparse": train_optimizers.optimizer_sparse,
     "schedule": train_schedules.schedule,
     "training": train_loop.training,
+    "export": train_files.export,
 }
 """The adapter of each kind of training case; kinds that are not here count as unsupported."""

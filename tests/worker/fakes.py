@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from engine.dtypes import FLOAT32
-from engine.initializers import Zeros
+from engine.compilation import Compilation
+from engine.conventions import KERAS3
+from engine.model import model_from_config
+from engine.network import Network
 from engine.scaler import ScalerState
 from engine.state import TrainState
 from engine.training import EpochRecord, StepRecord
-from engine.weights import WeightSpec
 from worker.jobs.records import Wakeup
 from worker.queue import QueueUnavailable
 
@@ -28,6 +28,13 @@ SPEC: dict[str, Any] = {
 STEPS_PER_EPOCH = 4
 EPOCHS = 3
 TOTAL = STEPS_PER_EPOCH * EPOCHS
+
+
+_DENSE = {"name": "d", "units": 1, "use_bias": False, "batch_input_shape": [None, 3]}
+MODEL = model_from_config(
+    {"class_name": "Sequential", "config": {"layers": [{"class_name": "Dense", "config": _DENSE}]}}, conventions=KERAS3
+)
+MODEL.compile({"class_name": "SGD", "config": {"momentum": 0.9}}, "mse")
 
 
 def _nothing(step: int) -> None:
@@ -47,14 +54,18 @@ class FakeTrainer:
     done: list[int] = field(default_factory=list)
 
     @property
-    def network(self) -> Any:
-        return SimpleNamespace(weight_specs=(WeightSpec("d/kernel", "kernel", (3,), FLOAT32, True, Zeros()),))
+    def network(self) -> Network:
+        return MODEL.network
+
+    @property
+    def compilation(self) -> Compilation:
+        return MODEL.compilation
 
     def initial_state(self) -> TrainState:
         return TrainState(
             seed=7,
-            variables={"d/kernel": np.ones(3, np.float32)},
-            slots={"m/d/kernel": np.zeros(3, np.float32)},
+            variables={"d/kernel": np.ones((3, 1), np.float32)},
+            slots={"momentum/d/kernel": np.zeros((3, 1), np.float32)},
             tracked={"loss": np.zeros(2, np.float32)},
             scaler=ScalerState(65536.0),
         )
@@ -69,7 +80,7 @@ class FakeTrainer:
         step = state.step + 1
         self.before_step(step)
         applied = step % 3 != 0
-        kernel, slot, total = state.variables["d/kernel"], state.slots["m/d/kernel"], state.tracked["loss"]
+        kernel, slot, total = state.variables["d/kernel"], state.slots["momentum/d/kernel"], state.tracked["loss"]
         if applied:
             slot *= np.float32(0.9)
             slot += kernel

@@ -73,7 +73,7 @@ def test_a_job_in_one_slice(
     assert done.loss_scale == 65536 / 2**4
     assert trainer.done == list(range(1, TOTAL + 1))
     assert store.metrics(job.id)["step"] == trainer.done
-    assert set(digests(store, job.id)) == {"model.safetensors", "history.json", "report.json"}
+    assert set(digests(store, job.id)) == {"model.safetensors", "model.keras", "history.json", "report.json"}
     assert done.result is not None
     assert done.result.checkpoint == store.checkpoints(job.id)[0].id
     assert len(artifacts.names(job.id, "checkpoints")) == len(store.checkpoints(job.id))

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from worker.specs.constraints import ConstraintValue
 from worker.specs.initializers import InitializerValue
-from worker.specs.layers.base import WHEN_SET, BiasedConfig, ChannelsLast, LayerNode
+from worker.specs.layers.base import KERAS2, WHEN_SET, BiasedConfig, ChannelsLast, LayerNode
 from worker.specs.regularizers import RegularizerValue
 from worker.specs.shape import Int, Integers, Text, Unset
 
@@ -52,6 +52,9 @@ class ConvTransposeConfig(WindowedConfig):
 class DepthwiseConvConfig(WindowedConfig):
     """What `DepthwiseConv1D.get_config()` and `DepthwiseConv2D.get_config()` return."""
 
+    kernel_initializer: Annotated[InitializerValue, KERAS2] = "glorot_uniform"
+    kernel_regularizer: Annotated[RegularizerValue, KERAS2] = None
+    kernel_constraint: Annotated[ConstraintValue, KERAS2] = None
     depth_multiplier: Int = Field(default=1, description="Outputs made of each channel.")
     depthwise_initializer: InitializerValue = "glorot_uniform"
     depthwise_regularizer: RegularizerValue = None

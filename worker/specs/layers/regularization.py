@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from worker.specs.layers.base import KERAS2, KERAS3, LayerConfig, LayerNode, Seed
-from worker.specs.shape import Number, Shape, Text
+from worker.specs.shape import Bool, Number, Shape, Text
 
 
 class DropoutConfig(LayerConfig):
@@ -21,6 +21,7 @@ class DropoutConfig(LayerConfig):
 class SpatialDropout1DConfig(LayerConfig):
     """What `SpatialDropout1D.get_config()` returns."""
 
+    trainable: Annotated[Bool, KERAS2] = Field(default=True, description="It has no variables; Keras 2 prints it.")
     rate: Number = Field(description="Fraction of the features set to zero, from 0 to 1.", examples=[0.2])
     noise_shape: Annotated[Shape | None, KERAS2] = None
     seed: Seed = None

@@ -1,0 +1,58 @@
+"""The config of a saved model, in Keras 3's spelling: its layers, and how it was compiled."""
+
+from dataclasses import replace
+from typing import Any
+
+from engine import losses, metrics, optimizers
+from engine.compilation import Compilation
+from engine.conventions import KERAS3
+from engine.losses import Loss
+from engine.network import Network
+from engine.optimizers import AnyOptimizer, LossScaleOptimizer
+
+_RUN = {"weighted_metrics": None, "run_eagerly": False, "steps_per_execution": 1, "jit_compile": False}
+
+
+def model_config(network: Network) -> dict[str, Any]:
+    """Return what Keras 3's `model.to_json()` would print of the network, whatever line of Keras it came from."""
+    return replace(network, conventions=KERAS3).get_config()
+
+
+def compile_config(compilation: Compilation) -> dict[str, Any] | None:
+    """Return what Keras 3's `get_compile_config()` would; None for what it cannot say: a wrapper with a fixed scale."""
+    optimizer = _optimizer(compilation.optimizer)
+    if optimizer is None:
+        return None
+    return {
+        "optimizer": optimizer,
+        "loss": _loss(compilation.loss),
+        "loss_weights": None,
+        "metrics": [metrics.serialize(metric, KERAS3) for metric in compilation.metrics],
+        **_RUN,
+    }
+
+
+def _loss(loss: Loss) -> dict[str, Any]:
+    written = losses.serialize(loss, KERAS3)
+    # Keras 3 no longer knows the name that Keras 2 had for its default.
+    reduction = {"auto": "sum_over_batch_size"}.get(loss.reduction or "", loss.reduction)
+    return {**written, "config": {**written["config"], "reduction": reduction}}
+
+
+def _optimizer(optimizer: AnyOptimizer) -> dict[str, Any] | None:
+    if not isinstance(optimizer, LossScaleOptimizer):
+        return optimizers.serialize(optimizer, KERAS3)
+    if not optimizer.rule.checked:
+        return None
+    config = {
+        "name": "loss_scale_optimizer",
+        "inner_optimizer": optimizers.serialize(optimizer.inner_optimizer, KERAS3),
+        "initial_scale": optimizer.initial_scale,
+        "dynamic_growth_steps": optimizer.dynamic_growth_steps,
+    }
+    return {
+        "module": "keras.optimizers",
+        "class_name": "LossScaleOptimizer",
+        "config": config,
+        "registered_name": None,
+    }
