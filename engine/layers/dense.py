@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from engine import ops
 from engine.configured import dimensions, optional, positive_integer, refuse, setting, text, unsupported_unless
+from engine.dtypes import DType
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.layers.base import Shape, last_axis
 from engine.layers.weighted import Weighted
@@ -38,6 +39,10 @@ class Dense(Weighted):
         """The last axis becomes ``units``."""
         last_axis(self, shapes[0])
         return (*shapes[0][:-1], self.units)
+
+    def output_dtype(self, *entered: DType) -> DType:
+        """The compute dtype, whatever enters."""
+        return self.policy.compute
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Multiply, add the bias, activate."""

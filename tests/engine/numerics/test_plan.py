@@ -1,12 +1,14 @@
 """The plan says what the engine does: every layer, run under every policy in every line of Keras."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.conventions import CONVENTIONS
-from engine.dtypes import FLOAT64, INT64
+from engine.dtypes import FLOAT16, FLOAT64, INT64, DType
+from engine.errors import EngineError
 from engine.numerics.plan import plan_of, with_inner
 from engine.run import Noise, Run
 from engine.tape import Tensor
@@ -30,6 +32,21 @@ def test_dtypes_are_those_of_a_run(name: str, config: dict[str, Any], line: str)
             copies = {dtype for path, dtype in run._cast if path == spec.path} - {spec.dtype.name}
             wanted = {tried.read_dtype(spec).name} - {spec.dtype.name}
             assert copies == wanted, spec.path
+
+
+@pytest.mark.parametrize("given", [INT64, FLOAT16, FLOAT64])
+@pytest.mark.parametrize("autocast", [True, False])
+@pytest.mark.parametrize(("name", "config"), [case for case in CASES if case[0] != "InputLayer"])
+def test_dtypes_of_what_is_not_cast(name: str, config: dict[str, Any], autocast: bool, given: DType) -> None:
+    """Where the engine refuses an input, as TensorFlow does, there is no output to foretell."""
+    for policy in ("float32", "mixed_float16"):
+        tried = made(name, {**config, "autocast": autocast}, policy)
+        xs = [Tensor(x.astype(given.storage), given) for x in inputs_of(tried)]
+        shapes = [x.shape for x in xs]
+        run = Run(tried.weight_specs(*shapes), arrays_of(tried, *shapes), training=True, noise=Noise(1, 2))
+        with suppress(EngineError), np.errstate(all="ignore"):
+            found = tried(run, *xs).dtype
+            assert tried.output_dtype(*tried.entering_dtypes(*[x.dtype for x in xs])) is found, policy
 
 
 @pytest.mark.parametrize(("line", "second"), [("tf2.4", "float64"), ("keras3", "float16")])
