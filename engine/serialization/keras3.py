@@ -144,8 +144,16 @@ def _read_map(config: Any, global_name: str) -> DTypePolicyMap:
             "The config has no 'policy_map', which it needs.", code="missing_argument", original="KeyError"
         )
     default = arguments.get("default_policy")
+    written = arguments["policy_map"] or {}
+    if not isinstance(written, dict):
+        raise InvalidType(
+            f"'policy_map' must be a dict of policies by path, but got: {written!r}",
+            code="not_a_dict",
+            path=("policy_map",),
+            original="AttributeError",
+        )
     entries = {}
-    for key, value in (arguments["policy_map"] or {}).items():
+    for key, value in written.items():
         with located("policy_map", key):
             entries[key] = entry_policy(value, global_name)
     return DTypePolicyMap(None if default is None else entry_policy(default, global_name), MappingProxyType(entries))

@@ -102,6 +102,7 @@ def test_what_keras_logs_of_the_policy_is_a_warning() -> None:
             "not_a_policy",
             "/policy/config/policy_map/small~1.*",
         ),
+        ({"/policy": {**MAP, "config": {"policy_map": "d1"}}}, "not_a_dict", "/policy/config/policy_map"),
         ({f"{D1}/dtype": "int32"}, "policy_not_trainable", f"{D1}/dtype"),
         ({f"{D1}/units": 0}, "invalid_value", f"{D1}/units"),
         ({f"{D1}/units": 2**50}, "resource_limit", "/model"),
