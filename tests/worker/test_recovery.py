@@ -1,7 +1,11 @@
 """What the reaper works with: leases, losses, wake-ups."""
 
-import pytest
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+import sqlalchemy as sa
+
+from tests.waiting import until
 from tests.worker.clocks import ManualClock
 from tests.worker.fakes import SPEC
 from tests.worker.test_slices import LEASE, claimed, flush, lose, types
@@ -9,6 +13,7 @@ from worker.jobs import database, moves
 from worker.jobs.records import Claim, Wakeup
 from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
+from worker.jobs.tables import jobs, outbox
 
 
 @pytest.fixture
@@ -118,3 +123,28 @@ def test_news_of_an_old_wakeup_does_not_hide_the_next_one(store: JobStore, claim
     store.release(claim)
     store.delivered(Wakeup(claim.job_id, 0))
     assert [wakeup.attempt for wakeup in store.undelivered()] == [1]
+
+
+def test_a_claim_and_a_delivery_at_the_same_moment_do_not_lock_each_other_out(postgresql_url: str):
+    database.migrate(postgresql_url)
+    engine = database.create(postgresql_url)
+    store = JobStore(engine, ManualClock())
+    job = store.create(SPEC, total_steps=12, epochs=3)
+    (wakeup,) = store.undelivered()
+    with ThreadPoolExecutor(1) as pool:
+        with engine.begin() as claiming:
+            # As a claim does: the job's row first, its outbox entry then.
+            claiming.execute(sa.select(jobs.c.id).where(jobs.c.id == job.id).with_for_update())
+            done = pool.submit(store.delivered, wakeup)
+            until(lambda: _waiting_for_locks(engine) == 1, what="the delivery to wait for the job's row")
+            claiming.execute(sa.delete(outbox).where(outbox.c.job_id == job.id))
+        done.result(timeout=30)
+    assert store.undelivered() == ()
+    engine.dispose()
+
+
+def _waiting_for_locks(engine: sa.Engine) -> int:
+    # A look of its own each time: PostgreSQL shows one transaction always the same picture.
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with database.reading(engine) as connection:
+        return int(connection.execute(sa.text(query)).scalar_one())

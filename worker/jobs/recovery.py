@@ -74,10 +74,11 @@ def forgotten(connection: sa.Connection, before: float, limit: int) -> tuple[Wak
 
 def delivered(connection: sa.Connection, wakeup: Wakeup, now: float) -> None:
     """Note that the job was announced: its outbox entries up to this one go, and the time is kept."""
-    sent = (outbox.c.job_id == wakeup.job_id, outbox.c.attempt <= wakeup.attempt)
-    connection.execute(sa.delete(outbox).where(*sent))
+    # The job's row first, as in every other write: a claim at the same moment would lock the two the other way round.
     waits = (jobs.c.id == wakeup.job_id, jobs.c.attempt == wakeup.attempt, jobs.c.status == JobStatus.QUEUED)
     connection.execute(sa.update(jobs).where(*waits).values(woken_at=now))
+    sent = (outbox.c.job_id == wakeup.job_id, outbox.c.attempt <= wakeup.attempt)
+    connection.execute(sa.delete(outbox).where(*sent))
 
 
 def waiting(connection: sa.Connection) -> int:
