@@ -8,7 +8,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install
-HASHED := $(INSTALL) --require-hashes --only-binary :all:
+# The locks are whole, so nothing is left to resolve; older pips would still look for newer versions of what has extras.
+HASHED := $(INSTALL) --require-hashes --no-deps --only-binary :all:
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
