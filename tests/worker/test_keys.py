@@ -89,9 +89,7 @@ def test_what_is_wrong_with_a_key_is_said(keys, changes, words):
 def test_the_database_refuses_to_change_the_audit_log(engine, statement):
     row = {"at": 1.0, "tenant": "t", "key_id": "k", "address": "a", "request_id": "r", "action": "x", "object": "o"}
     with database.writing(engine) as connection:
-        connection.execute(
-            sa.text(f"INSERT INTO audit_log ({columns}) VALUES (1.0, 't', 'k', 'a', 'r', 'x', 'o', 403)")
-        )
+        connection.execute(sa.insert(audit_log).values(outcome=403, **row))
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), database.writing(engine) as connection:
         connection.execute(sa.text(statement))
     with database.reading(engine) as connection:
