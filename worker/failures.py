@@ -3,10 +3,11 @@
 import errno
 import secrets
 from collections.abc import Callable
+from typing import NoReturn
 
 from engine.errors import EngineError
 from engine.training import TrainingFailed
-from worker.jobs.records import JobError
+from worker.jobs.records import JobError, Trouble
 from worker.specs.errors import SpecError
 
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -14,6 +15,10 @@ _DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 class WorkerTrouble(Exception):
     """Something around the job is out of order (a disk, a network), not the job; another slice may have more luck."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
 
 
 def explain(error: Exception) -> JobError:
@@ -55,10 +60,11 @@ def _memory_error(error: MemoryError) -> JobError:
     return JobError("resource_limit", f"The worker has not enough memory for this job. {error}".strip())
 
 
-def _os_error(error: OSError) -> JobError:
+def _os_error(error: OSError) -> NoReturn:
     if error.errno in _DISK:
-        return JobError("resource_limit", "The worker has no room left to save the job's files.")
-    raise WorkerTrouble(str(error)) from error
+        text = "The worker has no room left to save the job's files: free some where the artifacts lie."
+        raise WorkerTrouble(Trouble("storage_full", text)) from error
+    raise WorkerTrouble(Trouble("storage_trouble", f"The worker cannot reach the job's files: {error}")) from error
 
 
 _TOLD: tuple[tuple[type[Exception], Callable[..., JobError]], ...] = (

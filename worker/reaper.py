@@ -8,8 +8,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from threading import Event
 
 import click
@@ -42,6 +42,27 @@ class Round:
     sent_again: int = 0
 
 
+class Watch:
+    """For how long each lease stood without being renewed, by a clock that nobody can set.
+
+    The time that a lease carries is its holder's; between hosts, or when an administrator sets a clock, it means
+    nothing to others. That it changes with each renewal does.
+
+    Args:
+        monotonic: seconds that only ever grow.
+    """
+
+    def __init__(self, monotonic: Clock = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._since: Mapping[Lease, float] = {}
+
+    def ages(self, leases: Sequence[Lease]) -> Mapping[Lease, float]:
+        """Seconds since each of these was first seen as it is; forgets all others."""
+        now = self._monotonic()
+        self._since = {lease: self._since.get(lease, now) for lease in leases}
+        return {lease: now - since for lease, since in self._since.items()}
+
+
 @dataclass(frozen=True)
 class Reaper:
     """What a round works with.
@@ -52,6 +73,7 @@ class Reaper:
         settings: for how long a job may go unheard.
         is_dead: whether the process of an owner's name is known to be gone.
         clock: unix seconds; the store's.
+        watch: remembers leases from round to round.
     """
 
     store: JobStore
@@ -59,15 +81,17 @@ class Reaper:
     settings: WorkerSettings
     is_dead: Callable[[str], bool] = is_dead
     clock: Clock = time.time
+    watch: Watch = field(default_factory=Watch)
 
     def round(self) -> Round:
         """Look once. Raises: QueueUnavailable, after everything that needs no broker is done."""
-        taken = [lease for lease in self.store.leases() if self._take_back(lease)]
+        ages = self.watch.ages(self.store.leases())
+        taken = [lease for lease, age in ages.items() if self._take_back(lease, age)]
         sent = self._send_outbox({lease.job_id for lease in taken})
         return Round(len(taken), sent, self._send_again())
 
-    def _take_back(self, lease: Lease) -> bool:
-        reason = self._reason(lease)
+    def _take_back(self, lease: Lease, age: float) -> bool:
+        reason = self._reason(lease, age)
         if reason is None:
             return False
         status = self.store.take_back(lease, reason, self.settings.max_lost_leases)
@@ -75,15 +99,17 @@ class Reaper:
             logger.warning("job %s: slice %d lost (%s), now %s", lease.job_id, lease.attempt, reason, status)
         return status is JobStatus.QUEUED
 
-    def _reason(self, lease: Lease) -> str | None:
+    def _reason(self, lease: Lease, age: float) -> str | None:
         if self.is_dead(lease.owner):
             return "worker_died"
-        return "lease_expired" if lease.until <= self.clock() else None
+        return "lease_expired" if age >= self.settings.lease_seconds else None
 
     def _send_outbox(self, at_once: set[str]) -> int:
         waiting = self.store.undelivered(limit=BATCH)
-        late = self.clock() - GRACE_SECONDS
-        return self._deliver([item for item in waiting if item.job_id in at_once or item.created_at <= late])
+        now = self.clock()
+        # One from the future was written before a clock was set back: its writer's time is long over.
+        due = [item for item in waiting if not now - GRACE_SECONDS < item.created_at <= now or item.job_id in at_once]
+        return self._deliver(due)
 
     def _send_again(self) -> int:
         """Send wake-ups that the broker must have lost: it holds fewer messages than there are queued jobs."""

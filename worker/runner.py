@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from engine.state import TrainState
 from engine.training import EpochRecord, StepRecord
 from worker import results
-from worker.failures import explain, foreseen
+from worker.failures import WorkerTrouble, explain, foreseen
 from worker.heartbeat import Heartbeat
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.errors import JobNotFound, LeaseLost
@@ -80,6 +80,8 @@ class SliceOutcome(StrEnum):
     """The job was taken from the slice, or nobody could renew its lease. Nothing more was written."""
     QUEUED = "queued"
     """Training goes on in another slice; its wake-up is in the outbox."""
+    DELAYED = "delayed"
+    """The same, but something around the job is out of order: the reaper rings, after a moment, and not we at once."""
     PAUSED = "paused"
     CANCELLED = "cancelled"
     SUCCEEDED = "succeeded"
@@ -90,9 +92,7 @@ def run_slice(job_id: str, deps: RunnerDeps) -> SliceOutcome:
     """Claim the job and train it until the slice's time is over, the job ends, or the user or the worker says stop.
 
     Errors of the job end it as failed. What nobody foresaw does so too and is raised again, for the worker's log.
-
-    Raises:
-        WorkerTrouble: disk or network are out of order; the lease runs out and the job is tried again.
+    If disk or network are out of order, the job is given back, and paused when that goes on.
     """
     claim = deps.store.claim(job_id, deps.owner, deps.settings.lease_seconds)
     if claim is None:
@@ -142,13 +142,26 @@ class _Slice:
 
     def fail(self, error: Exception) -> SliceOutcome:
         """End the job because of an error, after telling the steps before it."""
-        told = explain(error)
+        try:
+            told = explain(error)
+        except WorkerTrouble as trouble:
+            return self._give_back(trouble)
         try:
             if foreseen(error) and self._at is not None:
                 self._write(self._at, None)
             return _outcome(self._heartbeat.insist(lambda: self._deps.store.fail(self._claim, told)))
         except LeaseLost:
             return SliceOutcome.LOST
+
+    def _give_back(self, error: WorkerTrouble) -> SliceOutcome:
+        logger.warning("job %s is given back: %s", self._claim.job_id, error)
+        most = self._deps.settings.max_lost_leases
+        give_back = self._deps.store.give_back
+        try:
+            status = self._heartbeat.insist(lambda: give_back(self._claim, error.trouble, most))
+        except LeaseLost:
+            return SliceOutcome.LOST
+        return SliceOutcome.DELAYED if status is JobStatus.QUEUED else _outcome(status)
 
     def _resume(self, trainer: Trainer) -> TrainState:
         found = self._saver.newest()

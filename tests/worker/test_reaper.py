@@ -5,6 +5,7 @@ from dataclasses import replace
 from threading import Event, Thread
 
 import pytest
+import sqlalchemy as sa
 
 from tests.waiting import until
 from tests.worker.clocks import ManualClock
@@ -13,7 +14,7 @@ from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
 from worker.queue import QueueUnavailable
-from worker.reaper import GRACE_SECONDS, Reaper, Round, run
+from worker.reaper import GRACE_SECONDS, Reaper, Round, Watch, run
 from worker.settings import WorkerSettings
 
 LEASE = 10.0
@@ -26,7 +27,7 @@ def bell() -> FakeQueue:
 
 @pytest.fixture
 def reaper(store: JobStore, bell: FakeQueue, settings: WorkerSettings, clock: ManualClock) -> Reaper:
-    return Reaper(store, bell, settings, lambda owner: owner == "dead", clock)
+    return Reaper(store, bell, settings, lambda owner: owner == "dead", clock, Watch(clock))
 
 
 @pytest.fixture
@@ -61,10 +62,40 @@ def test_a_lease_that_ran_out_is_taken_back_and_rung_at_once(
     reaper: Reaper, store: JobStore, bell: FakeQueue, job: Job, clock: ManualClock
 ):
     store.claim(job.id, "me", LEASE)
+    assert reaper.round() == Round()
     clock.move(LEASE)
     assert reaper.round() == Round(taken_back=1, sent=1)
     assert bell.messages == [job.id]
     assert store.get(job.id).transitions[-1].reason == "lease_expired"
+
+
+def test_a_lease_that_is_renewed_is_kept_whatever_time_its_holder_believes_in(
+    reaper: Reaper, engine: sa.Engine, store: JobStore, job: Job, clock: ManualClock
+):
+    behind = JobStore(engine, lambda: clock.now - 3600.0)
+    claim = behind.claim(job.id, "on a host whose clock is an hour behind", LEASE)
+    assert claim is not None
+    for _ in range(3):
+        assert reaper.round() == Round()
+        clock.move(LEASE - 1)
+        behind.renew(claim, LEASE)
+    assert store.get(job.id).status is JobStatus.RUNNING
+
+
+def test_a_clock_set_back_delays_neither_leases_nor_messages(
+    store: JobStore, bell: FakeQueue, settings: WorkerSettings, clock: ManualClock
+):
+    monotonic = ManualClock()
+    reaper = Reaper(store, bell, settings, lambda owner: False, clock, Watch(monotonic))
+    held, unsent, unheard = (store.create(SPEC, total_steps=12, epochs=3) for _ in range(3))
+    store.claim(held.id, "me", LEASE)
+    store.delivered(wakeup(unheard.id))
+    assert reaper.round() == Round()
+    clock.move(-3600)
+    assert reaper.round() == Round(sent=1, sent_again=1)
+    assert bell.messages == [unsent.id, unheard.id]
+    monotonic.move(LEASE)
+    assert reaper.round() == Round(taken_back=1, sent=1)
 
 
 def test_the_job_of_a_dead_process_need_not_wait_for_its_lease(reaper: Reaper, store: JobStore, job: Job):
@@ -121,6 +152,7 @@ def test_many_reapers_at_once_take_back_once(reaper: Reaper, store: JobStore, cl
     ids = [store.create(SPEC, total_steps=12, epochs=3).id for _ in range(6)]
     for job_id in ids:
         store.claim(job_id, "me", LEASE)
+    assert reaper.round() == Round()
     clock.move(LEASE)
     with ThreadPoolExecutor(4) as pool:
         rounds = list(pool.map(lambda _: reaper.round(), range(4)))

@@ -1,6 +1,5 @@
 """A slice, driven with a small trainer: whatever interrupts it, the job ends with the same bytes."""
 
-import errno
 import json
 import logging
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from engine.errors import DataInvalid
 from engine.training import TrainingFailed
 from tests.waiting import until
 from tests.worker.fakes import EPOCHS, SPEC, STEPS_PER_EPOCH, TOTAL, FakeTrainer
-from worker.failures import WorkerTrouble
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.records import Directive, Job
 from worker.jobs.states import JobStatus
@@ -391,22 +389,6 @@ def test_what_nobody_foresaw_is_told_by_reference_only(
     assert "secret" not in error.message
     (note,) = caught.value.__notes__
     assert note.removeprefix("reference ") in error.message
-
-
-def test_a_full_disk_is_the_jobs_end(store: JobStore, deps: RunnerDeps, job: Job, trainer: FakeTrainer):
-    trainer.before_step = raising(OSError(errno.ENOSPC, "No space left on device"))
-    assert run_slice(job.id, deps) is SliceOutcome.FAILED
-    error = store.get(job.id).error
-    assert error is not None
-    assert error.code == "resource_limit"
-
-
-def test_a_broken_disk_is_not_the_jobs_fault(store: JobStore, deps: RunnerDeps, job: Job, trainer: FakeTrainer):
-    trainer.before_step = raising(OSError(errno.EIO, "Input/output error"))
-    with pytest.raises(WorkerTrouble, match="Input/output"):
-        run_slice(job.id, deps)
-    assert store.get(job.id).status is JobStatus.RUNNING
-    assert len(store.leases()) == 1
 
 
 def test_a_damaged_checkpoint_is_passed_over(

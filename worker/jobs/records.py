@@ -40,6 +40,19 @@ class Transition:
 
 
 @dataclass(frozen=True)
+class Trouble:
+    """What kept a slice from writing its files.
+
+    Attributes:
+        reason: one word, for `status_reason`.
+        message: what happened and what to do, for the job's log.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
 class JobError:
     """Why a job failed; `code` is one of API.md's job error codes."""
 

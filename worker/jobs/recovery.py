@@ -57,15 +57,19 @@ def _after_loss(row: Locked, reason: str, max_lost: int) -> Change:
     return Change([NewEvent("job.queued", "The job waits for a worker.")], {}, JobStatus.QUEUED, reason)
 
 
-def undelivered(connection: sa.Connection, before: float, limit: int) -> tuple[Wakeup, ...]:
-    """Outbox entries written before `before`, oldest first."""
-    query = sa.select(outbox).where(outbox.c.created_at <= before).order_by(outbox.c.created_at).limit(limit)
+def undelivered(connection: sa.Connection, before: float, now: float, limit: int) -> tuple[Wakeup, ...]:
+    """Outbox entries written before `before`, or, as a clock that was set back sees it, after `now`; oldest first."""
+    due = sa.or_(outbox.c.created_at <= before, outbox.c.created_at > now)
+    query = sa.select(outbox).where(due).order_by(outbox.c.created_at).limit(limit)
     return tuple(Wakeup(row.job_id, row.attempt, row.created_at) for row in connection.execute(query))
 
 
-def forgotten(connection: sa.Connection, before: float, limit: int) -> tuple[Wakeup, ...]:
-    """Queued jobs announced before `before` and not claimed since, in the queue's order; outbox entries not counted."""
-    waits = (jobs.c.status == JobStatus.QUEUED, jobs.c.woken_at <= before)
+def forgotten(connection: sa.Connection, before: float, now: float, limit: int) -> tuple[Wakeup, ...]:
+    """Queued jobs announced before `before` and not claimed since, in the queue's order; outbox entries not counted.
+
+    What was announced after `now` was so before a clock was set back, and counts too.
+    """
+    waits = (jobs.c.status == JobStatus.QUEUED, sa.or_(jobs.c.woken_at <= before, jobs.c.woken_at > now))
     unsent = sa.exists().where(outbox.c.job_id == jobs.c.id)
     query = sa.select(jobs.c.id, jobs.c.attempt, jobs.c.woken_at).where(*waits, ~unsent)
     rows = connection.execute(query.order_by(jobs.c.queued_at, jobs.c.number).limit(limit))

@@ -10,7 +10,17 @@ import sqlalchemy as sa
 from worker.jobs import metrics, moves, reading
 from worker.jobs.errors import LeaseLost
 from worker.jobs.moves import Change
-from worker.jobs.records import Artifact, Checkpoint, Claim, Directive, Flush, JobError, NewCheckpoint, NewEvent
+from worker.jobs.records import (
+    Artifact,
+    Checkpoint,
+    Claim,
+    Directive,
+    Flush,
+    JobError,
+    NewCheckpoint,
+    NewEvent,
+    Trouble,
+)
 from worker.jobs.states import JobStatus
 from worker.jobs.submitting import new_id
 from worker.jobs.tables import artifacts, checkpoints, jobs, outbox
@@ -161,6 +171,27 @@ def succeed(connection: sa.Connection, held: Claim, files: Sequence[Artifact], n
     event = NewEvent("job.succeeded", f"All {row.total_steps} steps are done.", data)
     values = {"checkpoint_id": saved[0].id if saved else None}
     change = Change([event], values, JobStatus.SUCCEEDED, "finished")
+    moves.apply(connection, row, change, now)
+    return _reached(change)
+
+
+def give_back(connection: sa.Connection, held: Claim, trouble: Trouble, most: int, now: float) -> JobStatus:
+    """End a slice that could not write its files: the job is queued again, and paused when that came `most` times.
+
+    The job goes on from its last checkpoint either way; nobody but the machine is to blame, so it never fails of it.
+    """
+    row = moves.hold(connection, held)
+    if row.status is not JobStatus.RUNNING:
+        return release(connection, held, now)
+    times = row.lost_leases + 1
+    data = {"attempt": held.attempt, "reason": trouble.reason, "times": times}
+    delayed = NewEvent("job.delayed", trouble.message, data, "warn")
+    if times < most:
+        again = NewEvent("job.queued", "The job waits for a worker.")
+        change = Change([delayed, again], {"lost_leases": times}, JobStatus.QUEUED, trouble.reason)
+    else:
+        text = f"The job is paused after {times} slices that could not save; resume it when that is mended."
+        change = Change([delayed, NewEvent("job.paused", text)], {"lost_leases": 0}, JobStatus.PAUSED, trouble.reason)
     moves.apply(connection, row, change, now)
     return _reached(change)
 

@@ -47,7 +47,14 @@ ALLOWED: Mapping[JobStatus, frozenset[JobStatus]] = MappingProxyType(
         JobStatus.VALIDATING: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED, JobStatus.FAILED}),
         JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLED, JobStatus.FAILED}),
         JobStatus.RUNNING: frozenset(
-            {JobStatus.QUEUED, JobStatus.PAUSING, JobStatus.CANCELLING, JobStatus.SUCCEEDED, JobStatus.FAILED}
+            {
+                JobStatus.QUEUED,
+                JobStatus.PAUSING,
+                JobStatus.PAUSED,  # nowhere to save to: the user goes on when there is room
+                JobStatus.CANCELLING,
+                JobStatus.SUCCEEDED,
+                JobStatus.FAILED,
+            }
         ),
         JobStatus.PAUSING: frozenset(
             {JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLING, JobStatus.SUCCEEDED, JobStatus.FAILED}

@@ -21,6 +21,7 @@ from worker.jobs.records import (
     JobError,
     Page,
     QueueState,
+    Trouble,
     Wakeup,
 )
 from worker.jobs.recovery import Lease
@@ -290,6 +291,11 @@ class JobStore:
         with self._write() as (connection, now):
             return slices.succeed(connection, claim, files, now)
 
+    def give_back(self, claim: Claim, trouble: Trouble, most: int) -> JobStatus:
+        """End a slice that could not save: `queued` again, or `paused` after `most` in a row. Raises: LeaseLost."""
+        with self._write() as (connection, now):
+            return slices.give_back(connection, claim, trouble, most, now)
+
     def fail(self, claim: Claim, error: JobError) -> JobStatus:
         """End the job with an error; `cancelled` if a cancel came first. Raises: LeaseLost."""
         with self._write() as (connection, now):
@@ -310,12 +316,14 @@ class JobStore:
     def undelivered(self, *, older_than: float = 0.0, limit: int = 1000) -> tuple[Wakeup, ...]:
         """Outbox entries at least `older_than` seconds old, oldest first."""
         with database.reading(self._engine) as connection:
-            return recovery.undelivered(connection, self._clock() - older_than, limit)
+            now = self._clock()
+            return recovery.undelivered(connection, now - older_than, now, limit)
 
     def forgotten(self, *, older_than: float, limit: int = 1000) -> tuple[Wakeup, ...]:
         """Queued jobs that were announced at least `older_than` seconds ago and still wait."""
         with database.reading(self._engine) as connection:
-            return recovery.forgotten(connection, self._clock() - older_than, limit)
+            now = self._clock()
+            return recovery.forgotten(connection, now - older_than, now, limit)
 
     def delivered(self, wakeup: Wakeup) -> None:
         """Note that the broker took the job's wake-up."""
