@@ -32,6 +32,7 @@ class Postgres:
     """A running server that listens on a Unix socket in `folder` and trusts whoever can reach it."""
 
     folder: Path
+    server: "Server"
 
     def url(self, database: str = "postgres") -> str:
         """SQLAlchemy URL of one of its databases."""
@@ -40,6 +41,47 @@ class Postgres:
     def conninfo(self, database: str = "postgres") -> str:
         """The same for psycopg itself."""
         return f"host={self.folder} user=postgres dbname={database}"
+
+
+@dataclass
+class Server:
+    """The server's process, which may be ended without ceremony and started again on the same data."""
+
+    binaries: Path
+    folder: Path
+    data: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and return when it answers."""
+        settings = [part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}")]
+        command: list[str | Path] = [
+            self.binaries / "postgres",
+            "-D",
+            self.data,
+            "-k",
+            self.folder,
+            "-h",
+            "",
+            *settings,
+        ]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder, **_as_nobody()
+            )
+        until(lambda: _ready(self.binaries, self.folder), _START_SECONDS, "PostgreSQL to start")
+
+    def end(self, how: signal.Signals) -> None:
+        """End it: SIGINT cuts clients off and keeps the data whole, SIGQUIT leaves the log to recover from."""
+        if self.process is None:
+            return
+        self.process.send_signal(how)
+        try:
+            self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
 
 
 @contextmanager
@@ -65,26 +107,12 @@ def running_postgres() -> Iterator[Postgres]:
             data,
         ]
         subprocess.run(init, check=True, stdout=subprocess.DEVNULL, cwd=folder, **_as_nobody())
-        with _server(binaries, folder, data):
-            until(lambda: _ready(binaries, folder), _START_SECONDS, "PostgreSQL to start")
-            yield Postgres(folder)
-
-
-@contextmanager
-def _server(binaries: Path, folder: Path, data: Path) -> Iterator[None]:
-    settings = [part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}")]
-    command: list[str | Path] = [binaries / "postgres", "-D", data, "-k", folder, "-h", "", *settings]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder, **_as_nobody())
-    try:
-        yield
-    finally:
-        server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: cuts clients off, keeps the data whole
+        server = Server(binaries, folder, data)
+        server.start()
         try:
-            server.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            yield Postgres(folder, server)
+        finally:
+            server.end(signal.SIGINT)
 
 
 def _as_nobody() -> dict[str, Any]:

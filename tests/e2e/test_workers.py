@@ -2,17 +2,15 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 import redis
 
-from tests.e2e.workers import Installation, installed
+from tests.e2e.workers import Installation, installed, writable
 from tests.waiting import until
 from tests.worker.specs.jobs import changed
 from worker.jobs.states import JobStatus
@@ -151,21 +149,9 @@ def freeze(here: Installation, worker: subprocess.Popen) -> None:
     """Stop a worker where it stands; on SQLite not within a write, whose lock is that of the whole database."""
     while True:
         os.killpg(worker.pid, signal.SIGSTOP)
-        if _writable(here.settings.database_url):
+        if writable(here.settings.database_url):
             return
         os.killpg(worker.pid, signal.SIGCONT)
-
-
-def _writable(url: str) -> bool:
-    if not url.startswith("sqlite"):
-        return True
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0.5, isolation_level=None)) as connection:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return False
-        connection.execute("ROLLBACK")
-    return True
 
 
 def test_a_frozen_worker_that_wakes_up_late_does_no_harm(tmp_path: Path, database_url: str):
