@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
 from sqlalchemy import Engine
 
+from app.auth import ANYBODY, Caller
 from app.feed import Feed
 from app.settings import AppSettings
 from app.waker import Waker
@@ -47,6 +48,10 @@ class Services:
     waker: Waker
     feed: Feed
 
+    def of(self, caller: Caller) -> Services:
+        """Return the services as the caller may use them: whatever is not his tenant's is not there."""
+        return replace(self, store=self.store.of(caller.tenant))
+
 
 def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
     """Return the real services; connections are made when first used."""
@@ -65,9 +70,17 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
     )
 
 
-def _services(request: Request) -> Services:
+def _caller(request: Request) -> Caller:
+    caller: Caller = getattr(request.state, "caller", ANYBODY)
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(_caller)]
+
+
+def _services(request: Request, caller: CallerDep) -> Services:
     services: Services = request.app.state.services
-    return services
+    return services.of(caller)
 
 
 def _job_id(job_id: Annotated[str, Path(description="Id of a job.", examples=["job-0123456789abcdef"])]) -> str:
