@@ -69,7 +69,7 @@ class SerializedOptimizer(OpenSpec):
 class OptimizerShape(SerializedOptimizer):
     """An optimizer in an answer."""
 
-    name: str | None
+    name: Any = Field(description="Of the wrapper, or where that has none, of what is inside; Keras 3 takes any value.")
     inner_optimizer: SerializedOptimizer | None = Field(description="Inside a LossScaleOptimizer; null for others.")
     loss_scale: LossScaleShape | None = Field(description="How it scales the loss; null where it does not.")
 
