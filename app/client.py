@@ -191,12 +191,36 @@ class Client:
         """
         return self._json("POST", f"{JOBS}/{quote(job_id, safe='')}/cancel")
 
+    def delete(self, job_id: str) -> None:
+        """Forget a job that has ended, and its files.
+
+        Raises:
+            Conflict: it has not ended.
+        """
+        with self._reachable():
+            _checked(self._http.delete(f"{JOBS}/{quote(job_id, safe='')}"))
+
     def metrics(self, job_id: str, *names: str, after_step: int = 0, max_points: int = 1000) -> dict[str, list[Any]]:
         """Return what the training steps measured, as columns of equal length."""
         params = {"name": list(names), "after_step": after_step, "max_points": max_points}
         answer = self._json("GET", f"{JOBS}/{quote(job_id, safe='')}/metrics", params=params)
         columns: dict[str, list[Any]] = answer["columns"]
         return columns
+
+    def report(self, job_id: str) -> dict[str, Any]:
+        """Return what is known of the run's numerics; what nobody measured is None, and named in `not_recorded`."""
+        return self._json("GET", f"{JOBS}/{quote(job_id, safe='')}/report")
+
+    def predict(self, job_id: str, x: Any) -> list[Any]:
+        """Return what a finished job's model says of x, one entry a sample.
+
+        Raises:
+            Conflict: the job has not succeeded.
+            Invalid: x does not fit the model.
+        """
+        answer = self._json("POST", f"{JOBS}/{quote(job_id, safe='')}/predict", json={"x": x})
+        predictions: list[Any] = answer["predictions"]
+        return predictions
 
     def artifacts(self, job_id: str) -> list[dict[str, Any]]:
         """Return the files that a job left."""

@@ -11,6 +11,7 @@ from fastapi import Depends, Path, Request
 from sqlalchemy import Engine
 
 from app.feed import Feed
+from app.predictor import Predictor
 from app.settings import AppSettings
 from app.waker import Waker
 from worker.jobs import database
@@ -35,6 +36,7 @@ class Services:
         artifacts: files of jobs.
         queue: tells workers that a job waits.
         waker: uses the queue in a thread of its own, so that a slow broker holds up no request.
+        predictor: asks finished models.
         feed: follows the event logs of jobs.
     """
 
@@ -46,6 +48,7 @@ class Services:
     queue: CeleryQueue
     waker: Waker
     feed: Feed
+    predictor: Predictor
 
 
 def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
@@ -62,6 +65,7 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
         queue=queue,
         waker=Waker(partial(deliver, store, queue)),
         feed=Feed(store, settings.sse_poll_seconds),
+        predictor=Predictor(settings, shared.artifacts_url),
     )
 
 

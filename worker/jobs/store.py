@@ -79,6 +79,10 @@ class JobStore:
             IdempotencyMismatch: the key came before with another `request_hash`.
         """
         new = NewJob(spec, total_steps, epochs, summary)
+        return self.submit(new, idempotency_key=idempotency_key, request_hash=request_hash)
+
+    def submit(self, new: NewJob, *, idempotency_key: str | None = None, request_hash: str | None = None) -> Job:
+        """The same for a job whose id is chosen already; the job of a key that came before has another."""
         try:
             return self.get(self._create(new, idempotency_key, request_hash or ""))
         except sa.exc.IntegrityError:
@@ -90,11 +94,10 @@ class JobStore:
             known = submitting.replayed(connection, key, request_hash) if key is not None else None
             if known is not None:
                 return known
-            job_id = submitting.new_id("job")
-            submitting.insert(connection, job_id, new, now)
+            submitting.insert(connection, new, now)
             if key is not None:
-                submitting.remember_key(connection, key, request_hash, job_id, now)
-            return job_id
+                submitting.remember_key(connection, key, request_hash, new.id, now)
+            return new.id
 
     def get(self, job_id: str) -> Job:
         """The job as it is now.
@@ -211,6 +214,18 @@ class JobStore:
         with database.reading(self._engine) as connection:
             return metrics.listed(metrics.read(connection, job_id, skipped_only=True))
 
+    def checkpoint(self, name: str) -> Checkpoint:
+        """The checkpoint of this id, or the newest of the job of this id.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        with database.reading(self._engine) as connection:
+            found = reading.find_checkpoint(connection, name)
+        if found is None:
+            raise JobNotFound(name)
+        return found
+
     def checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:
         """The job's checkpoints, newest first."""
         with database.reading(self._engine) as connection:
@@ -227,6 +242,11 @@ class JobStore:
             return reading.read_queue(connection)
 
     # ----------------------------------------------------------------- slices
+
+    def next_in_line(self) -> str | None:
+        """The queued job whose turn it is, by priority and time; None if none waits."""
+        with database.reading(self._engine) as connection:
+            return reading.read_next(connection)
 
     def claim(self, job_id: str, owner: str, lease_seconds: float) -> Claim | None:
         """Take a queued job for one slice; None if it is not there to be taken.

@@ -37,10 +37,13 @@ jobs = Table(
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
-    Column("queued_at", Double),  # since when it waits; the order of the queue
+    Column("queued_at", Double),  # since when it waits
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("turn_at", Double),  # the order of the queue; see submitting.turn
     Column("woken_at", Double),  # when it was last announced to the workers
     Column("spec", JSON, nullable=False),  # the JobSpec, inline data abbreviated
     Column("summary", JSON, nullable=False),
+    Column("start", JSON(none_as_null=True)),  # the Start, of a job that begins with another one's checkpoint
     Column("step", BigInteger, nullable=False),
     Column("total_steps", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
@@ -59,6 +62,7 @@ jobs = Table(
     Column("last_event_id", BigInteger, nullable=False),
     Column("told_place", BigInteger, nullable=False),  # events up to this place are in the log
     Index(None, "status", "queued_at"),
+    Index(None, "status", "turn_at"),
     Index(None, "status", "lease_until"),
     Index(None, "created_at"),
 )

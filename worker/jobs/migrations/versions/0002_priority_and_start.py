@@ -1,0 +1,28 @@
+"""Priorities, and jobs that start from another job's checkpoint.
+
+Revision 0002, after 0001.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Go forward: every job there is has priority 0, and waits since it was queued."""
+    op.add_column("jobs", sa.Column("priority", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("jobs", sa.Column("turn_at", sa.Double()))
+    op.add_column("jobs", sa.Column("start", sa.JSON()))
+    op.execute("UPDATE jobs SET turn_at = queued_at")
+    op.create_index("ix_jobs_status_turn_at", "jobs", ["status", "turn_at"])
+
+
+def downgrade() -> None:
+    """Go back: priorities are forgotten."""
+    op.drop_index("ix_jobs_status_turn_at", "jobs")
+    for column in ("start", "turn_at", "priority"):
+        op.drop_column("jobs", column)
