@@ -92,6 +92,8 @@ def read_builtin(name: str, config: Any) -> Optimizer:
     """
     if name not in OPTIMIZERS:
         raise Unsupported(f"Optimizer {name} of TF 2.4 is not supported; use one of {', '.join(OPTIMIZERS)}.")
+    if not isinstance(config, dict):
+        raise InvalidType(f"The config of a {name} must be a dict, but got: {config!r}", code="not_a_dict")
     cls = OPTIMIZERS[name]
     arguments = {_ALIASES.get(key, key): value for key, value in config.items()}
     accepted = {"clipnorm", "clipvalue", "global_clipnorm", *cls(conventions=TF24).get_config(TF24)}
