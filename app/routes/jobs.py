@@ -20,7 +20,7 @@ from worker.specs.job import JobSpec
 router = APIRouter(prefix="/v1/training/jobs", tags=["jobs"], route_class=JsonRoute)
 
 _METADATA = re.compile(r"metadata\[(.+)\]")
-_METADATA_PARAMETER = {
+METADATA_PARAMETER = {
     "parameters": [
         {
             "name": "metadata",
@@ -83,7 +83,7 @@ def create_job(  # FastAPI's way to name what a request carries
     return JobAnswer.of(job)
 
 
-@router.get("", responses=declared(404, 422, 503), openapi_extra=_METADATA_PARAMETER)
+@router.get("", responses=declared(404, 422, 503), openapi_extra=METADATA_PARAMETER)
 def list_jobs(  # FastAPI's way to name what a request carries
     services: ServicesDep,
     request: Request,
@@ -100,12 +100,13 @@ def list_jobs(  # FastAPI's way to name what a request carries
         order=order,
         status=tuple(status or ()),
         created_after=created_after,
-        metadata=_labels(request),
+        metadata=labels(request),
     )
     return ListAnswer[JobAnswer].of([JobAnswer.of(job) for job in page.data], "id", has_more=page.has_more)
 
 
-def _labels(request: Request) -> dict[str, str]:
+def labels(request: Request) -> dict[str, str]:
+    """Return the labels that a list call asks for, as `metadata[key]=value`."""
     matches = ((_METADATA.fullmatch(key), value) for key, value in request.query_params.items())
     return {match[1]: value for match, value in matches if match}
 

@@ -27,10 +27,10 @@ def test_the_higher_priority_goes_first_and_equals_in_turn(store: JobStore, cloc
 
 def test_whoever_waits_long_enough_goes_before_a_higher_one(store: JobStore, clock: ManualClock):
     low = queued(store, 0)
-    clock.advance(2 * HEAD_START_SECONDS - 1)
+    clock.move(2 * HEAD_START_SECONDS - 1)
     high = queued(store, 2)
     assert order(store) == [high, low]
-    clock.advance(2)
+    clock.move(2)
     later = queued(store, 2)
     assert order(store) == [high, low, later]
 
@@ -38,7 +38,7 @@ def test_whoever_waits_long_enough_goes_before_a_higher_one(store: JobStore, clo
 def test_a_job_that_gave_its_worker_back_waits_behind_whoever_is_older(store: JobStore, clock: ManualClock):
     mine, other = queued(store, 0), queued(store, 0)
     claim = store.claim(mine, "tests", 60.0)
-    clock.advance(20)
+    clock.move(20)
     store.release(claim)
     assert order(store) == [other, mine]
 

@@ -166,10 +166,19 @@ def _storable(text: str) -> bool:
 def read_events(connection: sa.Connection, job_id: str, after: int, limit: int) -> tuple[Event, ...]:
     """Up to `limit` events of the job with ids above `after`, in order."""
     query = sa.select(events).where(events.c.job_id == job_id, events.c.id > after).order_by(events.c.id).limit(limit)
-    return tuple(
-        Event(row.id, row.job_id, row.created_at, row.type, row.level, row.message, row.data)
-        for row in connection.execute(query)
-    )
+    return tuple(map(_event, connection.execute(query)))
+
+
+def read_events_back(connection: sa.Connection, job_id: str, before: int | None, limit: int) -> tuple[Event, ...]:
+    """Up to `limit` events of the job with ids below `before` (None: all), the newest first."""
+    query = sa.select(events).where(events.c.job_id == job_id).order_by(events.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(events.c.id < before)
+    return tuple(map(_event, connection.execute(query)))
+
+
+def _event(row: sa.Row[Any]) -> Event:
+    return Event(row.id, row.job_id, row.created_at, row.type, row.level, row.message, row.data)
 
 
 def read_checkpoints(connection: sa.Connection, job_id: str) -> tuple[Checkpoint, ...]:

@@ -201,6 +201,11 @@ class JobStore:
         with database.reading(self._engine) as connection:
             return reading.read_events(connection, job_id, after, limit)
 
+    def latest_events(self, job_id: str, *, before: int | None = None, limit: int = 20) -> tuple[Event, ...]:
+        """Up to `limit` events with ids below `before`, the newest first."""
+        with database.reading(self._engine) as connection:
+            return reading.read_events_back(connection, job_id, before, limit)
+
     def metrics(
         self, job_id: str, *, names: Sequence[str] = (), after_step: int = 0, max_points: int = 1000
     ) -> dict[str, list[Any]]:

@@ -46,8 +46,8 @@ def test_images_keep_their_axes():
         ([[-INF, 1]], "data_invalid", "/data/x/0/0", "is not finite: -Infinity."),
         ([[10**400]], "data_invalid", "/data/x/0/0", "is too large: an integer of 1329 bits."),
         ([[], []], "empty_data", "/data/x", "The samples of `x` are empty lists."),
-        ([0] * 101, "resource_limit", "/data/x", "`x` has 101 samples; a request may carry at most 100."),
-        ([[0] * 501] * 2, "resource_limit", "/data/x", "`x` has 1002 numbers; a request may carry at most 1000."),
+        ([0] * 101, "resource_limit", "/data/x", "`x` has 101 samples; a job may carry at most 100."),
+        ([[0] * 501] * 2, "resource_limit", "/data/x", "`x` has 1002 numbers; a job may carry at most 1000."),
     ],
 )  # fmt: skip
 def test_an_unusable_value_is_named(x, code, pointer, words):
