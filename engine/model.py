@@ -20,6 +20,7 @@ from engine.errors import InvalidType, ShapeMismatch
 from engine.evaluation import Evaluation, predict
 from engine.layers import Layer, Shape
 from engine.network import Network, read_network
+from engine.observation import NOBODY, Observer
 from engine.policy import Policy
 from engine.rounding import to_edge
 from engine.rows import Data
@@ -239,10 +240,14 @@ class Model:
         seed: int | None = None,
         sample_weight: Array | None = None,
         class_weight: Mapping[int, float] | None = None,
+        observer: Observer = NOBODY,
     ) -> History:
-        """Train for some epochs, going on from where the last call stopped; return the epochs' logs."""
+        """Train for some epochs, going on from where the last call stopped; return the epochs' logs.
+
+        Beside Keras's arguments, an observer, which is shown the tensors of the steps that it wants.
+        """
         options = FitOptions(batch_size, epochs, validation_split, shuffle, class_weight=class_weight)
-        trainer = Trainer(self, x, y, options, self.seed if seed is None else seed, sample_weight)
+        trainer = Trainer(self, x, y, options, self.seed if seed is None else seed, sample_weight, observer=observer)
         state = replace(self._trained(trainer), epoch=0, batch=0, history=())
         history = History()
         while not trainer.finished(state):

@@ -95,7 +95,8 @@ class Network:
 
     def forward(self, run: Run, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return the outputs of one pass."""
-        given = dict(zip(self.graph.inputs, inputs, strict=True))
+        entries = zip(self.graph.inputs, self.inputs, inputs, strict=True)
+        given = {index: run.given(layer.name or "", tensor) for index, layer, tensor in entries}
         results: list[list[Tensor]] = []
         for index, call in enumerate(self.graph.calls):
             taken = [results[source][part] for source, part in call.sources] or [given[index]]

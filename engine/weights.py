@@ -37,6 +37,11 @@ class WeightSpec:
     constraint: Constraint | None = None
 
     @property
+    def layer(self) -> str:
+        """Name of the layer whose variable it is; of an inner one "outer/inner"."""
+        return self.path.removesuffix(f"/{self.name}")
+
+    @property
     def size(self) -> int:
         """Number of elements, as an unbounded integer."""
         return math.prod(self.shape)

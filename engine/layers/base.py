@@ -117,6 +117,7 @@ class Layer(Configured):
             cast[0].mask = np.asarray(mask, dtype=bool)
         with run.behaving(training):
             output = self.call(run, *cast, **keywords)
+        run.leave(output)
         regularizer: Regularizer | None = getattr(self, "activity_regularizer", None)  # a setting of some layers
         if regularizer is not None:
             # Keras divides the penalty by the batch size and keeps it in the dtype of the output.
