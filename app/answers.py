@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.jobs.records import Artifact, Checkpoint, Event, Job, JobResult, Start
+from worker.jobs.records import Artifact, Checkpoint, Event, Job, JobError, JobResult, Start
 from worker.jobs.states import JobStatus
 from worker.specs.notices import Notice
 
@@ -55,6 +55,11 @@ class JobErrorAnswer(Answer):
     param: str | None
     step: int | None
     layer: str | None
+
+    @classmethod
+    def of(cls, error: JobError) -> JobErrorAnswer:
+        """Return the answer for an error."""
+        return cls(**asdict(error))
 
 
 class TransitionAnswer(Answer):
@@ -155,7 +160,7 @@ class JobAnswer(Answer):
             warnings=[Notice(**notice) for notice in job.summary.get("warnings", ())],
             metrics=dict(job.metrics),
             progress=ProgressAnswer(**asdict(job.progress), percent=job.progress.percent),
-            error=JobErrorAnswer(**asdict(job.error)) if job.error else None,
+            error=JobErrorAnswer.of(job.error) if job.error else None,
             transitions=[TransitionAnswer(**asdict(transition)) for transition in job.transitions],
             result=ResultAnswer.of(job.id, job.result) if job.result else None,
         )

@@ -34,6 +34,7 @@ import httpx
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 JOBS = "/v1/training/jobs"
+SWEEPS = "/v1/sweeps"
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 RECONNECTS, RECONNECT_SECONDS = 30, 0.5
 SILENCE_SECONDS = 60.0
@@ -164,6 +165,22 @@ class Client:
             Invalid: the model or what is beside it is at fault; `errors` says why and where.
         """
         return self._json("POST", "/v1/models/inspect", json=spec)
+
+    def sweep(self, job: Mapping[str, Any], grid: Mapping[str, list[Any]], **more: Any) -> dict[str, Any]:
+        """Send a job for every combination of the grid's values (lists by JSON pointer into the job), all or none.
+
+        Raises:
+            Invalid: a job of the grid cannot be trained; `errors` says which value is at fault.
+        """
+        return self._json("POST", SWEEPS, json={"job": job, "grid": grid, **more})
+
+    def get_sweep(self, sweep_id: str) -> dict[str, Any]:
+        """Return a sweep with its jobs side by side."""
+        return self._json("GET", f"{SWEEPS}/{quote(sweep_id, safe='')}")
+
+    def cancel_sweep(self, sweep_id: str) -> dict[str, Any]:
+        """Cancel every job of a sweep that has not ended."""
+        return self._json("POST", f"{SWEEPS}/{quote(sweep_id, safe='')}/cancel")
 
     def get(self, job_id: str) -> dict[str, Any]:
         """Return a job.

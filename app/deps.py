@@ -18,6 +18,7 @@ from worker.jobs import database
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.errors import JobNotFound
 from worker.jobs.store import JobStore
+from worker.jobs.sweeps import SweepStore
 from worker.queue import CeleryQueue, deliver
 from worker.settings import WorkerSettings
 
@@ -33,6 +34,7 @@ class Services:
         shared: settings that every process has the same.
         database: the engine below the store, to be disposed of at the end.
         store: the book of jobs.
+        sweeps: jobs that belong together.
         artifacts: files of jobs.
         queue: tells workers that a job waits.
         waker: uses the queue in a thread of its own, so that a slow broker holds up no request.
@@ -44,6 +46,7 @@ class Services:
     shared: WorkerSettings
     database: Engine
     store: JobStore
+    sweeps: SweepStore
     artifacts: ArtifactStore
     queue: CeleryQueue
     waker: Waker
@@ -61,6 +64,7 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
         shared=shared,
         database=engine,
         store=store,
+        sweeps=SweepStore(engine),
         artifacts=ArtifactStore(shared.artifacts_url),
         queue=queue,
         waker=Waker(partial(deliver, store, queue)),

@@ -30,6 +30,7 @@ from app.routes import (
     policies,
     queue,
     results,
+    sweeps,
 )
 from app.settings import AppSettings
 from worker.settings import WorkerSettings
@@ -44,6 +45,7 @@ ROUTERS = (  # asked in this order, so the quick and busy ones come first
     artifacts.router,
     results.router,
     fine_tuning.router,
+    sweeps.router,
     datasets.router,
     queue.router,
     docs.router,

@@ -161,3 +161,26 @@ idempotency_keys = Table(
     Column("created_at", Double, nullable=False),
     Index(None, "job_id"),
 )
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("number", _COUNTER, primary_key=True),  # order of creation; the cursor of lists
+    Column("id", String(40), nullable=False, unique=True),
+    Column("created_at", Double, nullable=False),
+    Column("grid", JSON, nullable=False),  # values by JSON pointer into the job
+    Column("suffix", String(64)),
+    Column("metadata", JSON, nullable=False),
+    Column("idempotency_key", String(255), unique=True),
+    Column("request_hash", String(64), nullable=False),
+)
+
+sweep_jobs = Table(
+    "sweep_jobs",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("sweep_id", ForeignKey("sweeps.id", ondelete="CASCADE"), nullable=False),
+    Column("place", Integer, nullable=False),  # in the order of the grid, from 0
+    Column("point", JSON, nullable=False),  # this job's values by JSON pointer
+    Index(None, "sweep_id", "place"),
+)
