@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
 from sqlalchemy import Engine
 
+from app.auth import ANYBODY, Caller
 from app.feed import Feed
 from app.predictor import Predictor
 from app.settings import AppSettings
@@ -53,6 +54,10 @@ class Services:
     feed: Feed
     predictor: Predictor
 
+    def of(self, caller: Caller) -> Services:
+        """Return the services as the caller may use them: whatever is not his tenant's is not there."""
+        return replace(self, store=self.store.of(caller.tenant), sweeps=self.sweeps.of(caller.tenant))
+
 
 def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
     """Return the real services; connections are made when first used."""
@@ -73,9 +78,17 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
     )
 
 
-def _services(request: Request) -> Services:
+def _caller(request: Request) -> Caller:
+    caller: Caller = getattr(request.state, "caller", ANYBODY)
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(_caller)]
+
+
+def _services(request: Request, caller: CallerDep) -> Services:
     services: Services = request.app.state.services
-    return services
+    return services.of(caller)
 
 
 def _job_id(job_id: Annotated[str, Path(description="Id of a job.", examples=["job-0123456789abcdef"])]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from worker.jobs.errors import JobNotFound
 from worker.jobs.records import (
     Artifact,
     Checkpoint,
@@ -24,13 +25,26 @@ from worker.jobs.tables import artifacts, checkpoints, events, inline_data, jobs
 PAGE_LIMIT = 100
 _TRAINS = (JobStatus.RUNNING, JobStatus.QUEUED)
 
+Mine = Sequence[sa.ColumnElement[bool]]
+"""Conditions on table `jobs` that hold for the jobs that the caller may know of; none: all of them."""
 
-def read_jobs(connection: sa.Connection, rows: Sequence[sa.Row[Any]], now: float) -> tuple[Job, ...]:
-    """The jobs of these rows of table `jobs`, in their order."""
+
+def require(connection: sa.Connection, job_id: str, mine: Mine) -> None:
+    """Make sure that a job that somebody names is his.
+
+    Raises:
+        JobNotFound: it is another's, or there is none; the two cannot be told apart.
+    """
+    if mine and connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id, *mine)).one_or_none() is None:
+        raise JobNotFound(job_id)
+
+
+def read_jobs(connection: sa.Connection, rows: Sequence[sa.Row[Any]], now: float, mine: Mine = ()) -> tuple[Job, ...]:
+    """The jobs of these rows of table `jobs`, in their order; places in the queue count the caller's jobs only."""
     ids = [row.id for row in rows]
     histories = _by_job(connection, transitions, ids, transitions.c.number)
     files = _by_job(connection, artifacts, ids, artifacts.c.name)
-    places = _queue_positions(connection, [row for row in rows if row.status == JobStatus.QUEUED])
+    places = _queue_positions(connection, [row for row in rows if row.status == JobStatus.QUEUED], mine)
     return tuple(_job(row, histories.get(row.id, []), files.get(row.id, []), places.get(row.id), now) for row in rows)
 
 
@@ -95,13 +109,13 @@ def _by_job(
     return found
 
 
-def _queue_positions(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> dict[str, int]:
+def _queue_positions(connection: sa.Connection, rows: Sequence[sa.Row[Any]], mine: Mine) -> dict[str, int]:
     """Places in the queue of queued jobs, from 1. Reads the stretch of the queue between them, not the whole."""
     if not rows:
         return {}
     places = sorted((row.turn_at, row.number) for row in rows)
     (first, number), (last, _) = places[0], places[-1]
-    queued = jobs.c.status == JobStatus.QUEUED
+    queued = sa.and_(jobs.c.status == JobStatus.QUEUED, *mine)
     before = sa.or_(jobs.c.turn_at < first, sa.and_(jobs.c.turn_at == first, jobs.c.number < number))
     count = sa.select(sa.func.count()).select_from(jobs).where(queued, jobs.c.turn_at <= first, before)
     ahead = connection.execute(count).scalar_one()
@@ -116,10 +130,11 @@ def read_next(connection: sa.Connection) -> str | None:
     return connection.execute(query.limit(1)).scalar_one_or_none()
 
 
-def find_checkpoint(connection: sa.Connection, name: str) -> Checkpoint | None:
+def find_checkpoint(connection: sa.Connection, name: str, mine: Mine = ()) -> Checkpoint | None:
     """The checkpoint of an id, or the newest of a job's; None if there is none."""
-    mine = sa.or_(checkpoints.c.id == name, checkpoints.c.job_id == name)
-    row = connection.execute(sa.select(checkpoints).where(mine).order_by(checkpoints.c.step.desc()).limit(1)).first()
+    named = sa.or_(checkpoints.c.id == name, checkpoints.c.job_id == name)
+    query = sa.select(checkpoints).join(jobs).where(named, *mine).order_by(checkpoints.c.step.desc()).limit(1)
+    row = connection.execute(query).first()
     return None if row is None else checkpoint(row)
 
 
@@ -130,14 +145,15 @@ def read_page(
     limit: int,
     ascending: bool,
     filters: Sequence[sa.ColumnElement[bool]],
+    mine: Mine = (),
 ) -> Page:
     """Up to `limit` jobs behind the cursor `after` (a job's number) that pass all filters."""
     number = jobs.c.number
-    query = sa.select(jobs).where(*filters).order_by(number if ascending else number.desc()).limit(limit + 1)
+    query = sa.select(jobs).where(*mine, *filters).order_by(number if ascending else number.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(number > after if ascending else number < after)
     rows = connection.execute(query).all()
-    return Page(read_jobs(connection, rows[:limit], now), len(rows) > limit)
+    return Page(read_jobs(connection, rows[:limit], now, mine), len(rows) > limit)
 
 
 def page_filters(
@@ -202,8 +218,8 @@ def read_spec(connection: sa.Connection, job_id: str) -> dict[str, Any] | None:
     return {**row.spec, "data": row.body} if row.body is not None else dict(row.spec)
 
 
-def read_queue(connection: sa.Connection) -> QueueState:
-    """How many jobs are in each state, and since when the first in the queue waits."""
-    counts = connection.execute(sa.select(jobs.c.status, sa.func.count()).group_by(jobs.c.status)).all()
-    oldest = sa.select(sa.func.min(jobs.c.queued_at)).where(jobs.c.status == JobStatus.QUEUED)
+def read_queue(connection: sa.Connection, mine: Mine) -> QueueState:
+    """How many of the caller's jobs are in each state, and since when the first of them waits."""
+    counts = connection.execute(sa.select(jobs.c.status, sa.func.count()).where(*mine).group_by(jobs.c.status)).all()
+    oldest = sa.select(sa.func.min(jobs.c.queued_at)).where(jobs.c.status == JobStatus.QUEUED, *mine)
     return QueueState({JobStatus(status): count for status, count in counts}, connection.execute(oldest).scalar_one())

@@ -43,23 +43,23 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-{secrets.token_hex(12)}"
 
 
-def replayed(connection: sa.Connection, key: str, request_hash: str) -> str | None:
-    """The id of the job that this key made before, or None.
+def replayed(connection: sa.Connection, tenant: str, key: str, request_hash: str) -> str | None:
+    """The id of the job that this key of the tenant made before, or None.
 
     Raises:
         IdempotencyMismatch: the key came with another request.
     """
     keys = idempotency_keys
-    row = connection.execute(sa.select(keys).where(keys.c.key == key)).one_or_none()
+    row = connection.execute(sa.select(keys).where(keys.c.tenant == tenant, keys.c.key == key)).one_or_none()
     if row is not None and row.request_hash != request_hash:
         raise IdempotencyMismatch(key)
     return None if row is None else str(row.job_id)
 
 
-def insert(connection: sa.Connection, new: NewJob, now: float) -> None:
-    """Write the job, its first events and its wake-up; it is queued as soon as the transaction is durable."""
+def insert(connection: sa.Connection, tenant: str, new: NewJob, now: float) -> None:
+    """Write the tenant's job, its first events and its wake-up; it is queued as soon as the transaction is durable."""
     job_id = new.id
-    connection.execute(sa.insert(jobs).values(**_columns(new, now)))
+    connection.execute(sa.insert(jobs).values(tenant=tenant, **_columns(new, now)))
     data = new.spec.get("data")
     if _is_inline(data):
         connection.execute(sa.insert(inline_data).values(job_id=job_id, body=data))
@@ -70,9 +70,9 @@ def insert(connection: sa.Connection, new: NewJob, now: float) -> None:
     moves.announce(connection, job_id, 0, now)
 
 
-def remember_key(connection: sa.Connection, key: str, request_hash: str, job_id: str, now: float) -> None:
+def remember_key(connection: sa.Connection, tenant: str, key: str, request_hash: str, job_id: str, now: float) -> None:
     """Bind the idempotency key to the job it made; a second process doing so at once fails on the primary key."""
-    values = {"key": key, "request_hash": request_hash, "job_id": job_id, "created_at": now}
+    values = {"tenant": tenant, "key": key, "request_hash": request_hash, "job_id": job_id, "created_at": now}
     connection.execute(sa.insert(idempotency_keys).values(**values))
 
 

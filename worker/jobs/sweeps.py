@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.jobs import database, reading, submitting
+from worker.jobs import database, reading, submitting, tenants
 from worker.jobs.errors import IdempotencyMismatch, JobNotFound, TransitionRefused
 from worker.jobs.records import NOTHING, Job
 from worker.jobs.states import TERMINAL, JobStatus
@@ -67,11 +67,17 @@ class Sweep:
 
 
 class SweepStore:
-    """Sweeps in the database of the jobs; every method is one transaction."""
+    """One tenant's sweeps, in the database of the jobs; every method is one transaction."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock = time.time) -> None:
+    def __init__(self, engine: sa.Engine, clock: Clock = time.time, tenant: str = tenants.DEFAULT) -> None:
         self._engine = engine
         self._clock = clock
+        self._tenant = tenant
+        self._mine = sweeps.c.tenant == tenant
+
+    def of(self, tenant: str) -> "SweepStore":
+        """The same store as one tenant sees it."""
+        return SweepStore(self._engine, self._clock, tenant)
 
     @contextmanager
     def _write(self) -> Iterator[tuple[sa.Connection, float]]:
@@ -94,15 +100,21 @@ class SweepStore:
 
     def _create(self, new: NewSweep, key: str | None, request_hash: str) -> str:
         with self._write() as (connection, now):
-            known = None if key is None else _replayed(connection, key, request_hash)
+            known = None if key is None else _replayed(connection, self._mine, key, request_hash)
             if known is not None:
                 return known
             sweep_id = new_id("sweep")
-            values = {"id": sweep_id, "created_at": now, "grid": dict(new.grid), "suffix": new.suffix}
+            values = {
+                "id": sweep_id,
+                "tenant": self._tenant,
+                "created_at": now,
+                "grid": dict(new.grid),
+                "suffix": new.suffix,
+            }
             values |= {"metadata": dict(new.metadata), "idempotency_key": key, "request_hash": request_hash}
             connection.execute(sa.insert(sweeps).values(**values))
             for place, point in enumerate(new.points):
-                submitting.insert(connection, point.job, now)
+                submitting.insert(connection, self._tenant, point.job, now)
                 row = {"job_id": point.job.id, "sweep_id": sweep_id, "place": place, "point": dict(point.values)}
                 connection.execute(sa.insert(sweep_jobs).values(**row))
             return sweep_id
@@ -114,7 +126,7 @@ class SweepStore:
             JobNotFound: there is none.
         """
         with database.reading(self._engine) as connection:
-            row = connection.execute(sa.select(sweeps).where(sweeps.c.id == sweep_id)).one_or_none()
+            row = connection.execute(sa.select(sweeps).where(sweeps.c.id == sweep_id, self._mine)).one_or_none()
             if row is None:
                 raise JobNotFound(sweep_id)
             return _sweeps(connection, [row])[0]
@@ -122,10 +134,13 @@ class SweepStore:
     def trials(self, sweep_id: str) -> tuple[Trial, ...]:
         """The sweep's jobs in the order of the grid; deleted ones are missing."""
         with database.reading(self._engine) as connection:
-            query = sa.select(sweep_jobs).where(sweep_jobs.c.sweep_id == sweep_id).order_by(sweep_jobs.c.place)
+            query = sa.select(sweep_jobs).join(sweeps).where(sweeps.c.id == sweep_id, self._mine)
+            query = query.order_by(sweep_jobs.c.place)
             points = {row.job_id: row.point for row in connection.execute(query)}
             rows = {row.id: row for row in connection.execute(sa.select(jobs).where(jobs.c.id.in_(points)))}
-            found = reading.read_jobs(connection, [rows[job_id] for job_id in points], self._clock())
+            found = reading.read_jobs(
+                connection, [rows[job_id] for job_id in points], self._clock(), (jobs.c.tenant == self._tenant,)
+            )
             best = _best(connection, list(points))
         return tuple(Trial(points[job.id], job, *best.get(job.id, (NOTHING, None))) for job in found)
 
@@ -135,10 +150,12 @@ class SweepStore:
         Raises:
             JobNotFound: `after` names no sweep.
         """
-        query = sa.select(sweeps).order_by(sweeps.c.number.desc()).limit(limit + 1)
+        query = sa.select(sweeps).where(self._mine).order_by(sweeps.c.number.desc()).limit(limit + 1)
         with database.reading(self._engine) as connection:
             if after is not None:
-                number = connection.execute(sa.select(sweeps.c.number).where(sweeps.c.id == after)).scalar_one_or_none()
+                number = connection.execute(
+                    sa.select(sweeps.c.number).where(sweeps.c.id == after, self._mine)
+                ).scalar_one_or_none()
                 if number is None:
                     raise JobNotFound(after)
                 query = query.where(sweeps.c.number < number)
@@ -181,8 +198,8 @@ def _cancel(connection: sa.Connection, job_id: str, now: float) -> None:
         return  # it ended between the look and the lock
 
 
-def _replayed(connection: sa.Connection, key: str, request_hash: str) -> str | None:
-    query = sa.select(sweeps.c.id, sweeps.c.request_hash).where(sweeps.c.idempotency_key == key)
+def _replayed(connection: sa.Connection, mine: sa.ColumnElement[bool], key: str, request_hash: str) -> str | None:
+    query = sa.select(sweeps.c.id, sweeps.c.request_hash).where(mine, sweeps.c.idempotency_key == key)
     row = connection.execute(query).one_or_none()
     if row is not None and row.request_hash != request_hash:
         raise IdempotencyMismatch(key)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData(
@@ -32,6 +33,7 @@ jobs = Table(
     metadata,
     Column("number", _COUNTER, primary_key=True),  # order of creation; the cursor of lists
     Column("id", String(40), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False, server_default="default"),  # whose it is, and all that hangs on it
     Column("status", String(16), nullable=False),
     Column("status_reason", Text, nullable=False),
     Column("created_at", Double, nullable=False),
@@ -65,6 +67,8 @@ jobs = Table(
     Index(None, "status", "turn_at"),
     Index(None, "status", "lease_until"),
     Index(None, "created_at"),
+    Index(None, "tenant", "number"),
+    Index(None, "tenant", "status", "turn_at"),
 )
 
 inline_data = Table(
@@ -155,6 +159,7 @@ outbox = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
+    Column("tenant", String(64), primary_key=True),  # two tenants may choose the same key
     Column("key", String(255), primary_key=True),
     Column("request_hash", String(64), nullable=False),
     Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
@@ -167,12 +172,15 @@ sweeps = Table(
     metadata,
     Column("number", _COUNTER, primary_key=True),  # order of creation; the cursor of lists
     Column("id", String(40), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("grid", JSON, nullable=False),  # values by JSON pointer into the job
     Column("suffix", String(64)),
     Column("metadata", JSON, nullable=False),
-    Column("idempotency_key", String(255), unique=True),
+    Column("idempotency_key", String(255)),
     Column("request_hash", String(64), nullable=False),
+    UniqueConstraint("tenant", "idempotency_key"),
+    Index(None, "tenant", "number"),
 )
 
 sweep_jobs = Table(
@@ -183,4 +191,33 @@ sweep_jobs = Table(
     Column("place", Integer, nullable=False),  # in the order of the grid, from 0
     Column("point", JSON, nullable=False),  # this job's values by JSON pointer
     Index(None, "sweep_id", "place"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(40), primary_key=True),  # may be told; the token may not
+    Column("tenant", String(64), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("sha256", String(64), nullable=False, unique=True),  # of the token, which is kept nowhere
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    Column("last_used_at", Double),
+)
+
+audit_log = Table(  # rows are only ever added: triggers refuse to change or delete one
+    "audit_log",
+    metadata,
+    Column("number", _COUNTER, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("key_id", String(40), nullable=False),
+    Column("address", String(100), nullable=False),
+    Column("request_id", String(128), nullable=False),
+    Column("action", String(100), nullable=False),
+    Column("object", String(200), nullable=False),
+    Column("outcome", Integer, nullable=False),  # HTTP status code
+    Index(None, "tenant", "number"),
 )

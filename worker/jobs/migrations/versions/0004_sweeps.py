@@ -1,13 +1,13 @@
 """Sweeps: jobs made together from one grid.
 
-Revision 0003, after 0002.
+Revision 0004, after 0003.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -21,6 +21,7 @@ def upgrade() -> None:
         "sweeps",
         sa.Column("number", COUNTER, nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("grid", sa.JSON(), nullable=False),
         sa.Column("suffix", sa.String(length=64)),
@@ -29,8 +30,9 @@ def upgrade() -> None:
         sa.Column("request_hash", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_sweeps"),
         sa.UniqueConstraint("id", name="uq_sweeps_id"),
-        sa.UniqueConstraint("idempotency_key", name="uq_sweeps_idempotency_key"),
+        sa.UniqueConstraint("tenant", "idempotency_key", name="uq_sweeps_tenant_idempotency_key"),
     )
+    op.create_index("ix_sweeps_tenant_number", "sweeps", ["tenant", "number"])
     op.create_table(
         "sweep_jobs",
         sa.Column("job_id", sa.String(length=40), nullable=False),
