@@ -22,6 +22,7 @@ from app.routes import (
     datasets,
     docs,
     events,
+    fine_tuning,
     health,
     jobs,
     loss_scales,
@@ -29,6 +30,8 @@ from app.routes import (
     optimizers,
     policies,
     queue,
+    results,
+    sweeps,
     translate,
 )
 from app.settings import AppSettings
@@ -44,6 +47,9 @@ ROUTERS = (  # asked in this order, so the quick and busy ones come first
     jobs.router,
     events.router,
     artifacts.router,
+    results.router,
+    fine_tuning.router,
+    sweeps.router,
     datasets.router,
     queue.router,
     docs.router,
