@@ -20,6 +20,12 @@ class AppSettings(BaseSettings):
     max_body_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1024, description="A longer request body is refused with 413."
     )
+    max_simulated_steps: int = Field(
+        default=100_000, ge=1, description="A longer simulation of a loss scale is refused with 422."
+    )
+    max_simulated_gradients: int = Field(
+        default=1_000_000, ge=1, description="One with more numbers in all its steps is refused with 422."
+    )
     sse_heartbeat_seconds: float = Field(
         default=15.0, gt=0, description="Silence on an event stream after which a comment is sent."
     )
@@ -32,4 +38,9 @@ class AppSettings(BaseSettings):
     shutdown_seconds: int = Field(
         default=3, ge=0, description="How long running requests may go on after a stop was asked for."
     )
+    predict_rows: int = Field(default=1000, ge=1, description="Most samples of one prediction.")
+    predict_values: int = Field(default=2_000_000, ge=1, description="Most numbers of one prediction's inputs.")
+    predict_seconds: float = Field(default=30.0, gt=0, description="Longest time that one prediction may take.")
+    predict_memory_bytes: int = Field(default=2 * 1024**3, ge=1, description="Most memory of one prediction's process.")
+    predict_at_once: int = Field(default=2, ge=1, description="Predictions that may run at the same time.")
     ready_seconds: float = Field(default=2.0, gt=0, description="Longest wait of /readyz for one of its answers.")
