@@ -43,8 +43,9 @@ bench: $(VENV)/.dev  ## measure rounding and the queue beside what they are comp
 	@$(BIN)/python -m benchmarks.queue_latency
 	@$(BIN)/python -m benchmarks.validate_throughput
 
-chaos: $(VENV)/.dev  ## only the tests that kill processes in mid-training
+chaos: $(VENV)/.dev  ## kill, freeze and starve every part in mid-training (CHAOS="--jobs 200 --seed 2")
 	@$(BIN)/python -m pytest -m chaos
+	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 lock: $(VENV)/.dev  ## resolve dependencies anew: the one target that changes versions
 	@$(COMPILE) --extra build --output-file requirements.lock

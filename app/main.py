@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from app import errors, openapi
 from app.deps import Services, wire
 from app.finite_json import FiniteJSONResponse
+from app.monitoring import Measured, registry_of
 from app.request_ids import RequestIds
 from app.routes import (
     artifacts,
@@ -35,6 +36,7 @@ from app.routes import (
     translate,
 )
 from app.settings import AppSettings
+from worker.jobs import logs
 from worker.settings import WorkerSettings
 
 ROUTERS = (  # asked in this order, so the quick and busy ones come first
@@ -78,6 +80,8 @@ def create_app(settings: AppSettings | None = None, worker_settings: WorkerSetti
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.services = services
+    app.state.figures = registry_of(services.store, services.queue)
+    app.add_middleware(Measured, registry=app.state.figures)
     app.add_middleware(RequestIds)
     errors.install(app)
     for router in ROUTERS:
@@ -117,11 +121,13 @@ def main() -> None:
     app = create_app()
     services: Services = app.state.services
     settings = services.settings
+    logs.configure(services.shared.log_format)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         fd=settings.listen_fd,
+        log_config=None,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=settings.shutdown_seconds,

@@ -22,6 +22,8 @@ SLICE_TASK = "halfstep.slice"
 CONSUMER_KEY = "halfstep:consumer:"
 """Keys of this prefix are kept alive, from inside its receiving loop, by each worker that takes messages."""
 CONSUMER_SECONDS = 6
+FIGURES_KEY = "halfstep:figures"
+"""A hash of sums over all processes; see `worker.jobs.figures`."""
 SOCKET_SECONDS = 2.0
 
 
@@ -37,6 +39,9 @@ class Queue(Protocol):
 
     def depth(self) -> int:
         """How many messages no worker has taken yet. Raises: QueueUnavailable."""
+
+    def count(self, counts: Mapping[str, float]) -> None:
+        """Add to sums that all processes share. Raises: QueueUnavailable."""
 
 
 class CeleryQueue:
@@ -71,6 +76,18 @@ class CeleryQueue:
             keys = list(self._redis.scan_iter(match=f"{CONSUMER_KEY}*"))
             values = self._redis.mget(keys) if keys else []
         return tuple(json.loads(value) for value in values if value is not None)
+
+    def count(self, counts: Mapping[str, float]) -> None:
+        """Add to sums that all processes share. Raises: QueueUnavailable."""
+        with _reported(), self._redis.pipeline(transaction=True) as sums:
+            for name, count in counts.items():
+                sums.hincrbyfloat(FIGURES_KEY, name, count)
+            sums.execute()
+
+    def counted(self) -> Mapping[str, float]:
+        """The sums of all that was counted. Raises: QueueUnavailable."""
+        with _reported():
+            return {name.decode(): float(value) for name, value in self._redis.hgetall(FIGURES_KEY).items()}
 
     def ping(self) -> None:
         """Do nothing but make sure that the broker answers. Raises: QueueUnavailable."""

@@ -16,7 +16,8 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from worker.heartbeat import is_passing
-from worker.jobs import database
+from worker.jobs import database, logs
+from worker.jobs.figures import LEASES_LOST, SENT_AGAIN
 from worker.jobs.records import Wakeup
 from worker.jobs.recovery import Lease
 from worker.jobs.states import JobStatus
@@ -88,7 +89,10 @@ class Reaper:
         ages = self.watch.ages(self.store.leases())
         taken = [lease for lease, age in ages.items() if self._take_back(lease, age)]
         sent = self._send_outbox({lease.job_id for lease in taken})
-        return Round(len(taken), sent, self._send_again())
+        done = Round(len(taken), sent, self._send_again())
+        if done.taken_back or done.sent_again:
+            self.queue.count({LEASES_LOST: done.taken_back, SENT_AGAIN: done.sent_again})
+        return done
 
     def _take_back(self, lease: Lease, age: float) -> bool:
         reason = self._reason(lease, age)
@@ -158,11 +162,11 @@ def main(parent: int | None) -> None:
     """Run the reaper until SIGTERM or SIGINT."""
     if parent is not None:
         end_with_parent(parent)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     settings = WorkerSettings()
+    logs.configure(settings.log_format)
     database.migrate(settings.database_url)
     logger.info("reaper %d runs", os.getpid())
     run(Reaper(JobStore(database.create(settings.database_url)), CeleryQueue(settings.broker_url), settings), stop)

@@ -15,6 +15,8 @@ from worker.failures import WorkerTrouble, explain, foreseen
 from worker.heartbeat import Heartbeat
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.errors import JobNotFound, LeaseLost
+from worker.jobs.figures import SliceFigures
+from worker.jobs.logs import belonging
 from worker.jobs.records import Claim, Directive, Flush, NewCheckpoint, NewEvent
 from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
@@ -52,6 +54,10 @@ def _never() -> bool:
     return False
 
 
+def _nobody_asks(_figures: SliceFigures) -> None:
+    return
+
+
 @dataclass(frozen=True)
 class RunnerDeps:
     """What a slice works with.
@@ -64,6 +70,7 @@ class RunnerDeps:
         owner: the name of this process, for the lease.
         stopping: whether the worker was asked to end; the slice then saves and gives the job back at once.
         monotonic: a clock for durations.
+        tell: is told each slice in numbers.
     """
 
     store: JobStore
@@ -73,6 +80,7 @@ class RunnerDeps:
     owner: str
     stopping: Callable[[], bool] = _never
     monotonic: Callable[[], float] = time.monotonic
+    tell: Callable[[SliceFigures], None] = _nobody_asks
 
 
 class SliceOutcome(StrEnum):
@@ -101,18 +109,21 @@ def run_slice(job_id: str, deps: RunnerDeps) -> SliceOutcome:
     claim = deps.store.claim(job_id, deps.owner, deps.settings.lease_seconds)
     if claim is None:
         return SliceOutcome.NOT_CLAIMED
-    with Heartbeat(deps.store, claim, deps.settings) as heartbeat:
+    begun, outcome = deps.monotonic(), SliceOutcome.FAILED
+    with belonging(job_id=job_id), Heartbeat(deps.store, claim, deps.settings) as heartbeat:
         running = _Slice(deps, claim, heartbeat)
         try:
-            return running.run()
+            outcome = running.run()
         except (LeaseLost, JobNotFound) as lost:
             logger.warning("slice ended without a word: %s", lost)
-            return SliceOutcome.LOST
+            outcome = SliceOutcome.LOST
         except Exception as error:
             outcome = running.fail(error)
-            if foreseen(error):
-                return outcome
-            raise
+            if not foreseen(error):
+                raise
+        finally:
+            deps.tell(running.figures(outcome, deps.monotonic() - begun))
+    return outcome
 
 
 def run_next(deps: RunnerDeps) -> tuple[str, SliceOutcome]:
@@ -144,6 +155,8 @@ class _Slice:
         self._saver = Saver(deps.artifacts, claim)
         self._journal = Journal()
         self._at: TrainState | None = None
+        self._steps = self._skipped = 0
+        self._training_seconds = 0.0
         self._written_at = deps.monotonic()
 
     def run(self) -> SliceOutcome:
@@ -151,13 +164,21 @@ class _Slice:
         trainer = self._deps.prepare(spec)
         state = self._resume(trainer)
         self._saver.sweep()
-        state = self._train(trainer, state)
+        begun = self._deps.monotonic()
+        try:
+            state = self._train(trainer, state)
+        finally:
+            self._training_seconds += self._deps.monotonic() - begun
         wanted = self._heartbeat.directive()
         if trainer.finished(state) and wanted is not Directive.CANCEL:
             return self._succeed(trainer, state, spec)
         # A cancelled job needs no state to go on from, and its user waits.
         self._write(state, None if wanted is Directive.CANCEL else self._saver.save(state))
         return _outcome(self._heartbeat.insist(lambda: self._deps.store.release(self._claim)))
+
+    def figures(self, outcome: SliceOutcome, seconds: float) -> SliceFigures:
+        """The slice in numbers, now that it has ended."""
+        return SliceFigures(outcome.value, seconds, self._training_seconds, self._steps, self._skipped)
 
     def fail(self, error: Exception) -> SliceOutcome:
         """End the job because of an error, after telling the steps before it."""
@@ -206,13 +227,18 @@ class _Slice:
         while not trainer.finished(state):
             state, record = trainer.advance(state)
             self._journal.add(record)
+            if isinstance(record, StepRecord):
+                self._steps += 1
+                self._skipped += not record.applied
             self._at = state
             if self._heartbeat.directive() is not Directive.CONTINUE or now() >= ends or self._deps.stopping():
                 break
             if now() >= save_at:
                 begun = now()
                 self._write(state, self._saver.save(state))
-                save_at = now() + max(self._deps.settings.checkpoint_seconds, (now() - begun) / CHECKPOINT_SHARE)
+                took = now() - begun
+                self._training_seconds -= took
+                save_at = now() + max(self._deps.settings.checkpoint_seconds, took / CHECKPOINT_SHARE)
             elif now() >= flush_at:
                 self._write(state, None)
             else:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
@@ -91,6 +91,7 @@ class WorkerSettings(BaseSettings):
     flush_seconds: float = Field(default=0.5, ge=0, description="between two writes of metrics and progress")
     reaper_seconds: float = Field(default=1.0, gt=0, description="between two rounds of the reaper")
     rewake_seconds: float = Field(default=3.0, gt=0, description="after which a queued job is suspected forgotten")
+    log_format: Literal["console", "json"] = Field(default="console", description="lines for people, or JSON lines")
     keep_checkpoints: int = Field(default=2, ge=1, description="newest checkpoints kept of a job, beside the best")
     max_lost_leases: int = Field(default=5, ge=1, description="leases a job may lose in a row without a checkpoint")
     limits: Limits = Limits()

@@ -5,7 +5,7 @@ import logging
 import mmap
 import os
 import socket
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import click
@@ -14,8 +14,9 @@ from celery import Celery, bootsteps
 from celery.signals import worker_shutting_down
 from sqlalchemy.exc import DBAPIError
 
-from worker.jobs import database
+from worker.jobs import database, logs
 from worker.jobs.artifacts import ArtifactStore
+from worker.jobs.figures import SliceFigures
 from worker.jobs.records import Wakeup
 from worker.jobs.store import JobStore
 from worker.lifeline import end_with_parent, this_process
@@ -69,6 +70,7 @@ def celery_app(settings: WorkerSettings, prepare: Prepare) -> Celery:
     @cache
     def parts() -> tuple[RunnerDeps, CeleryQueue]:
         """Made in each child at its first task: connections must not be shared over a fork."""
+        queue = CeleryQueue(settings.broker_url)
         deps = RunnerDeps(
             store=JobStore(database.create(settings.database_url)),
             artifacts=ArtifactStore(settings.artifacts_url),
@@ -76,8 +78,9 @@ def celery_app(settings: WorkerSettings, prepare: Prepare) -> Celery:
             settings=settings,
             owner=this_process(),
             stopping=stopping.is_set,
+            tell=partial(tell, queue),
         )
-        return deps, CeleryQueue(settings.broker_url)
+        return deps, queue
 
     @app.task(name=SLICE_TASK)
     def run(job_id: str) -> str:
@@ -92,6 +95,14 @@ def celery_app(settings: WorkerSettings, prepare: Prepare) -> Celery:
 
     app.steps["consumer"].add(consumer_sign(settings.broker_url))
     return app
+
+
+def tell(queue: CeleryQueue, figures: SliceFigures) -> None:
+    """Add a slice to the sums; no job waits for that if the broker is away."""
+    try:
+        queue.count(figures.counts())
+    except QueueUnavailable as error:
+        logger.info("a slice is not counted: %s", error)
 
 
 def ring(store: JobStore, queue: CeleryQueue, job_id: str) -> None:
@@ -172,8 +183,8 @@ def main(concurrency: int, parent: int | None) -> None:
     """Run a worker until SIGTERM; running slices then save and give their jobs back."""
     if parent is not None:
         end_with_parent(parent)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = WorkerSettings()
+    logs.configure(settings.log_format)
     database.migrate(settings.database_url)
     app = celery_app(settings, prepare_job(settings))
     app.worker_main(

@@ -9,7 +9,10 @@ from typing import Literal
 
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import PlainTextResponse
 
 from app.answers import Answer
 from app.deps import Services, ServicesDep
@@ -50,6 +53,13 @@ async def readyz(request: Request, services: ServicesDep) -> ReadyAnswer | Respo
     detail = "; ".join(f"{name}: {said}" for name, said in failed.items())
     problem = Problem(503, "not_ready", f"A job sent now would wait: {detail}.", headers={"Retry-After": "1"})
     return problem.response(request, checks=checks)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def figures(request: Request) -> Response:
+    """Tell Prometheus how many jobs wait, what the workers did, and how this process answers."""
+    registry: CollectorRegistry = request.app.state.figures
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 OK = "ok"

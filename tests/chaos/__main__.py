@@ -46,8 +46,9 @@ def table(kind: str, outcomes: dict[str, Outcome], verdict: Verdict, seconds: fl
 @click.option("--jobs", default=200, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 @click.option("--rounds", default=36, show_default=True, help="Faults inflicted; every kind comes equally often.")
+@click.option("--fault", default=tuple(FAULTS), multiple=True, help="Only this one; may be repeated.")
 @click.option("--database", default=("sqlite", "postgresql"), multiple=True, show_default=True)
-def main(jobs: int, seed: int, rounds: int, database: tuple[str, ...]) -> None:
+def main(jobs: int, seed: int, rounds: int, fault: tuple[str, ...], database: tuple[str, ...]) -> None:
     """Train many jobs while everything breaks, and compare them with undisturbed ones."""
     console = Console(width=110)
     wrong: list[str] = []
@@ -59,10 +60,10 @@ def main(jobs: int, seed: int, rounds: int, database: tuple[str, ...]) -> None:
         with (
             disk.small(data / "artifacts"),
             place(kind) as (server, url),
-            served(data, server, url, **SETTINGS) as all_,
+            served(data, server, url, **SETTINGS) as one,
         ):
-            campaign = Campaign(all_, kinds, seed)
-            verdict = campaign.run(jobs, [*FAULTS], rounds)
+            campaign = Campaign(one, kinds, seed)
+            verdict = campaign.run(jobs, fault, rounds)
         console.print(table(kind, campaign.outcomes, verdict, time.monotonic() - begun))
         console.print(
             f"lost {len(verdict.lost)}, run twice {len(verdict.doubled)}, other weights {len(verdict.other_weights)}, "

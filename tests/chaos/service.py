@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,7 @@ class Service:
         if "api" in names:
             until(self.answers, START_SECONDS, "the API to answer")
         for name in set(names) & set(WORKERS):
-            pid = self.parts[name].pid
-            until(lambda pid=pid: pid in self.consuming(), START_SECONDS, f"{name} to consume")
+            until(partial(self._consumes, self.parts[name].pid), START_SECONDS, f"{name} to consume")
 
     def kill(self, name: str) -> None:
         """Kill a part with all its children, and wait until it is gone."""
@@ -68,12 +68,11 @@ class Service:
             return False
         return True
 
-    def consuming(self) -> set[int]:
-        """The workers that take messages."""
+    def _consumes(self, pid: int) -> bool:
         try:
-            return {int(worker["pid"]) for worker in self.here.queue.workers()}
+            return pid in {int(worker["pid"]) for worker in self.here.queue.workers()}
         except QueueUnavailable:
-            return set()
+            return False
 
     def worker_of(self, lease: Lease) -> str:
         """The worker that holds a lease, by the group of the process that it names; empty if that is gone."""
@@ -85,14 +84,13 @@ class Service:
 
     def submit(self, spec: dict[str, Any], key: str) -> str:
         """Send a job as a careful client does: again with the same key until the service has it."""
-        answer = until(lambda: self._submitted(spec, key), START_SECONDS, f"{key} to be accepted")
-        return str(answer["id"])
+        return until(lambda: self._submitted(spec, key), START_SECONDS, f"{key} to be accepted")
 
-    def _submitted(self, spec: dict[str, Any], key: str) -> dict[str, Any] | None:
+    def _submitted(self, spec: dict[str, Any], key: str) -> str:
         try:
-            return self.client.submit(spec, idempotency_key=key)
+            return str(self.client.submit(spec, idempotency_key=key)["id"])
         except (Unreachable, ServiceFault):
-            return None
+            return ""
 
     def kill_broker(self, *, forget: bool = False) -> None:
         """Kill the broker where it stands, perhaps with all that it kept, and start it again."""

@@ -1,6 +1,7 @@
 """Fakes at the worker's ports. The trainer passes the contract suite that the real one passes."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -130,10 +131,15 @@ class FakeQueue:
 
     messages: list[str] = field(default_factory=list)
     down: bool = False
+    sums: Counter[str] = field(default_factory=Counter)
 
     def wake(self, job_id: str) -> None:
         self._check()
         self.messages.append(job_id)
+
+    def count(self, counts: Mapping[str, float]) -> None:
+        self._check()
+        self.sums.update(counts)
 
     def depth(self) -> int:
         self._check()

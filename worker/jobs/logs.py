@@ -1,0 +1,50 @@
+"""How every process logs: one line an event on standard error, for people or as JSON, with what it belongs to.
+
+Whoever handles a request or a slice binds `request_id` or `job_id` once (`belonging`); every line logged meanwhile, by
+whatever library, carries it.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import structlog
+from structlog.contextvars import bound_contextvars
+from structlog.typing import Processor
+
+Format = Literal["console", "json"]
+
+
+def configure(form: Format) -> None:
+    """Send every logger of this process to standard error, from level INFO."""
+    last: Processor = structlog.processors.JSONRenderer()
+    if form == "console":
+        last = structlog.dev.ConsoleRenderer(colors=False)
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.CallsiteParameterAdder([structlog.processors.CallsiteParameter.PROCESS]),
+    ]
+    errors: list[Processor] = [structlog.processors.format_exc_info] if form == "json" else []
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *errors, last],
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # One line for each message that comes in says nothing that the slice's own line does not.
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+    for chatty in ("httpx", "alembic.runtime.plugins", "alembic.runtime.migration"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@contextmanager
+def belonging(**names: str) -> Iterator[None]:
+    """Name what every line logged in this block belongs to."""
+    with bound_contextvars(**names):
+        yield
