@@ -17,7 +17,21 @@ from app import errors, openapi
 from app.deps import Services, wire
 from app.finite_json import FiniteJSONResponse
 from app.request_ids import RequestIds
-from app.routes import artifacts, datasets, docs, events, health, jobs, loss_scales, models, policies, queue
+from app.routes import (
+    artifacts,
+    datasets,
+    docs,
+    events,
+    fine_tuning,
+    health,
+    jobs,
+    loss_scales,
+    models,
+    policies,
+    queue,
+    results,
+    sweeps,
+)
 from app.settings import AppSettings
 from worker.settings import WorkerSettings
 
@@ -29,6 +43,9 @@ ROUTERS = (  # asked in this order, so the quick and busy ones come first
     jobs.router,
     events.router,
     artifacts.router,
+    results.router,
+    fine_tuning.router,
+    sweeps.router,
     datasets.router,
     queue.router,
     docs.router,
