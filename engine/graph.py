@@ -12,9 +12,9 @@ from engine import layers
 from engine.configured import shown
 from engine.conventions import Conventions
 from engine.errors import EngineError, InvalidType, InvalidValue, Unsupported
+from engine.layered_policy import MapPolicy
 from engine.layers import InputLayer, Layer, Shape
 from engine.layers.base import MANY
-from engine.layered_policy import MapPolicy
 from engine.policy import Policy
 from engine.weights import WeightSpec
 

@@ -6,12 +6,13 @@ one is beneath the quantization. Source: ``keras.dtype_policies`` of Keras 3.15.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.dtype_policy import DTypePolicy, QuantizedDTypePolicy, QuantizedFloat8DTypePolicy
 from engine.dtype_policy_map import DTypePolicyMap
-from engine.errors import InvalidValue, Unsupported
+from engine.errors import InvalidValue, Unsupported, located
 from engine.policy import Policy
 
 DEFAULT_HISTORY = 1024
@@ -34,7 +35,7 @@ class Float8Policy(Policy):
 
     def __init__(self, source: Policy, amax_history_length: int = DEFAULT_HISTORY) -> None:
         if source.compute_dtype is None or not source.compute.is_floating or source.compute.bits < 16:
-            text = f"float8 needs a policy of floats of at least 16 bits beneath, got {source.name!r}."
+            text = f"Float8 needs a policy of floats of at least 16 bits beneath, got {source.name!r}."
             raise InvalidValue(text, code="quantization_source", path=("source_name",))
         if amax_history_length < 1:
             text = f"`amax_history_length` must be at least 1, got {amax_history_length}."
@@ -63,11 +64,17 @@ class MapPolicy(Policy):
 
     Args:
         policies: the map.
+
+    Raises:
+        InvalidValue: a key is no regular expression, which Keras finds out at the first layer.
+        Unsupported: an entry is a quantization that nothing can be trained in.
     """
 
     policies: DTypePolicyMap
 
     def __init__(self, policies: DTypePolicyMap) -> None:
+        for key, policy in policies.entries.items():
+            _check_entry(key, policy)
         _set(self, policies.name(), trainable_policy(policies.default_policy()).plain)
         object.__setattr__(self, "policies", policies)
 
@@ -78,6 +85,16 @@ class MapPolicy(Policy):
             InvalidValue: several keys of the map match the path.
         """
         return trainable_policy(self.policies.policy_of(path))
+
+
+def _check_entry(key: str, policy: DTypePolicy) -> None:
+    with located("policy_map", key):
+        trainable_policy(policy)
+        try:
+            re.compile(key)
+        except re.error as error:
+            text = f"The key {key!r} of a DTypePolicyMap is no regular expression: {error}. Write a path, or a pattern."
+            raise InvalidValue(text, code="invalid_pattern") from error
 
 
 def _set(policy: Policy, name: str, source: Policy) -> None:

@@ -17,9 +17,9 @@ from engine.conventions import TF24, Conventions
 from engine.dtypes import DType
 from engine.errors import InvalidType, ShapeMismatch, Unsupported
 from engine.initializers import Initializer
+from engine.layered_policy import Float8Policy
 from engine.layers import entering
 from engine.layers.dtype_argument import read_dtype, write_dtype
-from engine.layered_policy import Float8Policy
 from engine.policy import Policy
 from engine.regularizers import Regularizer
 from engine.run import Run

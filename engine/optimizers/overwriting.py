@@ -55,6 +55,4 @@ def kept_scaled(
     specs: Sequence[WeightSpec], scaled: Gradients, gradients: Sequence[Gradient | None]
 ) -> list[Gradient | None]:
     """Return unscaled gradients, but what overwrites a variable as it was: no loss scale is in it."""
-    return [
-        before if spec.overwritten else after for spec, before, after in zip(specs, scaled, gradients, strict=True)
-    ]
+    return [before if spec.overwritten else after for spec, before, after in zip(specs, scaled, gradients, strict=True)]

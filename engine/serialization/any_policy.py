@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.dtype_policy import CLASSES, QUANTIZATION_MODES, DTypePolicy, FloatDTypePolicy
 from engine.dtype_policy_map import DTypePolicyMap
+from engine.errors import located
 from engine.layered_policy import Float8Policy, MapPolicy, trainable_policy
 from engine.policy import Policy
 from engine.serialization import keras3, tf24
@@ -42,7 +43,11 @@ def read_policy(value: Any) -> Policy:
 
 def read_layered(value: Any) -> Policy:
     """Read a policy that :func:`is_layered`; raises as :func:`read_policy`."""
-    return trainable_policy(keras3.get_policy(dict(value) if isinstance(value, Mapping) else value))
+    if not isinstance(value, Mapping):
+        return trainable_policy(keras3.get_policy(value))
+    given = keras3.get_policy(dict(value))
+    with located("config"):
+        return trainable_policy(given)
 
 
 def write_layered(policy: Float8Policy | MapPolicy) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Records what Keras 3 does in float8: run in an environment with keras 3.15.1 and tensorflow-cpu 2.21, not in ours.
 
-    python tests/engine/record_float8.py > tests/engine/data/float8_trajectories.json
+python tests/engine/record_float8.py > tests/engine/data/float8_trajectories.json
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import json
 import sys
 from typing import Any
 
-import keras
+import keras  # type: ignore[import-not-found]
 import numpy as np
-import tensorflow as tf
+import tensorflow as tf  # type: ignore[import-untyped]
 
 STEPS = 5
 # Op by op: the graph optimizer would fuse products with what follows, and leave out roundings to bfloat16.
@@ -84,9 +84,7 @@ def cases() -> list[dict[str, Any]]:
         case("bfloat16", "float8_from_bfloat16", 4, two, momentum(), (3,), 2),
         case("einsum", "float8_from_mixed_bfloat16", 4, einsum, momentum(), (3, 6), 2),
         case("einsum float32", "float8_from_float32", 4, einsum, optimizers.Adam(0.01), (3, 6), 2),
-        case(
-            "accumulating", "float8_from_float32", 4, two, momentum(gradient_accumulation_steps=2), (3,), 2
-        ),
+        case("accumulating", "float8_from_float32", 4, two, momentum(gradient_accumulation_steps=2), (3,), 2),
         case("clipped", "float8_from_mixed_bfloat16", 4, two, optimizers.AdamW(0.01, global_clipnorm=0.5), (3,), 2),
     ]
 
