@@ -312,7 +312,10 @@ def test_the_job_of_the_tests_is_the_one_of_the_issue():
     assert JOB["policy"]["config"]["loss_scale"] == DYNAMIC
 
 
-FLOAT8 = {"class_name": "QuantizedFloat8DTypePolicy", "config": {"mode": "float8", "source_name": "mixed_bfloat16"}}
+FLOAT8: dict[str, Any] = {
+    "class_name": "QuantizedFloat8DTypePolicy",
+    "config": {"mode": "float8", "source_name": "mixed_bfloat16"},
+}
 
 
 def policy_map(**entries):
