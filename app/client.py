@@ -38,6 +38,7 @@ import httpx
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 JOBS = "/v1/training/jobs"
+SWEEPS = "/v1/sweeps"
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 RECONNECTS, RECONNECT_SECONDS = 30, 0.5
 SILENCE_SECONDS = 60.0
@@ -192,6 +193,22 @@ class Client:
         """
         return self._json("POST", "/v1/models/inspect", json=spec)
 
+    def sweep(self, job: Mapping[str, Any], grid: Mapping[str, list[Any]], **more: Any) -> dict[str, Any]:
+        """Send a job for every combination of the grid's values (lists by JSON pointer into the job), all or none.
+
+        Raises:
+            Invalid: a job of the grid cannot be trained; `errors` says which value is at fault.
+        """
+        return self._json("POST", SWEEPS, json={"job": job, "grid": grid, **more})
+
+    def get_sweep(self, sweep_id: str) -> dict[str, Any]:
+        """Return a sweep with its jobs side by side."""
+        return self._json("GET", f"{SWEEPS}/{quote(sweep_id, safe='')}")
+
+    def cancel_sweep(self, sweep_id: str) -> dict[str, Any]:
+        """Cancel every job of a sweep that has not ended."""
+        return self._json("POST", f"{SWEEPS}/{quote(sweep_id, safe='')}/cancel")
+
     def get(self, job_id: str) -> dict[str, Any]:
         """Return a job.
 
@@ -218,12 +235,36 @@ class Client:
         """
         return self._json("POST", f"{JOBS}/{quote(job_id, safe='')}/cancel")
 
+    def delete(self, job_id: str) -> None:
+        """Forget a job that has ended, and its files.
+
+        Raises:
+            Conflict: it has not ended.
+        """
+        with self._reachable():
+            _checked(self._http.delete(f"{JOBS}/{quote(job_id, safe='')}"))
+
     def metrics(self, job_id: str, *names: str, after_step: int = 0, max_points: int = 1000) -> dict[str, list[Any]]:
         """Return what the training steps measured, as columns of equal length."""
         params = {"name": list(names), "after_step": after_step, "max_points": max_points}
         answer = self._json("GET", f"{JOBS}/{quote(job_id, safe='')}/metrics", params=params)
         columns: dict[str, list[Any]] = answer["columns"]
         return columns
+
+    def report(self, job_id: str) -> dict[str, Any]:
+        """Return what is known of the run's numerics; what nobody measured is None, and named in `not_recorded`."""
+        return self._json("GET", f"{JOBS}/{quote(job_id, safe='')}/report")
+
+    def predict(self, job_id: str, x: Any) -> list[Any]:
+        """Return what a finished job's model says of x, one entry a sample.
+
+        Raises:
+            Conflict: the job has not succeeded.
+            Invalid: x does not fit the model.
+        """
+        answer = self._json("POST", f"{JOBS}/{quote(job_id, safe='')}/predict", json={"x": x})
+        predictions: list[Any] = answer["predictions"]
+        return predictions
 
     def artifacts(self, job_id: str) -> list[dict[str, Any]]:
         """Return the files that a job left."""

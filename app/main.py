@@ -24,7 +24,21 @@ from app.gate import Gate
 from app.hosts import exposure
 from app.protection import Protection
 from app.request_ids import RequestIds
-from app.routes import artifacts, datasets, docs, events, health, jobs, loss_scales, models, policies, queue
+from app.routes import (
+    artifacts,
+    datasets,
+    docs,
+    events,
+    fine_tuning,
+    health,
+    jobs,
+    loss_scales,
+    models,
+    policies,
+    queue,
+    results,
+    sweeps,
+)
 from app.rules import rules_of
 from app.settings import AppSettings
 from worker.settings import WorkerSettings
@@ -37,6 +51,9 @@ ROUTERS = (  # asked in this order, so the quick and busy ones come first
     jobs.router,
     events.router,
     artifacts.router,
+    results.router,
+    fine_tuning.router,
+    sweeps.router,
     datasets.router,
     queue.router,
     docs.router,

@@ -70,4 +70,9 @@ class AppSettings(BaseSettings):
     shutdown_seconds: int = Field(
         default=3, ge=0, description="How long running requests may go on after a stop was asked for."
     )
+    predict_rows: int = Field(default=1000, ge=1, description="Most samples of one prediction.")
+    predict_values: int = Field(default=2_000_000, ge=1, description="Most numbers of one prediction's inputs.")
+    predict_seconds: float = Field(default=30.0, gt=0, description="Longest time that one prediction may take.")
+    predict_memory_bytes: int = Field(default=2 * 1024**3, ge=1, description="Most memory of one prediction's process.")
+    predict_at_once: int = Field(default=2, ge=1, description="Predictions that may run at the same time.")
     ready_seconds: float = Field(default=2.0, gt=0, description="Longest wait of /readyz for one of its answers.")
