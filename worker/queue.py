@@ -87,7 +87,8 @@ class CeleryQueue:
     def counted(self) -> Mapping[str, float]:
         """The sums of all that was counted. Raises: QueueUnavailable."""
         with _reported():
-            return {name.decode(): float(value) for name, value in self._redis.hgetall(FIGURES_KEY).items()}
+            sums = self._redis.hgetall(FIGURES_KEY)
+        return {name.decode() if isinstance(name, bytes) else name: float(value) for name, value in sums.items()}
 
     def ping(self) -> None:
         """Do nothing but make sure that the broker answers. Raises: QueueUnavailable."""

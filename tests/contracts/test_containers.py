@@ -1,8 +1,10 @@
 """No container engine is needed to see that what the Dockerfile and the compose file name exists."""
 
+import json
 import re
 import tomllib
 
+import jsonschema
 import pytest
 import yaml
 
@@ -27,6 +29,14 @@ def known_variables() -> set[str]:
 def seconds(duration: str) -> float:
     assert duration.endswith("s")
     return float(duration.removesuffix("s"))
+
+
+def test_the_compose_file_keeps_to_the_compose_specification():
+    schema = json.loads((ROOT / "tests" / "contracts" / "data" / "compose-spec.json").read_text(encoding="utf-8"))
+    kind = jsonschema.validators.validator_for(schema)
+    assert [f"{error.json_path}: {error.message}" for error in kind(schema).iter_errors(COMPOSE)] == []
+    broken = {**COMPOSE, "services": {"api": {**SERVICES["api"], "stop_grace_perod": "10s"}}}
+    assert list(kind(schema).iter_errors(broken))
 
 
 @pytest.mark.parametrize("service", OURS)
