@@ -33,10 +33,10 @@ def seconds(duration: str) -> float:
 
 def test_the_compose_file_keeps_to_the_compose_specification():
     schema = json.loads((ROOT / "tests" / "contracts" / "data" / "compose-spec.json").read_text(encoding="utf-8"))
-    kind = jsonschema.validators.validator_for(schema)
-    assert [f"{error.json_path}: {error.message}" for error in kind(schema).iter_errors(COMPOSE)] == []
+    specification = jsonschema.Draft7Validator(schema)
+    assert [f"{error.json_path}: {error.message}" for error in specification.iter_errors(COMPOSE)] == []
     broken = {**COMPOSE, "services": {"api": {**SERVICES["api"], "stop_grace_perod": "10s"}}}
-    assert list(kind(schema).iter_errors(broken))
+    assert not specification.is_valid(broken)
 
 
 @pytest.mark.parametrize("service", OURS)

@@ -12,7 +12,7 @@ from tests.e2e.workers import installed
 from tests.worker.specs.jobs import changed
 from worker.jobs.states import JobStatus
 
-SPEC = changed({"/fit/epochs": 40})
+SPEC = changed({"/fit/epochs": 25})
 
 
 def commands() -> list[str]:
