@@ -59,6 +59,10 @@ class Layer(Configured):
     """Arguments that are tensors, by the names under which a config may give them, in their order."""
     options: ClassVar[tuple[str, ...]] = ("training",)
     """Arguments that are true or false, which a config may fix."""
+    origin: ClassVar[tuple[str, str | None]] = ("keras.layers", None)
+    """Module and registered name that Keras 3 writes beside its class."""
+    first_call: ClassVar[int] = 0
+    """The number that Keras 2 gives to the first of its calls in a config."""
     supports_masking: ClassVar[bool] = False
     """Whether the mask of the input is the mask of the output."""
 
