@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
 from sqlalchemy import Engine
 
+from app.auth import NOBODY, Caller
 from app.feed import Feed
+from app.predictor import Predictor
 from app.settings import AppSettings
 from app.waker import Waker
 from worker.jobs import database
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.errors import JobNotFound
 from worker.jobs.store import JobStore
+from worker.jobs.sweeps import SweepStore
 from worker.queue import CeleryQueue, deliver
 from worker.settings import WorkerSettings
 
@@ -32,9 +35,11 @@ class Services:
         shared: settings that every process has the same.
         database: the engine below the store, to be disposed of at the end.
         store: the book of jobs.
+        sweeps: jobs that belong together.
         artifacts: files of jobs.
         queue: tells workers that a job waits.
         waker: uses the queue in a thread of its own, so that a slow broker holds up no request.
+        predictor: asks finished models.
         feed: follows the event logs of jobs.
     """
 
@@ -42,10 +47,16 @@ class Services:
     shared: WorkerSettings
     database: Engine
     store: JobStore
+    sweeps: SweepStore
     artifacts: ArtifactStore
     queue: CeleryQueue
     waker: Waker
     feed: Feed
+    predictor: Predictor
+
+    def of(self, caller: Caller) -> Services:
+        """Return the services as the caller may use them: whatever is not his tenant's is not there."""
+        return replace(self, store=self.store.of(caller.tenant), sweeps=self.sweeps.of(caller.tenant))
 
 
 def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
@@ -58,16 +69,26 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
         shared=shared,
         database=engine,
         store=store,
+        sweeps=SweepStore(engine),
         artifacts=ArtifactStore(shared.artifacts_url),
         queue=queue,
         waker=Waker(partial(deliver, store, queue)),
         feed=Feed(store, settings.sse_poll_seconds),
+        predictor=Predictor(settings, shared.artifacts_url),
     )
 
 
-def _services(request: Request) -> Services:
+def _caller(request: Request) -> Caller:
+    caller: Caller = getattr(request.state, "caller", NOBODY)  # set by app.gate
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(_caller)]
+
+
+def _services(request: Request, caller: CallerDep) -> Services:
     services: Services = request.app.state.services
-    return services
+    return services.of(caller)
 
 
 def _job_id(job_id: Annotated[str, Path(description="Id of a job.", examples=["job-0123456789abcdef"])]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import EngineError
+from engine.layered_policy import MapPolicy
 from engine.layers import InputLayer, Layer, Shape
 from engine.policy import Policy
 from engine.run import Run
@@ -71,22 +72,33 @@ class Outline:
         by_name = {member.name: member for member in self.members}
         return tuple(by_name[name] for name in dict.fromkeys(node.layer for node in self.nodes))
 
-    def placed(self, policy: Policy) -> Outline:
+    def placed(self, policy: Policy, prefix: str = "") -> Outline:
         """Return the outline with policies filled in.
 
         A layer with the policy "_infer" takes the dtype in which data enters, as TF 2.4's layers do at their first
         call.
+
+        Args:
+            policy: of layers that name none.
+            prefix: what Keras puts before their names where a DTypePolicyMap looks for them.
         """
         inputs = [member for member in self.members if isinstance(member, InputLayer)]
         entering = Policy(inputs[0].input_dtype.name if inputs else "float32")
         placed = []
         for member in self.members:
             try:
-                done = member.placed(member.name or "", entering if isinstance(member, InputLayer) else policy)
+                done = _placed(member, entering, policy, f"{prefix}{member.name}")
             except EngineError as error:
                 raise error.at(*self.path_of(member.name or "")) from None
             placed.append(dataclasses.replace(done, dtype=entering) if done.policy.compute_dtype is None else done)
         return dataclasses.replace(self, members=tuple(placed))
+
+
+def _placed(member: Layer, entering: Policy, policy: Policy, path: str) -> Layer:
+    if isinstance(member.dtype, MapPolicy):
+        member = dataclasses.replace(member, dtype=member.dtype.of_layer(path))
+    own = entering if isinstance(member, InputLayer) else policy if member.is_model else policy.of_layer(path)
+    return member.placed(member.name or "", own)
 
 
 @dataclass(frozen=True, slots=True)

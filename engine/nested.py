@@ -29,6 +29,8 @@ class Nested(Layer):
     """
 
     outline: Outline
+    is_model: ClassVar[bool] = True
+    multiplies_in_float8: ClassVar[bool] = True
 
     @property
     def arity(self) -> tuple[int, int]:  # type: ignore[override]
@@ -58,7 +60,9 @@ class Nested(Layer):
 
     def placed(self, name: str, policy: Policy) -> Self:
         """Fill in names and policies, those of the layers inside too: they take the outermost model's."""
-        return dataclasses.replace(super().placed(name, policy), outline=self.outline.placed(policy))
+        done = super().placed(name, policy)
+        prefix = f"{done.name}/" if self.class_name == "Sequential" else ""
+        return dataclasses.replace(done, outline=self.outline.placed(policy, prefix))
 
     def graph(self, *shapes: Shape) -> Graph:
         """Return the model alone as a graph, for inputs of these shapes."""

@@ -96,7 +96,8 @@ class Network:
 
     def forward(self, run: Run, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return the outputs of one pass."""
-        return self.graph.run(run, inputs)
+        entered = zip(self.inputs, inputs, strict=True)
+        return self.graph.run(run, [layer(run, run.given(layer.name or "", tensor)) for layer, tensor in entered])
 
     def penalties(self, run: Run) -> list[Tensor]:
         """Return the weight penalties (in the variable dtype), followed by what layers added during the pass."""
@@ -144,7 +145,7 @@ def read_network(
     else:
         message = f"Unknown model class: {class_name!r}. Accepted are: Sequential, Functional, Model."
         raise Unsupported(message, code="unknown_model", path=("class_name",))
-    outline = outline.placed(policy)
+    outline = outline.placed(policy, f"{name}/" if class_name == "Sequential" else "")
     return Network(
         name,
         class_name,

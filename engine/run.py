@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -58,14 +59,15 @@ class Run:
         self.training = training
         self.conventions = conventions
         self.tape = tape
-        self.variables = {spec.path: self._variable(spec, arrays[spec.path]) for spec in specs}
+        self.variables = {spec.path: self.variable(spec, arrays[spec.path]) for spec in specs}
         self.updates: dict[str, Array] = {}
         self.losses: list[Tensor] = []
         self._noise = noise or Noise()
         self._draws = 0
         self._cast: dict[tuple[str, str], Tensor] = {}
 
-    def _variable(self, spec: WeightSpec, array: Array) -> Tensor:
+    def variable(self, spec: WeightSpec, array: Array) -> Tensor:
+        """Return the tensor of a variable."""
         if self.tape is not None and spec.trainable:
             return self.tape.leaf(array, spec.dtype)
         return Tensor(array, spec.dtype)
@@ -82,9 +84,23 @@ class Run:
         self.losses.append(loss if isinstance(loss, Tensor) else ops.constant(loss, self.conventions.floatx))
 
     def enter(self, layer: str) -> None:
-        """Name the layer whose ops come next."""
-        if self.tape is not None:
-            self.tape.layer = layer
+        """Note that a layer's call begins; nothing here, see :class:`engine.watching.WatchedRun`."""
+
+    def leave(self, output: Any) -> None:
+        """Note that the call ends that was entered last, with this output."""
+
+    def given(self, layer: str, tensor: Tensor) -> Tensor:
+        """Return what enters the network by an input."""
+        return tensor
+
+    def forward_done(self) -> None:
+        """Note that the layers are done, and the loss begins."""
+
+    def loss_done(self, loss: Tensor) -> None:
+        """Note the total loss; what follows is its scale."""
+
+    def backward_begins(self) -> None:
+        """Note that the scaled loss is there."""
 
     @contextmanager
     def behaving(self, training: bool | None) -> Iterator[None]:

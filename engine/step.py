@@ -20,10 +20,12 @@ from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.errors import InvalidType
 from engine.gradients import Gradient, Gradients, mapped, values_of
 from engine.network import Network
+from engine.optimizers.overwriting import kept_scaled
 from engine.rows import Rows, tensors
-from engine.run import Noise, Run
+from engine.run import Noise
 from engine.scaler import UNSCALED, ScalerRule, ScalerState, update
-from engine.tape import Array, Tape, Tensor, rounded
+from engine.tape import Array, Tensor, rounded
+from engine.watching import UNWATCHED, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def backward(
     batch: Rows,
     loss_scale: float,
     noise: Noise,
+    watch: Watch = UNWATCHED,
 ) -> Backward:
     """Run the network on a batch and differentiate the scaled loss.
 
@@ -80,14 +83,17 @@ def backward(
         batch: the rows of the step.
         loss_scale: what the loss is multiplied by.
         noise: where random layers draw from.
+        watch: who looks on.
     """
-    tape = Tape()
-    run = Run(network.weight_specs, arrays, training=True, tape=tape, conventions=network.conventions, noise=noise)
+    tape, run = watch.run(network.weight_specs, arrays, network.conventions, noise)
     predictions = network.forward(run, tensors(network, batch.inputs))[0]
+    run.forward_done()
     loss = total_loss(
         compilation.loss(batch.y, predictions, batch.weights), network.penalties(run), network.conventions
     )
+    run.loss_done(loss)
     scaled = loss if compilation.optimizer.rule == UNSCALED else scaled_loss(loss, loss_scale, network.conventions)
+    run.backward_begins()
     leaves = [run.variables[spec.path] for spec in network.trainable_specs]
     return Backward(loss, predictions, tape.gradient_or_rows(scaled, leaves), run.updates)
 
@@ -182,20 +188,22 @@ def apply_gradients(
     scaled_gradients: Gradients,
     state: ScalerState,
     iterations: int,
+    watch: Watch = UNWATCHED,
 ) -> Verdict:
     """Unscale, decide, and update variables and slots in place unless the step is skipped.
 
     Keras 3 tests the scaled gradients, Keras 2 the unscaled ones.
     """
+    specs = network.trainable_specs
     rule, inner = compilation.optimizer.rule, compilation.optimizer.inner_optimizer
-    dtypes = [spec.dtype for spec in network.trainable_specs]
-    gradients = unscaled(scaled_gradients, dtypes, rule, state.loss_scale)
-    norm, finite = norm_and_finiteness(gradients)
+    gradients = unscaled(scaled_gradients, [spec.dtype for spec in specs], rule, state.loss_scale)
+    gradients = kept_scaled(specs, scaled_gradients, gradients)
+    watch.unscaled(specs, scaled_gradients, gradients, 1.0 if rule == UNSCALED else state.loss_scale)
+    norm, finite = norm_and_finiteness([g for g, spec in zip(gradients, specs, strict=True) if not spec.overwritten])
     if rule.unscale == "divide" and finite and state.loss_scale > 1:
         finite = norm_and_finiteness(scaled_gradients)[1]
     following, applied = update(rule, state, finite)
     if applied:
-        specs = network.trainable_specs
-        inner.apply(iterations, specs, [arrays[spec.path] for spec in specs], gradients, slots)
+        watch.update(inner, iterations, specs, [arrays[spec.path] for spec in specs], gradients, slots)
     counted = iterations + 1 if applied or rule.skip_advances_iterations else iterations
     return Verdict(finite, applied, following, counted, norm)

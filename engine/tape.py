@@ -8,7 +8,7 @@ its tensor, as TensorFlow's eager kernels do (design: HIPS/autograd's table of g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -49,7 +49,7 @@ class Op:
 class Node:
     """One recorded application: what backward needs, and the gradient that has reached it so far."""
 
-    __slots__ = ("gradient", "inputs", "layer", "op", "saved", "tape", "tensor_dtype")
+    __slots__ = ("gradient", "inputs", "op", "saved", "tape", "tensor_dtype")
 
     def __init__(self, tape: Tape, op: Op | None, inputs: tuple[Tensor, ...], saved: Any, dtype: DType) -> None:
         self.tape = tape
@@ -57,7 +57,6 @@ class Node:
         self.inputs = inputs
         self.saved = saved
         self.tensor_dtype = dtype
-        self.layer = tape.layer
         self.gradient: Any = None  # an array, or one per result of an op with several
 
 
@@ -96,11 +95,13 @@ class Tensor:
 
 
 class Tape:
-    """The record of one forward pass. Single use: :meth:`gradient` consumes it and frees what it held."""
+    """The record of one forward pass. Single use: :meth:`gradient` consumes it and frees what it held.
+
+    What is looked at is run by a subclass (:mod:`engine.watching`), so that nothing is asked here.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self.layer = ""
 
     def leaf(self, data: Array, dtype: DType) -> Tensor:
         """Return a tensor to whose values gradients can be taken."""
@@ -130,29 +131,52 @@ class Tape:
         while self.nodes:
             node = self.nodes.pop()
             if node.gradient is not None and node.op is not None:
-                _push_back(node, node.op)
+                self.push_back(node, node.op)
                 if id(node) not in kept:
                     node.gradient = None
             node.inputs = ()
             node.saved = None
         return [None if source.node is None else source.node.gradient for source in sources]
 
+    def record(self, op: Op, inputs: tuple[Tensor, ...], dtype: DType, attributes: Mapping[str, Any]) -> Tensor:
+        """Run an op, some of whose inputs are on this tape, and note it."""
+        data, saved = op.forward(dtype, *[tensor.data for tensor in inputs], **attributes)
+        data = np.asarray(data)  # arithmetic on 0-d arrays returns numpy scalars
+        if dtype.low_precision and not op.on_grid:
+            data = round_to(data, dtype, out=data)
+        node = Node(self, op, inputs, saved, dtype)
+        self.nodes.append(node)
+        return Tensor(data, dtype, node)
 
-def _push_back(node: Node, op: Op) -> None:
-    needed = tuple(tensor.node is not None for tensor in node.inputs)
-    gradients = op.backward(node.tensor_dtype, node.gradient, node.saved, needed)
-    for tensor, gradient in zip(node.inputs, gradients, strict=True):
-        receiver = tensor.node
-        if receiver is None or gradient is None:
-            continue
-        if isinstance(gradient, RowGradient):
-            _receive_rows(receiver, gradient, tensor.dtype)
-            continue
-        if tensor.dtype.low_precision and not op.gradient_on_grid:
-            gradient = rounded(gradient, tensor.dtype)  # noqa: PLW2901  the grid holds at every edge
-        if receiver.gradient is not None:
-            gradient = rounded(dense(receiver.gradient) + gradient, tensor.dtype)  # noqa: PLW2901
-        receiver.gradient = gradient
+    def record_parts(self, op: Op, inputs: tuple[Tensor, ...], attributes: Mapping[str, Any]) -> list[Tensor]:
+        """Run an op of several results, some of whose inputs are on this tape, and note it."""
+        dtype = inputs[0].dtype
+        arrays, saved = _parts(op, inputs, attributes)
+        parent = Node(self, op, inputs, saved, dtype)
+        self.nodes.append(parent)
+        parts = []
+        for position, array in enumerate(arrays):
+            node = Node(self, PART, (), (parent, position, len(arrays)), dtype)
+            self.nodes.append(node)
+            parts.append(Tensor(array, dtype, node))
+        return parts
+
+    def push_back(self, node: Node, op: Op) -> None:
+        """Give the inputs of a node their gradients, each on the grid of its tensor."""
+        needed = tuple(tensor.node is not None for tensor in node.inputs)
+        gradients = op.backward(node.tensor_dtype, node.gradient, node.saved, needed)
+        for tensor, gradient in zip(node.inputs, gradients, strict=True):
+            receiver = tensor.node
+            if receiver is None or gradient is None:
+                continue
+            if isinstance(gradient, RowGradient):
+                _receive_rows(receiver, gradient, tensor.dtype)
+                continue
+            if tensor.dtype.low_precision and not op.gradient_on_grid:
+                gradient = rounded(gradient, tensor.dtype)  # noqa: PLW2901  the grid holds at every edge
+            if receiver.gradient is not None:
+                gradient = rounded(dense(receiver.gradient) + gradient, tensor.dtype)  # noqa: PLW2901
+            receiver.gradient = gradient
 
 
 def _receive_rows(receiver: Node, gradient: RowGradient, dtype: DType) -> None:
@@ -171,7 +195,7 @@ def _collect(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]
     return ()
 
 
-_PART = Op("part", lambda dtype: (np.empty(0), None), _collect, on_grid=True, gradient_on_grid=True)
+PART = Op("part", lambda dtype: (np.empty(0), None), _collect, on_grid=True, gradient_on_grid=True)
 
 
 def apply_parts(op: Op, *inputs: Tensor, **attributes: Any) -> list[Tensor]:
@@ -180,20 +204,17 @@ def apply_parts(op: Op, *inputs: Tensor, **attributes: Any) -> list[Tensor]:
     The op's forward returns a list of arrays in place of one; its backward is given a list of gradients, None for
     results that the target does not depend on.
     """
+    for tensor in inputs:
+        if tensor.node is not None:
+            return tensor.node.tape.record_parts(op, inputs, attributes)
+    return [Tensor(array, inputs[0].dtype) for array in _parts(op, inputs, attributes)[0]]
+
+
+def _parts(op: Op, inputs: tuple[Tensor, ...], attributes: Mapping[str, Any]) -> tuple[list[Array], Any]:
     dtype = inputs[0].dtype
     results: Any
     results, saved = op.forward(dtype, *[tensor.data for tensor in inputs], **attributes)
-    arrays = results if op.on_grid else [rounded(array, dtype) for array in results]
-    tracked = [tensor.node for tensor in inputs if tensor.node is not None]
-    parts = [Tensor(array, dtype) for array in arrays]
-    if tracked:
-        tape = tracked[0].tape
-        parent = Node(tape, op, inputs, saved, dtype)
-        tape.nodes.append(parent)
-        for position, part in enumerate(parts):
-            part.node = Node(tape, _PART, (), (parent, position, len(parts)), dtype)
-            tape.nodes.append(part.node)
-    return parts
+    return (results if op.on_grid else [rounded(array, dtype) for array in results]), saved
 
 
 def rounded(array: Array, dtype: DType) -> Array:
@@ -217,18 +238,14 @@ def apply(op: Op, *inputs: Tensor, dtype: DType | None = None, **attributes: Any
         attributes: what the op takes beside tensors (axis, shapes, labels).
     """
     result_dtype = inputs[0].dtype if dtype is None else dtype
-    data, saved = op.forward(result_dtype, *[tensor.data for tensor in inputs], **attributes)
-    data = np.asarray(data)  # arithmetic on 0-d arrays returns numpy scalars
-    if result_dtype.low_precision and not op.on_grid:
-        data = round_to(data, result_dtype, out=data)
-    result = Tensor(data, result_dtype)
     for tensor in inputs:
         if tensor.node is not None:
-            tape = tensor.node.tape
-            result.node = Node(tape, op, inputs, saved, result_dtype)
-            tape.nodes.append(result.node)
-            break
-    return result
+            return tensor.node.tape.record(op, inputs, result_dtype, attributes)
+    data, _ = op.forward(result_dtype, *[tensor.data for tensor in inputs], **attributes)
+    data = np.asarray(data)
+    if result_dtype.low_precision and not op.on_grid:
+        data = round_to(data, result_dtype, out=data)
+    return Tensor(data, result_dtype)
 
 
 def constant(values: Any, dtype: DType = FLOAT32) -> Tensor:

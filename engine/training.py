@@ -23,11 +23,13 @@ from engine.data_check import check_labels, check_weights
 from engine.errors import EngineError, InvalidValue
 from engine.evaluation import Evaluation, predict
 from engine.network import Network
+from engine.observation import NOBODY, Observer
 from engine.rows import Data, Rows, entered
 from engine.run import Noise
 from engine.state import TrainState
 from engine.step import apply_gradients, backward
 from engine.tape import Array
+from engine.watching import watching
 
 HOPELESS_SKIPS = 50
 """Steps skipped in a row, at the floor of the loss scale, after which training is given up."""
@@ -150,6 +152,7 @@ class Trainer:
         fit: the options.
         seed: of initial weights, shuffles and random layers.
         sample_weight: one number a row, or None.
+        observer: is shown the tensors of the steps that it wants.
 
     Raises:
         DataInvalid, ShapeMismatch: ``path`` starts with "x", "y" or "sample_weight".
@@ -157,10 +160,19 @@ class Trainer:
     """
 
     def __init__(
-        self, model: Trainable, x: Data, y: Array, fit: FitOptions, seed: int, sample_weight: Array | None = None
+        self,
+        model: Trainable,
+        x: Data,
+        y: Array,
+        fit: FitOptions,
+        seed: int,
+        sample_weight: Array | None = None,
+        *,
+        observer: Observer = NOBODY,
     ) -> None:
         self.network, self.compilation = model.network, model.compilation
         self.fit, self.seed = fit, seed
+        self._watch = watching(observer)
         inputs, y = entered(self.network, x), np.asarray(y)
         samples = len(inputs[0])
         check_labels(y, samples, self.network.output_shapes[0], self.compilation.loss)
@@ -211,8 +223,9 @@ class Trainer:
         batch = self.train.part(self._rows(state))
         scale = state.scaler.loss_scale
         noise = Noise(state.seed, state.step + 1)
+        watch = self._watch.at(state.step + 1)
         with np.errstate(all="ignore"):
-            done = backward(self.network, self.compilation, state.variables, batch, scale, noise)
+            done = backward(self.network, self.compilation, state.variables, batch, scale, noise, watch)
             verdict = apply_gradients(
                 self.network,
                 self.compilation,
@@ -221,6 +234,7 @@ class Trainer:
                 done.gradients,
                 state.scaler,
                 state.iterations,
+                watch,
             )
         evaluation = self._evaluation()
         loss = float(done.loss.data)

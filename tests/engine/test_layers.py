@@ -359,11 +359,3 @@ def test_keras3_casts_all_arguments_and_tf24_only_the_first() -> None:
     for line in (TF24, KERAS3):
         Spy(name="spy", dtype=Policy("mixed_float16"), conventions=line)(Run((), {}), x, x)
     assert seen == ["float16", "float64", "float16", "float16"]
-
-
-def test_tape_knows_which_layer_recorded_an_op() -> None:
-    layer = made("Dense", {"units": 2, "name": "head"})
-    tape = Tape()
-    run = Run(layer.weight_specs(INPUT), arrays_of(layer), training=True, tape=tape)
-    layer(run, Tensor(np.ones(INPUT, np.float32), TF24.floatx))
-    assert {node.layer for node in tape.nodes if node.op is not None} == {"head"}

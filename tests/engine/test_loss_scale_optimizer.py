@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.conventions import KERAS3, TF24, TF_KERAS
@@ -134,6 +134,11 @@ def test_where_a_fault_lies():
         ),
         max_leaves=10,
     )
+)
+@example({"class_name": "SGD", "config": []})
+@example({"class_name": "LossScaleOptimizer", "config": []})
+@example(
+    {"class_name": "LossScaleOptimizer", "config": {"optimizer": {"class_name": "SGD", "config": []}, "dynamic": True}}
 )
 def test_reading_anything_is_an_optimizer_or_an_error_of_ours(value):
     for read in (get_optimizer, lambda value: compiled(value, Policy("mixed_float16"))):

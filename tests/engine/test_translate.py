@@ -175,6 +175,23 @@ def test_faults_are_pointed_at(source, config, path):
     assert caught.value.path == path
 
 
+@pytest.mark.parametrize(
+    ("source", "config", "key"),
+    [
+        ("deepspeed", {"fp16": {"enabled": True, "initial_scale_power": 128}}, "initial_scale_power"),
+        ("deepspeed", {"initial_scale_power": 2**15}, "initial_scale_power"),
+        ("apex", {"loss_scale": 10**400}, "loss_scale"),
+        ("torch", {"init_scale": 1e39}, "init_scale"),
+        ("torch", {"scale": 10**400}, "scale"),
+    ],
+)
+def test_a_scale_that_float32_does_not_hold_is_refused_where_it_stands(source, config, key):
+    for target in ("tf2.3", "keras3", "deepspeed"):
+        with pytest.raises(EngineError) as caught:
+            translate(source, target, config)
+        assert caught.value.path[-1] == key
+
+
 def test_an_unknown_target_is_refused():
     with pytest.raises(EngineError, match=r"Accepted are tf2\.3"):
         translate("torch", "no_such", {})

@@ -4,6 +4,7 @@ JobsError
 ├── JobNotFound            no job (or checkpoint, artifact) of that name
 ├── TransitionRefused      the job's state forbids what was asked
 ├── IdempotencyMismatch    the key was used before with another request
+├── KeyRefused             an API key cannot be made so, or is not there
 └── LeaseLost              a slice wrote after its job was taken from it
 """
 
@@ -38,6 +39,10 @@ class IdempotencyMismatch(JobsError):
     def __init__(self, key: str) -> None:
         super().__init__(f"Idempotency key {key!r} was used before with a different request; use a new key.")
         self.key = key
+
+
+class KeyRefused(JobsError):
+    """An API key cannot be made as was asked, or there is none of that id."""
 
 
 class LeaseLost(JobsError):

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from worker.jobs.errors import JobNotFound
 from worker.jobs.records import (
     Artifact,
     Checkpoint,
@@ -15,6 +16,7 @@ from worker.jobs.records import (
     Page,
     Progress,
     QueueState,
+    Start,
     Transition,
 )
 from worker.jobs.states import JobStatus
@@ -23,13 +25,26 @@ from worker.jobs.tables import artifacts, checkpoints, events, inline_data, jobs
 PAGE_LIMIT = 100
 _TRAINS = (JobStatus.RUNNING, JobStatus.QUEUED)
 
+Mine = Sequence[sa.ColumnElement[bool]]
+"""Conditions on table `jobs` that hold for the jobs that the caller may know of; none: all of them."""
 
-def read_jobs(connection: sa.Connection, rows: Sequence[sa.Row[Any]], now: float) -> tuple[Job, ...]:
-    """The jobs of these rows of table `jobs`, in their order."""
+
+def require(connection: sa.Connection, job_id: str, mine: Mine) -> None:
+    """Make sure that a job that somebody names is his.
+
+    Raises:
+        JobNotFound: it is another's, or there is none; the two cannot be told apart.
+    """
+    if mine and connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id, *mine)).one_or_none() is None:
+        raise JobNotFound(job_id)
+
+
+def read_jobs(connection: sa.Connection, rows: Sequence[sa.Row[Any]], now: float, mine: Mine = ()) -> tuple[Job, ...]:
+    """The jobs of these rows of table `jobs`, in their order; places in the queue count the caller's jobs only."""
     ids = [row.id for row in rows]
     histories = _by_job(connection, transitions, ids, transitions.c.number)
     files = _by_job(connection, artifacts, ids, artifacts.c.name)
-    places = _queue_positions(connection, [row for row in rows if row.status == JobStatus.QUEUED])
+    places = _queue_positions(connection, [row for row in rows if row.status == JobStatus.QUEUED], mine)
     return tuple(_job(row, histories.get(row.id, []), files.get(row.id, []), places.get(row.id), now) for row in rows)
 
 
@@ -57,6 +72,8 @@ def _job(
         result=result if row.status == JobStatus.SUCCEEDED else None,
         transitions=tuple(map(_transition, history)),
         last_event_id=row.last_event_id,
+        priority=row.priority,
+        start=Start(**row.start) if row.start else None,
     )
 
 
@@ -92,19 +109,33 @@ def _by_job(
     return found
 
 
-def _queue_positions(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> dict[str, int]:
+def _queue_positions(connection: sa.Connection, rows: Sequence[sa.Row[Any]], mine: Mine) -> dict[str, int]:
     """Places in the queue of queued jobs, from 1. Reads the stretch of the queue between them, not the whole."""
     if not rows:
         return {}
-    places = sorted((row.queued_at, row.number) for row in rows)
+    places = sorted((row.turn_at, row.number) for row in rows)
     (first, number), (last, _) = places[0], places[-1]
-    queued = jobs.c.status == JobStatus.QUEUED
-    before = sa.or_(jobs.c.queued_at < first, sa.and_(jobs.c.queued_at == first, jobs.c.number < number))
-    count = sa.select(sa.func.count()).select_from(jobs).where(queued, jobs.c.queued_at <= first, before)
+    queued = sa.and_(jobs.c.status == JobStatus.QUEUED, *mine)
+    before = sa.or_(jobs.c.turn_at < first, sa.and_(jobs.c.turn_at == first, jobs.c.number < number))
+    count = sa.select(sa.func.count()).select_from(jobs).where(queued, jobs.c.turn_at <= first, before)
     ahead = connection.execute(count).scalar_one()
-    stretch = sa.select(jobs.c.id).where(queued, jobs.c.queued_at.between(first, last), sa.not_(before))
-    ids = connection.execute(stretch.order_by(jobs.c.queued_at, jobs.c.number)).scalars()
+    stretch = sa.select(jobs.c.id).where(queued, jobs.c.turn_at.between(first, last), sa.not_(before))
+    ids = connection.execute(stretch.order_by(jobs.c.turn_at, jobs.c.number)).scalars()
     return {job_id: place for place, job_id in enumerate(ids, ahead + 1)}
+
+
+def read_next(connection: sa.Connection) -> str | None:
+    """The queued job whose turn is next; None if none waits."""
+    query = sa.select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.turn_at, jobs.c.number)
+    return connection.execute(query.limit(1)).scalar_one_or_none()
+
+
+def find_checkpoint(connection: sa.Connection, name: str, mine: Mine = ()) -> Checkpoint | None:
+    """The checkpoint of an id, or the newest of a job's; None if there is none."""
+    named = sa.or_(checkpoints.c.id == name, checkpoints.c.job_id == name)
+    query = sa.select(checkpoints).join(jobs).where(named, *mine).order_by(checkpoints.c.step.desc()).limit(1)
+    row = connection.execute(query).first()
+    return None if row is None else checkpoint(row)
 
 
 def read_page(
@@ -114,14 +145,15 @@ def read_page(
     limit: int,
     ascending: bool,
     filters: Sequence[sa.ColumnElement[bool]],
+    mine: Mine = (),
 ) -> Page:
     """Up to `limit` jobs behind the cursor `after` (a job's number) that pass all filters."""
     number = jobs.c.number
-    query = sa.select(jobs).where(*filters).order_by(number if ascending else number.desc()).limit(limit + 1)
+    query = sa.select(jobs).where(*mine, *filters).order_by(number if ascending else number.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(number > after if ascending else number < after)
     rows = connection.execute(query).all()
-    return Page(read_jobs(connection, rows[:limit], now), len(rows) > limit)
+    return Page(read_jobs(connection, rows[:limit], now, mine), len(rows) > limit)
 
 
 def page_filters(
@@ -150,10 +182,19 @@ def _storable(text: str) -> bool:
 def read_events(connection: sa.Connection, job_id: str, after: int, limit: int) -> tuple[Event, ...]:
     """Up to `limit` events of the job with ids above `after`, in order."""
     query = sa.select(events).where(events.c.job_id == job_id, events.c.id > after).order_by(events.c.id).limit(limit)
-    return tuple(
-        Event(row.id, row.job_id, row.created_at, row.type, row.level, row.message, row.data)
-        for row in connection.execute(query)
-    )
+    return tuple(map(_event, connection.execute(query)))
+
+
+def read_events_back(connection: sa.Connection, job_id: str, before: int | None, limit: int) -> tuple[Event, ...]:
+    """Up to `limit` events of the job with ids below `before` (None: all), the newest first."""
+    query = sa.select(events).where(events.c.job_id == job_id).order_by(events.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(events.c.id < before)
+    return tuple(map(_event, connection.execute(query)))
+
+
+def _event(row: sa.Row[Any]) -> Event:
+    return Event(row.id, row.job_id, row.created_at, row.type, row.level, row.message, row.data)
 
 
 def read_checkpoints(connection: sa.Connection, job_id: str) -> tuple[Checkpoint, ...]:
@@ -177,8 +218,8 @@ def read_spec(connection: sa.Connection, job_id: str) -> dict[str, Any] | None:
     return {**row.spec, "data": row.body} if row.body is not None else dict(row.spec)
 
 
-def read_queue(connection: sa.Connection) -> QueueState:
-    """How many jobs are in each state, and since when the first in the queue waits."""
-    counts = connection.execute(sa.select(jobs.c.status, sa.func.count()).group_by(jobs.c.status)).all()
-    oldest = sa.select(sa.func.min(jobs.c.queued_at)).where(jobs.c.status == JobStatus.QUEUED)
+def read_queue(connection: sa.Connection, mine: Mine) -> QueueState:
+    """How many of the caller's jobs are in each state, and since when the first of them waits."""
+    counts = connection.execute(sa.select(jobs.c.status, sa.func.count()).where(*mine).group_by(jobs.c.status)).all()
+    oldest = sa.select(sa.func.min(jobs.c.queued_at)).where(jobs.c.status == JobStatus.QUEUED, *mine)
     return QueueState({JobStatus(status): count for status, count in counts}, connection.execute(oldest).scalar_one())

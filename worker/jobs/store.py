@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.jobs import database, metrics, reading, recovery, slices, submitting
+from worker.jobs import database, metrics, reading, recovery, slices, submitting, tenants
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import (
     NOTHING,
@@ -40,16 +40,31 @@ class JobStore:
     Args:
         engine: from `worker.jobs.database.create`; the schema must be migrated.
         clock: unix seconds.
+        tenant: whose jobs these are: to the methods for users, no other's exist. None is for the service itself,
+            which sees all; what it creates belongs to the default tenant.
     """
 
-    def __init__(self, engine: sa.Engine, clock: Clock = time.time) -> None:
+    def __init__(self, engine: sa.Engine, clock: Clock = time.time, tenant: str | None = None) -> None:
         self._engine = engine
         self._clock = clock
+        self._tenant = tenants.DEFAULT if tenant is None else tenant
+        self._mine = () if tenant is None else (jobs.c.tenant == tenant,)
+
+    def of(self, tenant: str) -> "JobStore":
+        """The same store as one tenant sees it."""
+        return JobStore(self._engine, self._clock, tenant)
 
     @contextmanager
     def _write(self) -> Iterator[tuple[sa.Connection, float]]:
         with database.writing(self._engine) as connection:
             yield connection, self._clock()
+
+    @contextmanager
+    def _look(self, job_id: str) -> Iterator[sa.Connection]:
+        """Look at what hangs on a job. Raises: JobNotFound, it is another tenant's."""
+        with database.reading(self._engine) as connection:
+            reading.require(connection, job_id, self._mine)
+            yield connection
 
     # ------------------------------------------------------------------ users
 
@@ -79,6 +94,10 @@ class JobStore:
             IdempotencyMismatch: the key came before with another `request_hash`.
         """
         new = NewJob(spec, total_steps, epochs, summary)
+        return self.submit(new, idempotency_key=idempotency_key, request_hash=request_hash)
+
+    def submit(self, new: NewJob, *, idempotency_key: str | None = None, request_hash: str | None = None) -> Job:
+        """The same for a job whose id is chosen already; the job of a key that came before has another."""
         try:
             return self.get(self._create(new, idempotency_key, request_hash or ""))
         except sa.exc.IntegrityError:
@@ -87,14 +106,13 @@ class JobStore:
 
     def _create(self, new: NewJob, key: str | None, request_hash: str) -> str:
         with self._write() as (connection, now):
-            known = submitting.replayed(connection, key, request_hash) if key is not None else None
+            known = submitting.replayed(connection, self._tenant, key, request_hash) if key is not None else None
             if known is not None:
                 return known
-            job_id = submitting.new_id("job")
-            submitting.insert(connection, job_id, new, now)
+            submitting.insert(connection, self._tenant, new, now)
             if key is not None:
-                submitting.remember_key(connection, key, request_hash, job_id, now)
-            return job_id
+                submitting.remember_key(connection, self._tenant, key, request_hash, new.id, now)
+            return new.id
 
     def get(self, job_id: str) -> Job:
         """The job as it is now.
@@ -103,10 +121,10 @@ class JobStore:
             JobNotFound: there is no such job.
         """
         with database.reading(self._engine) as connection:
-            row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one_or_none()
+            row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id, *self._mine)).one_or_none()
             if row is None:
                 raise JobNotFound(job_id)
-            return reading.read_jobs(connection, [row], self._clock())[0]
+            return reading.read_jobs(connection, [row], self._clock(), self._mine)[0]
 
     def spec(self, job_id: str) -> dict[str, Any]:
         """The JobSpec as it was sent, inline data included.
@@ -114,7 +132,7 @@ class JobStore:
         Raises:
             JobNotFound: there is no such job.
         """
-        with database.reading(self._engine) as connection:
+        with self._look(job_id) as connection:
             spec = reading.read_spec(connection, job_id)
         if spec is None:
             raise JobNotFound(job_id)
@@ -150,10 +168,11 @@ class JobStore:
         with database.reading(self._engine) as connection:
             number = None
             if after is not None:
-                number = connection.execute(sa.select(jobs.c.number).where(jobs.c.id == after)).scalar_one_or_none()
+                here = sa.select(jobs.c.number).where(jobs.c.id == after, *self._mine)
+                number = connection.execute(here).scalar_one_or_none()
                 if number is None:
                     raise JobNotFound(after)
-            return reading.read_page(connection, self._clock(), number, limit, order == "asc", filters)
+            return reading.read_page(connection, self._clock(), number, limit, order == "asc", filters, self._mine)
 
     def request_cancel(self, job_id: str) -> Job:
         """Cancel the job: at once if nobody trains it, else within one training step (`cancelling` until then).
@@ -181,6 +200,7 @@ class JobStore:
 
     def _ask(self, job_id: str, request: submitting.Request) -> Job:
         with self._write() as (connection, now):
+            reading.require(connection, job_id, self._mine)
             submitting.ask(connection, job_id, request, now)
         return self.get(job_id)
 
@@ -191,42 +211,65 @@ class JobStore:
             JobNotFound, TransitionRefused: it has not ended.
         """
         with self._write() as (connection, _):
+            reading.require(connection, job_id, self._mine)
             submitting.delete(connection, job_id)
 
     def events(self, job_id: str, *, after: int = 0, limit: int = 1000) -> tuple[Event, ...]:
         """Up to `limit` events with ids above `after`, in order; empty for a job that is not there."""
-        with database.reading(self._engine) as connection:
+        with self._look(job_id) as connection:
             return reading.read_events(connection, job_id, after, limit)
+
+    def latest_events(self, job_id: str, *, before: int | None = None, limit: int = 20) -> tuple[Event, ...]:
+        """Up to `limit` events with ids below `before`, the newest first."""
+        with self._look(job_id) as connection:
+            return reading.read_events_back(connection, job_id, before, limit)
 
     def metrics(
         self, job_id: str, *, names: Sequence[str] = (), after_step: int = 0, max_points: int = 1000
     ) -> dict[str, list[Any]]:
         """Metrics per step as columns, thinned to about `max_points` rows; see `metrics.thin` and `metrics.listed`."""
-        with database.reading(self._engine) as connection:
+        with self._look(job_id) as connection:
             columns = metrics.read(connection, job_id, after_step)
         return metrics.listed(metrics.thin(columns, max_points), names)
 
     def skipped(self, job_id: str) -> dict[str, list[Any]]:
         """The same columns, of the steps that were not applied."""
-        with database.reading(self._engine) as connection:
+        with self._look(job_id) as connection:
             return metrics.listed(metrics.read(connection, job_id, skipped_only=True))
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """The checkpoint of this id, or the newest of the job of this id.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        with database.reading(self._engine) as connection:
+            found = reading.find_checkpoint(connection, name, self._mine)
+        if found is None:
+            raise JobNotFound(name)
+        return found
 
     def checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:
         """The job's checkpoints, newest first."""
-        with database.reading(self._engine) as connection:
+        with self._look(job_id) as connection:
             return reading.read_checkpoints(connection, job_id)
 
     def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
         """The files of a succeeded job, by name."""
-        with database.reading(self._engine) as connection:
+        with self._look(job_id) as connection:
             return reading.read_artifacts(connection, job_id)
 
     def queue(self) -> QueueState:
         """How many jobs are in each state."""
         with database.reading(self._engine) as connection:
-            return reading.read_queue(connection)
+            return reading.read_queue(connection, self._mine)
 
     # ----------------------------------------------------------------- slices
+
+    def next_in_line(self) -> str | None:
+        """The queued job whose turn it is, by priority and time; None if none waits."""
+        with database.reading(self._engine) as connection:
+            return reading.read_next(connection)
 
     def claim(self, job_id: str, owner: str, lease_seconds: float) -> Claim | None:
         """Take a queued job for one slice; None if it is not there to be taken.

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from worker.jobs import moves
 from worker.jobs.errors import IdempotencyMismatch, TransitionRefused
 from worker.jobs.moves import Change
-from worker.jobs.records import NOTHING, NewEvent
+from worker.jobs.records import NOTHING, NewEvent, Start
 from worker.jobs.states import TERMINAL, JobStatus
 from worker.jobs.tables import events, idempotency_keys, inline_data, jobs, labels, transitions
 
@@ -19,12 +19,23 @@ _INLINE = frozenset({"x", "y"})
 
 @dataclass(frozen=True)
 class NewJob:
-    """A checked job: `spec` is the JobSpec as JSON, `summary` is what the check learnt and the API shows."""
+    """A checked job.
+
+    Attributes:
+        spec: the JobSpec as JSON.
+        total_steps: training steps of the whole job.
+        epochs: of the whole job.
+        summary: what the check learnt and the API shows.
+        id: of the job to be; known early, so that files can lie ready for it.
+        start: the copied checkpoint it begins with, or None.
+    """
 
     spec: Mapping[str, Any]
     total_steps: int
     epochs: int
     summary: Mapping[str, Any] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: new_id("job"))
+    start: Start | None = None
 
 
 def new_id(prefix: str) -> str:
@@ -32,22 +43,23 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-{secrets.token_hex(12)}"
 
 
-def replayed(connection: sa.Connection, key: str, request_hash: str) -> str | None:
-    """The id of the job that this key made before, or None.
+def replayed(connection: sa.Connection, tenant: str, key: str, request_hash: str) -> str | None:
+    """The id of the job that this key of the tenant made before, or None.
 
     Raises:
         IdempotencyMismatch: the key came with another request.
     """
     keys = idempotency_keys
-    row = connection.execute(sa.select(keys).where(keys.c.key == key)).one_or_none()
+    row = connection.execute(sa.select(keys).where(keys.c.tenant == tenant, keys.c.key == key)).one_or_none()
     if row is not None and row.request_hash != request_hash:
         raise IdempotencyMismatch(key)
     return None if row is None else str(row.job_id)
 
 
-def insert(connection: sa.Connection, job_id: str, new: NewJob, now: float) -> None:
-    """Write the job, its first events and its wake-up; it is queued as soon as the transaction is durable."""
-    connection.execute(sa.insert(jobs).values(**_columns(job_id, new, now)))
+def insert(connection: sa.Connection, tenant: str, new: NewJob, now: float) -> None:
+    """Write the tenant's job, its first events and its wake-up; it is queued as soon as the transaction is durable."""
+    job_id = new.id
+    connection.execute(sa.insert(jobs).values(tenant=tenant, **_columns(new, now)))
     data = new.spec.get("data")
     if _is_inline(data):
         connection.execute(sa.insert(inline_data).values(job_id=job_id, body=data))
@@ -58,19 +70,23 @@ def insert(connection: sa.Connection, job_id: str, new: NewJob, now: float) -> N
     moves.announce(connection, job_id, 0, now)
 
 
-def remember_key(connection: sa.Connection, key: str, request_hash: str, job_id: str, now: float) -> None:
+def remember_key(connection: sa.Connection, tenant: str, key: str, request_hash: str, job_id: str, now: float) -> None:
     """Bind the idempotency key to the job it made; a second process doing so at once fails on the primary key."""
-    values = {"key": key, "request_hash": request_hash, "job_id": job_id, "created_at": now}
+    values = {"tenant": tenant, "key": key, "request_hash": request_hash, "job_id": job_id, "created_at": now}
     connection.execute(sa.insert(idempotency_keys).values(**values))
 
 
-def _columns(job_id: str, new: NewJob, now: float) -> dict[str, Any]:
+def _columns(new: NewJob, now: float) -> dict[str, Any]:
+    priority = int(new.spec.get("priority", 0))
     return {
-        "id": job_id,
+        "id": new.id,
         "status": JobStatus.QUEUED,
         "status_reason": "created",
         "created_at": now,
         "queued_at": now,
+        "priority": priority,
+        "turn_at": moves.turn(priority, now),
+        "start": asdict(new.start) if new.start else None,
         "spec": _abbreviated(new.spec),
         "summary": dict(new.summary),
         "step": 0,

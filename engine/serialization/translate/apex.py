@@ -62,7 +62,7 @@ def _number(value: Any) -> float:
     """Return a fixed scale, which may be text, as on a command line."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = 0.0
     if not 0 < number < float("inf"):
         text = f"'loss_scale' must be 'dynamic' or a positive number, but got: {value!r}"

@@ -84,7 +84,7 @@ def _fixed(scale: float) -> ScalerRule:
 
 
 def _dynamic(fields: Fields, stage: int) -> ScalerRule:
-    scale = 2.0 ** fields.whole("initial_scale_power", 16, "initial_scale", low=-126)
+    scale = 2.0 ** fields.whole("initial_scale_power", 16, "initial_scale", low=-126, high=127)
     window = fields.whole("loss_scale_window", 1000, "growth_interval", low=1)
     floor = fields.number("min_loss_scale", 1.0, "floor")
     if stage == 0:

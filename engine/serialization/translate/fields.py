@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from engine.dtypes import FLOAT32
 from engine.errors import InvalidType, InvalidValue
 from engine.serialization.translate.setup import Path
 
@@ -83,20 +84,24 @@ class Fields:
         return found
 
     def number(self, key: str, default: float, fact: str = "", *, low: float = 0.0, zero: bool = False) -> float:
-        """Return a finite number above ``low``; with ``zero``, 0 as well."""
+        """Return a number above ``low``, or 0 with ``zero``, that float32 holds: no scale can be larger."""
         found = self.value(key, default, fact)
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise self._refused(key, "a number", found)
-        if not (low < _finite(found) or (zero and found == 0)):
-            raise self._refused(key, f"a finite number above {low:g}{' or 0' if zero else ''}", found)
+        if not (low < _finite(found) <= FLOAT32.max or (zero and found == 0)):
+            expected = (
+                f"a number above {low:g}{' or 0' if zero else ''} that float32 holds, so at most {FLOAT32.max:.8g}"
+            )
+            raise self._refused(key, expected, found)
         return float(found)
 
-    def whole(self, key: str, default: int, fact: str = "", *, low: int = 0) -> int:
-        """Return an integer of at least ``low``; 2.0 is one."""
+    def whole(self, key: str, default: int, fact: str = "", *, low: int = 0, high: float = math.inf) -> int:
+        """Return an integer from ``low`` to ``high``; 2.0 is one."""
         found = self.value(key, default, fact)
         integral = isinstance(found, int | float) and not isinstance(found, bool) and _finite(found) == found // 1
-        if not integral or found < low:
-            raise self._refused(key, f"an integer of at least {low}", found)
+        if not integral or not low <= found <= high:
+            limit = f"an integer of at least {low}" if high == math.inf else f"an integer from {low} to {high}"
+            raise self._refused(key, limit, found)
         return int(found)
 
     def one_of(self, key: str, default: str, accepted: Collection[str], fact: str = "") -> str:

@@ -74,6 +74,7 @@ def stacked(layer: Any, depth: int = 1) -> dict[str, Any]:
 
 
 TWO_IN = "/config/layers/0/config/layers/0"
+MISSPELT = {"class_name": "Dense", "config": {"units": 1, "unit": 1}}
 TF_ADDED = {"class_name": "TFOpLambda", "config": {"name": "tf.math.add", "function": "math.add"}}
 DEEP = json.loads("[" * 40 + "]" * 40)
 
@@ -101,7 +102,7 @@ DEEP = json.loads("[" * 40 + "]" * 40)
         ({D1: distributed(DENSE, 5000)}, "too_deep", f"{CONFIG}/layer"),
         ({D2: stacked(DENSE, 5000)}, "too_deep", "/model/config/layers/1/config/layers"),
         ({D2: stacked({"class_name": "Dens", "config": {}}, 2)}, "unknown_layer", f"{D2}{TWO_IN}/class_name"),
-        ({D2: stacked({"class_name": "Dense", "config": {"units": 1, "unit": 1}}, 2)}, "unknown_key", f"{D2}{TWO_IN}/config/unit"),
+        ({D2: stacked(MISSPELT, 2)}, "unknown_key", f"{D2}{TWO_IN}/config/unit"),
         ({D1: TF_ADDED}, "unsupported_operation", f"{D1}/class_name"),
         ({f"{D1}": 3}, "invalid_type", D1),
         ({LAYERS: {}}, "invalid_type", LAYERS),
