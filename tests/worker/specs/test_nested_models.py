@@ -89,4 +89,4 @@ def test_the_published_schema_does_not_unroll_models_in_models():
     inner = schema["$defs"]["NestedSequentialConfig"]["properties"]["layers"]
     assert inner["items"] == {"type": "object"}
     assert "16 deep" in inner["description"]
-    assert len(json.dumps(schema)) < 2 ** 20
+    assert len(json.dumps(schema)) < 2**20
