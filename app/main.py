@@ -31,6 +31,7 @@ from app.routes import (
     queue,
     results,
     sweeps,
+    webhooks,
 )
 from app.settings import AppSettings
 from worker.settings import WorkerSettings
@@ -46,6 +47,7 @@ ROUTERS = (  # asked in this order, so the quick and busy ones come first
     results.router,
     fine_tuning.router,
     sweeps.router,
+    webhooks.router,
     datasets.router,
     queue.router,
     docs.router,
