@@ -32,6 +32,8 @@ from urllib.parse import quote
 
 import httpx
 
+from app.policy_calls import PolicyCalls
+
 DEFAULT_URL = "http://127.0.0.1:8000"
 JOBS = "/v1/training/jobs"
 SWEEPS = "/v1/sweeps"
@@ -99,8 +101,8 @@ _KINDS: Mapping[int, type[ApiError]] = {
 }
 
 
-class Client:
-    """A connection to one service.
+class Client(PolicyCalls):
+    """A connection to one service; what asks about policies is in `app.policy_calls`.
 
     Args:
         url: where it listens.

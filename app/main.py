@@ -27,10 +27,12 @@ from app.routes import (
     jobs,
     loss_scales,
     models,
+    optimizers,
     policies,
     queue,
     results,
     sweeps,
+    translate,
     webhooks,
 )
 from app.settings import AppSettings
@@ -39,6 +41,8 @@ from worker.settings import WorkerSettings
 ROUTERS = (  # asked in this order, so the quick and busy ones come first
     policies.router,
     loss_scales.router,
+    optimizers.router,
+    translate.router,
     models.router,
     health.router,
     jobs.router,

@@ -20,6 +20,12 @@ class AppSettings(BaseSettings):
     max_body_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1024, description="A longer request body is refused with 413."
     )
+    max_simulated_steps: int = Field(
+        default=100_000, ge=1, description="A longer simulation of a loss scale is refused with 422."
+    )
+    max_simulated_gradients: int = Field(
+        default=1_000_000, ge=1, description="One with more numbers in all its steps is refused with 422."
+    )
     sse_heartbeat_seconds: float = Field(
         default=15.0, gt=0, description="Silence on an event stream after which a comment is sent."
     )
