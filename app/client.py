@@ -13,6 +13,9 @@ HalfstepError
 ├── Damaged              a download does not have the sha256 that the service says
 └── ApiError             the service refused: .status, .code, .detail, .errors, .request_id
     ├── NotFound         404
+    ├── Unauthorized     401: no API key, or one that is no good here
+    ├── Forbidden        403: the key is for other things
+    ├── TooMany          429: a rate limit or a quota is reached
     ├── Conflict         409
     ├── Invalid          400, 413, 415, 422: the request is at fault, .errors says where
     └── ServiceFault     5xx
@@ -22,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +83,18 @@ class NotFound(ApiError):
     """There is no such job, checkpoint or artifact."""
 
 
+class Unauthorized(ApiError):
+    """No API key was sent, or one that is unknown, revoked or expired."""
+
+
+class Forbidden(ApiError):
+    """The API key is for other things."""
+
+
+class TooMany(ApiError):
+    """A rate limit or a quota is reached."""
+
+
 class Conflict(ApiError):
     """The job's state forbids it."""
 
@@ -93,11 +109,14 @@ class ServiceFault(ApiError):
 
 _KINDS: Mapping[int, type[ApiError]] = {
     400: Invalid,
+    401: Unauthorized,
+    403: Forbidden,
     404: NotFound,
     409: Conflict,
     413: Invalid,
     415: Invalid,
     422: Invalid,
+    429: TooMany,
 }
 
 
@@ -106,15 +125,23 @@ class Client(PolicyCalls):
 
     Args:
         url: where it listens.
+        api_key: of a service that asks for one; None takes `HALFSTEP_API_KEY` from the environment.
         timeout: seconds for one answer.
         transport: for tests: an application in place of the network.
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, *, timeout: float = 30.0, transport: httpx.BaseTransport | None = None
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, timeout=timeout, transport=transport)
+        key = os.environ.get("HALFSTEP_API_KEY", "") if api_key is None else api_key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
         self._pause = Pause()
 
     def __enter__(self) -> Self:

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from sqlalchemy import Engine
 
-from app.auth import ANYBODY, Caller
+from app.auth import NOBODY, Caller
 from app.feed import Feed
 from app.predictor import Predictor
 from app.settings import AppSettings
@@ -86,7 +86,7 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
 
 
 def _caller(request: Request) -> Caller:
-    caller: Caller = getattr(request.state, "caller", ANYBODY)
+    caller: Caller = getattr(request.state, "caller", NOBODY)  # set by app.gate
     return caller
 
 
