@@ -55,7 +55,7 @@ def check(services: Services, spec: JobSpec) -> Checked:
         new_webhook(hook, services.shared.webhook_allowed_networks, f"/webhooks/{index}")
         for index, hook in enumerate(spec.webhooks)
     )
-    source = None if spec.from_checkpoint is None else _fitting(services, spec.from_checkpoint, given, prepared.model)
+    source = None if spec.from_checkpoint is None else _fitting(services, spec.from_checkpoint, prepared.model)
     answer = DryRunAnswer(summary=asdict(prepared.summary), warnings=list(prepared.warnings)).model_dump(mode="json")
     new = NewJob(
         given,
@@ -89,7 +89,7 @@ def new_webhook(hook: WebhookSpec, allowed: tuple[str, ...], place: str = "") ->
     return NewWebhook(hook.url, hook.secret, hook.ends, when)
 
 
-def _fitting(services: Services, name: str, given: dict[str, Any], model: Model) -> Checkpoint:
+def _fitting(services: Services, name: str, model: Model) -> Checkpoint:
     """Return the checkpoint of that name, whose weights are those of the model."""
     try:
         source = services.store.checkpoint(name)
@@ -97,7 +97,7 @@ def _fitting(services: Services, name: str, given: dict[str, Any], model: Model)
     except JobNotFound as error:
         raise SpecError([_missing(name)]) from error
     wrong = misfits(model.weight_specs, shapes)
-    places = layer_places(model.network, given["model"])
+    places = layer_places(model.network)
     if wrong:
         raise SpecError(
             FieldError(
