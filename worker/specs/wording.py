@@ -29,7 +29,12 @@ def shown(value: object) -> str:
     return f"a value of type {type(value).__name__}"
 
 
+_SECRET = "whsec_"
+
+
 def _shown_text(value: str) -> str:
+    if _SECRET in value:
+        return f'"{_SECRET}..."'  # wherever it strayed to, a secret is not repeated
     return json.dumps(value if len(value) <= LONGEST else value[:LONGEST] + "...")
 
 
@@ -172,6 +177,15 @@ def _said(name: str, value: Any, context: Mapping[str, Any]) -> tuple[str, str, 
     return "invalid_value", "ValueError", f"`{name}` is not accepted: {context['message']}. Received: {shown(value)}."
 
 
+def _plain(text: str) -> Wording:
+    """Word a fault without what was received."""
+
+    def word(name: str, _value: Any, _context: Mapping[str, Any]) -> tuple[str, str, str]:
+        return "invalid_value", "ValueError", f"`{name}` {text}."
+
+    return word
+
+
 OTHERWISE: Wording = _said
 """For the kinds that no spec uses: pydantic's own words, with the place and the value."""
 
@@ -179,6 +193,9 @@ WORDINGS: Mapping[str, Wording] = {
     "missing": _missing,
     "extra_forbidden": _extra,
     "unknown_class": _unknown_class,
+    "webhook_secret": _plain("must be `whsec_` and 24 to 64 random bytes in base64. What was received is not repeated"),
+    "webhook_url": _plain("must be a plain http or https URL, without a user name or password in it"),
+    "no_bound": _plain("needs a bound, `below` or `above` a number"),
     "unknown_data": _unknown_data,
     "custom_module": _custom_module,
     "none_required": _unset,
