@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help setup demo test lint bench chaos lock clean
+.PHONY: help setup demo test lint bench chaos audit lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,6 +45,9 @@ bench: $(VENV)/.dev  ## measure rounding and the queue beside what they are comp
 
 chaos: $(VENV)/.dev  ## only the tests that kill processes in mid-training
 	@$(BIN)/python -m pytest -m chaos
+
+audit: $(VENV)/.dev  ## known holes in what the locks install; a finding fails
+	@$(BIN)/python -m tests.audit requirements.lock requirements-dev.lock
 
 lock: $(VENV)/.dev  ## resolve dependencies anew: the one target that changes versions
 	@$(COMPILE) --extra build --output-file requirements.lock

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.answers import DryRunAnswer
 from app.deps import Services
+from app.quotas import require_room
 from engine.model import Model
 from engine.starting import misfits
 from worker.jobs.errors import JobNotFound
@@ -93,8 +94,10 @@ def submit(services: Services, checked: Checked, key: str | None) -> Job:
 
     Raises:
         IdempotencyMismatch: the key came before with another job.
+        Refused: the tenant has as many jobs as it may.
         SpecError: the checkpoint it begins with went away meanwhile.
     """
+    require_room(services, 1)
     new = started(services, checked)
     try:
         job = services.store.submit(new, idempotency_key=key, request_hash=digest(new.spec))
