@@ -111,7 +111,7 @@ class RateCounter:
             socket_timeout=SOCKET_SECONDS,
             socket_connect_timeout=SOCKET_SECONDS,
         )
-        self._connections = shared.bridge.storage
+        self._connections = shared.bridge.storage  # type: ignore[attr-defined]  # of redis-py's bridge
         self._shared = FixedWindowRateLimiter(shared)
         self._alone = FixedWindowRateLimiter(MemoryStorage())
         self._ask_again = 0.0

@@ -1,4 +1,4 @@
-"""`python -m tests.audit LOCK ...`: known holes in what the locks install. A finding fails; a service that is away warns."""
+"""`python -m tests.audit LOCK ...`: known holes in what the locks install; a finding fails."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ def verdict(report: dict[str, Any]) -> tuple[int, str]:
     unknown = [entry["name"] for entry in report["dependencies"] if "skip_reason" in entry]
     asked = len(report["dependencies"])
     lines = [
-        f"{entry['name']} {entry['version']}: {hole['id']}, mended in {', '.join(hole['fix_versions']) or 'nothing yet'}"
+        f"{entry['name']} {entry['version']}: {hole['id']}, mended in {', '.join(hole['fix_versions']) or 'none'}"
         for entry, hole in found
     ]
     if unknown:

@@ -10,14 +10,14 @@ ROWS = (ROOT / "docs" / "security.md").read_text(encoding="utf-8").split("## Thr
 THREATS = [line.strip("| ").split(" | ") for line in ROWS.splitlines() if line.startswith("| ")][1:]
 
 
-def tests_there_are() -> set[str]:
+def names_there_are() -> set[str]:
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "tests").rglob("test_*.py"))
     return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def test_every_threat_names_tests_that_exist():
     assert len(THREATS) > 20
-    there = tests_there_are()
+    there = names_there_are()
     for threat, _, named in THREATS:
         names = re.findall(r"`(test_\w+)`", named)
         assert names, threat
