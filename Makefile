@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help setup demo test lint bench chaos lock clean
+.PHONY: help setup demo test lint bench chaos audit lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -46,6 +46,9 @@ bench: $(VENV)/.dev  ## measure rounding and the queue beside what they are comp
 chaos: $(VENV)/.dev  ## kill, freeze and starve every part in mid-training (CHAOS="--jobs 200 --seed 2")
 	@$(BIN)/python -m pytest -m chaos
 	@$(BIN)/python -m tests.chaos $(CHAOS)
+
+audit: $(VENV)/.dev  ## known holes in what the locks install; a finding fails
+	@$(BIN)/python -m tests.audit requirements.lock requirements-dev.lock
 
 lock: $(VENV)/.dev  ## resolve dependencies anew: the one target that changes versions
 	@$(COMPILE) --extra build --output-file requirements.lock

@@ -20,10 +20,11 @@ from starlette.middleware.cors import CORSMiddleware
 from app import errors, openapi
 from app.deps import Services, wire
 from app.finite_json import FiniteJSONResponse
-from app.gate import Gate
+from app.gate import Gate, Rules
 from app.hosts import exposure
 from app.monitoring import Measured, registry_of
 from app.protection import Protection
+from app.protocol import BoundedHttp
 from app.request_ids import RequestIds
 from app.routes import (
     artifacts,
@@ -76,6 +77,7 @@ def create_app(settings: AppSettings | None = None, worker_settings: WorkerSetti
         worker_settings: where the state lives, the same for every process; None reads the environment.
     """
     services = wire(settings or AppSettings(), worker_settings or WorkerSettings())
+    rules = rules_of(services)
     app = FastAPI(
         title="Halfstep",
         summary="Low-precision training as a service.",
@@ -85,12 +87,12 @@ def create_app(settings: AppSettings | None = None, worker_settings: WorkerSetti
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=_lifespan_of(services),
+        lifespan=_lifespan_of(services, rules),
         default_response_class=FiniteJSONResponse,
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.services = services
-    app.add_middleware(Gate, rules=rules_of(services))
+    app.add_middleware(Gate, rules=rules)
     if services.settings.cors_origins:  # answers a browser's question whether it may ask, before it shows a key
         app.add_middleware(
             CORSMiddleware,
@@ -110,7 +112,7 @@ def create_app(settings: AppSettings | None = None, worker_settings: WorkerSetti
     return app
 
 
-def _lifespan_of(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan_of(services: Services, rules: Rules) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         services.feed.open()
@@ -118,6 +120,7 @@ def _lifespan_of(services: Services) -> Callable[[FastAPI], AbstractAsyncContext
         yield
         services.feed.close()
         services.waker.stop()
+        await rules.counter.close()
         services.database.dispose()
 
     return lifespan
@@ -163,6 +166,7 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=settings.shutdown_seconds,
         server_header=False,
+        http=BoundedHttp,
     )
     Server(config, services).run()
 

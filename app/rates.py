@@ -72,6 +72,10 @@ class Counter(Protocol):
         """Count a request that showed no good key."""
         ...
 
+    async def close(self) -> None:
+        """Give connections back."""
+        ...
+
 
 class NoCounter:
     """Counts nothing."""
@@ -83,6 +87,9 @@ class NoCounter:
     async def failure(self, address: str) -> Sequence[Level]:
         """No limits, no levels."""
         return ()
+
+    async def close(self) -> None:
+        """There are none."""
 
 
 class RateCounter:
@@ -104,6 +111,7 @@ class RateCounter:
             socket_timeout=SOCKET_SECONDS,
             socket_connect_timeout=SOCKET_SECONDS,
         )
+        self._connections = shared.bridge.storage  # type: ignore[attr-defined]  # of redis-py's bridge
         self._shared = FixedWindowRateLimiter(shared)
         self._alone = FixedWindowRateLimiter(MemoryStorage())
         self._ask_again = 0.0
@@ -121,6 +129,10 @@ class RateCounter:
     async def failure(self, address: str) -> Sequence[Level]:
         """Count a request that showed no good key."""
         return [await self._count("address", address)] if "address" in self._limits else []
+
+    async def close(self) -> None:
+        """Give the broker's connections back."""
+        await self._connections.aclose()
 
     async def _count(self, name: str, whose: str) -> Level:
         item = self._limits[name]

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from app.answers import DryRunAnswer
 from app.deps import Services
+from app.quotas import require_room
 from engine.model import Model
 from engine.starting import misfits
 from worker.jobs.addresses import AddressRefused, checked, literal
@@ -125,8 +126,10 @@ def submit(services: Services, checked: Checked, key: str | None) -> Job:
 
     Raises:
         IdempotencyMismatch: the key came before with another job.
+        Refused: the tenant has as many jobs as it may.
         SpecError: the checkpoint it begins with went away meanwhile.
     """
+    require_room(services, 1)
     new = started(services, checked)
     try:
         job = services.store.submit(new, idempotency_key=key, request_hash=_digest_of(new))

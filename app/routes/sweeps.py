@@ -14,6 +14,7 @@ from app.deps import Services, ServicesDep
 from app.finite_json import FiniteJSONResponse
 from app.json_route import JsonRoute
 from app.problems import declared
+from app.quotas import require_room
 from app.routes.jobs import IdempotencyKey
 from app.submission import Checked, check, digest, discard, started
 from worker.jobs.errors import JobNotFound
@@ -184,6 +185,7 @@ def _created(
     services: Services, request: SweepRequest, points: list[tuple[GridPoint, Checked]], key: str | None
 ) -> tuple[Sweep, list[Job]]:
     """Queue the jobs; files laid ready for jobs that are not made after all are deleted again."""
+    require_room(services, len(points))
     made: list[NewJob] = []
     try:
         for _, checked in points:

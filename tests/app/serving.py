@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from app.deps import Services
 from app.main import Server, create_app
+from app.protocol import BoundedHttp
 from app.settings import AppSettings
 from tests.waiting import until
 from worker.jobs import database
@@ -74,7 +75,7 @@ def serving(
         change(app)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=5, http=BoundedHttp)
         server = Server(config, app.state.services)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -19,7 +19,7 @@ from worker.jobs.records import (
     Start,
     Transition,
 )
-from worker.jobs.states import JobStatus
+from worker.jobs.states import TERMINAL, JobStatus
 from worker.jobs.tables import artifacts, checkpoints, events, inline_data, jobs, labels, transitions
 
 PAGE_LIMIT = 100
@@ -216,6 +216,23 @@ def read_spec(connection: sa.Connection, job_id: str) -> dict[str, Any] | None:
     if row is None:
         return None
     return {**row.spec, "data": row.body} if row.body is not None else dict(row.spec)
+
+
+def count_in_flight(connection: sa.Connection, mine: Mine) -> int:
+    """How many of the caller's jobs have not ended."""
+    open_states = [status for status in JobStatus if status not in TERMINAL]
+    count = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.status.in_(open_states), *mine)
+    return connection.execute(count).scalar_one()
+
+
+def sum_bytes(connection: sa.Connection, mine: Mine) -> int:
+    """How much the files of the caller's jobs take, checkpoints too."""
+
+    def total(table: sa.Table) -> int:
+        size = sa.select(sa.func.coalesce(sa.func.sum(table.c.size), 0))
+        return int(connection.execute(size.join(jobs, jobs.c.id == table.c.job_id).where(*mine)).scalar_one())
+
+    return total(artifacts) + total(checkpoints)
 
 
 def read_queue(connection: sa.Connection, mine: Mine) -> QueueState:

@@ -265,6 +265,16 @@ class JobStore:
         with database.reading(self._engine) as connection:
             return reading.read_queue(connection, self._mine)
 
+    def in_flight(self) -> int:
+        """How many jobs have not ended."""
+        with database.reading(self._engine) as connection:
+            return reading.count_in_flight(connection, self._mine)
+
+    def stored_bytes(self) -> int:
+        """How many bytes the files of jobs take, checkpoints too."""
+        with database.reading(self._engine) as connection:
+            return reading.sum_bytes(connection, self._mine)
+
     # ----------------------------------------------------------------- slices
 
     def next_in_line(self) -> str | None:
