@@ -20,6 +20,7 @@ from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.errors import JobNotFound
 from worker.jobs.store import JobStore
 from worker.jobs.sweeps import SweepStore
+from worker.jobs.webhooks import WebhookStore
 from worker.queue import CeleryQueue, deliver
 from worker.settings import WorkerSettings
 
@@ -36,6 +37,7 @@ class Services:
         database: the engine below the store, to be disposed of at the end.
         store: the book of jobs.
         sweeps: jobs that belong together.
+        webhooks: who is told of jobs.
         artifacts: files of jobs.
         queue: tells workers that a job waits.
         waker: uses the queue in a thread of its own, so that a slow broker holds up no request.
@@ -48,6 +50,7 @@ class Services:
     database: Engine
     store: JobStore
     sweeps: SweepStore
+    webhooks: WebhookStore
     artifacts: ArtifactStore
     queue: CeleryQueue
     waker: Waker
@@ -56,7 +59,10 @@ class Services:
 
     def of(self, caller: Caller) -> Services:
         """Return the services as the caller may use them: whatever is not his tenant's is not there."""
-        return replace(self, store=self.store.of(caller.tenant), sweeps=self.sweeps.of(caller.tenant))
+        tenant = caller.tenant
+        return replace(
+            self, store=self.store.of(tenant), sweeps=self.sweeps.of(tenant), webhooks=self.webhooks.of(tenant)
+        )
 
 
 def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
@@ -70,6 +76,7 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
         database=engine,
         store=store,
         sweeps=SweepStore(engine),
+        webhooks=WebhookStore(engine),
         artifacts=ArtifactStore(shared.artifacts_url),
         queue=queue,
         waker=Waker(partial(deliver, store, queue)),

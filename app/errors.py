@@ -27,7 +27,7 @@ from starlette.responses import Response
 from app.openapi import methods_at
 from app.problems import NO_RETRY, Problem
 from engine.errors import EngineError
-from worker.jobs.errors import IdempotencyMismatch, JobNotFound, TransitionRefused
+from worker.jobs.errors import IdempotencyMismatch, JobNotFound, TooManyWebhooks, TransitionRefused
 from worker.specs.errors import FieldError, SpecError, from_engine
 
 logger = logging.getLogger(__name__)
@@ -115,6 +115,10 @@ def _idempotency(error: IdempotencyMismatch) -> Problem:
     return Problem(422, "idempotency_mismatch", str(error))
 
 
+def _too_many_webhooks(error: TooManyWebhooks) -> Problem:
+    return Problem(422, "resource_limit", str(error))
+
+
 def _store_busy(_error: Exception) -> Problem:
     """The database's own words stay inside: they may hold addresses and statements."""
     return Problem(503, "store_unavailable", "The job store does not answer; try again.", headers={"Retry-After": "1"})
@@ -134,6 +138,7 @@ TRANSLATIONS: Mapping[type[Exception], Callable[[Any], Problem]] = MappingProxyT
         JobNotFound: _not_found,
         TransitionRefused: _transition,
         IdempotencyMismatch: _idempotency,
+        TooManyWebhooks: _too_many_webhooks,
         OperationalError: _store_busy,
         PoolTimeout: _store_busy,
         Exception: _unexpected,

@@ -40,6 +40,7 @@ from app.routes import (
     results,
     sweeps,
     translate,
+    webhooks,
 )
 from app.rules import rules_of
 from app.settings import AppSettings
@@ -58,6 +59,7 @@ ROUTERS = (  # asked in this order, so the quick and busy ones come first
     results.router,
     fine_tuning.router,
     sweeps.router,
+    webhooks.router,
     datasets.router,
     queue.router,
     docs.router,

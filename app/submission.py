@@ -6,12 +6,15 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from app.answers import DryRunAnswer
 from app.deps import Services
 from engine.model import Model
 from engine.starting import misfits
+from worker.jobs.addresses import AddressRefused, checked, literal
 from worker.jobs.errors import JobNotFound
+from worker.jobs.notices import NewWebhook
 from worker.jobs.records import Checkpoint, Job
 from worker.jobs.starting import continues, copied, weight_shapes
 from worker.jobs.submitting import NewJob
@@ -19,6 +22,7 @@ from worker.specs.check import prepare
 from worker.specs.errors import FieldError, SpecError, pointer_to
 from worker.specs.job import JobSpec
 from worker.specs.resources import layer_places
+from worker.specs.webhooks import WebhookSpec
 
 _START = "from_checkpoint"
 
@@ -46,18 +50,46 @@ def check(services: Services, spec: JobSpec) -> Checked:
     """
     prepared = prepare(spec, services.shared.limits)
     given = spec.given()
-    source = None if spec.from_checkpoint is None else _fitting(services, spec.from_checkpoint, given, prepared.model)
+    given.pop("webhooks", None)
+    hooks = tuple(
+        new_webhook(hook, services.shared.webhook_allowed_networks, f"/webhooks/{index}")
+        for index, hook in enumerate(spec.webhooks)
+    )
+    source = None if spec.from_checkpoint is None else _fitting(services, spec.from_checkpoint, prepared.model)
     answer = DryRunAnswer(summary=asdict(prepared.summary), warnings=list(prepared.warnings)).model_dump(mode="json")
     new = NewJob(
         given,
         prepared.summary.total_steps,
         prepared.summary.epochs,
         {name: answer[name] for name in ("summary", "warnings")},
+        webhooks=hooks,
     )
     return Checked(new, answer, source)
 
 
-def _fitting(services: Services, name: str, given: dict[str, Any], model: Model) -> Checkpoint:
+def new_webhook(hook: WebhookSpec, allowed: tuple[str, ...], place: str = "") -> NewWebhook:
+    """Return a webhook as the store takes it.
+
+    Args:
+        hook: as it was sent.
+        allowed: networks that may be sent to although they are not public.
+        place: pointer to the webhook.
+
+    Raises:
+        SpecError: its URL names an address that is not public. What names mean is looked up when they are used.
+    """
+    parts = urlsplit(hook.url)
+    address = literal(parts.hostname or "")
+    if address is not None:
+        try:
+            checked(address, parts.port or 1, allowed, lambda host, _: [host])
+        except AddressRefused as error:
+            raise SpecError([FieldError("address_refused", "ValueError", str(error), f"{place}/url")]) from error
+    when = None if hook.when is None else hook.when.model_dump(exclude_none=True)
+    return NewWebhook(hook.url, hook.secret, hook.ends, when)
+
+
+def _fitting(services: Services, name: str, model: Model) -> Checkpoint:
     """Return the checkpoint of that name, whose weights are those of the model."""
     try:
         source = services.store.checkpoint(name)
@@ -65,7 +97,7 @@ def _fitting(services: Services, name: str, given: dict[str, Any], model: Model)
     except JobNotFound as error:
         raise SpecError([_missing(name)]) from error
     wrong = misfits(model.weight_specs, shapes)
-    places = layer_places(model.network, given["model"])
+    places = layer_places(model.network)
     if wrong:
         raise SpecError(
             FieldError(
@@ -97,7 +129,7 @@ def submit(services: Services, checked: Checked, key: str | None) -> Job:
     """
     new = started(services, checked)
     try:
-        job = services.store.submit(new, idempotency_key=key, request_hash=digest(new.spec))
+        job = services.store.submit(new, idempotency_key=key, request_hash=_digest_of(new))
     except BaseException:
         discard(services, new)
         raise
@@ -127,6 +159,10 @@ def discard(services: Services, new: NewJob) -> None:
     """Delete the files of a job that was not made."""
     if new.start is not None:
         services.artifacts.delete(new.id)
+
+
+def _digest_of(new: NewJob) -> str:
+    return digest([new.spec, *map(asdict, new.webhooks)] if new.webhooks else new.spec)
 
 
 def digest(given: Any) -> str:

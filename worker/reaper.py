@@ -10,19 +10,22 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Event
+from threading import Event, Thread
 
 import click
 from sqlalchemy.exc import DBAPIError
 
+from worker import sending
 from worker.heartbeat import is_passing
 from worker.jobs import database
 from worker.jobs.records import Wakeup
 from worker.jobs.recovery import Lease
 from worker.jobs.states import JobStatus
 from worker.jobs.store import Clock, JobStore
+from worker.jobs.webhooks import WebhookStore
 from worker.lifeline import end_with_parent, is_dead
 from worker.queue import CeleryQueue, Queue, QueueUnavailable, deliver
+from worker.sending import Sender
 from worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -139,7 +142,11 @@ def main(parent: int | None) -> None:
     settings = WorkerSettings()
     database.migrate(settings.database_url)
     logger.info("reaper %d runs", os.getpid())
-    run(Reaper(JobStore(database.create(settings.database_url)), CeleryQueue(settings.broker_url), settings), stop)
+    engine = database.create(settings.database_url)
+    telling = Thread(target=sending.run, args=(Sender(WebhookStore(engine), settings), stop), name="webhooks")
+    telling.start()
+    run(Reaper(JobStore(engine), CeleryQueue(settings.broker_url), settings), stop)
+    telling.join()
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 import hashlib
 import os
 import tempfile
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -93,7 +94,20 @@ class WorkerSettings(BaseSettings):
     rewake_seconds: float = Field(default=3.0, gt=0, description="after which a queued job is suspected forgotten")
     keep_checkpoints: int = Field(default=2, ge=1, description="newest checkpoints kept of a job, beside the best")
     max_lost_leases: int = Field(default=5, ge=1, description="leases a job may lose in a row without a checkpoint")
+    webhook_seconds: float = Field(default=10.0, gt=0, description="longest time that one try of a webhook may take")
+    webhook_retry_seconds: tuple[float, ...] = Field(
+        default=(5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400),
+        description="waits before a webhook that failed is tried again, then it is given up",
+    )
+    webhook_allowed_networks: tuple[str, ...] = Field(
+        default=(), description='networks (CIDR) that webhooks may go to although they are not public: ["10.1.0.0/16"]'
+    )
     limits: Limits = Limits()
+
+    @field_validator("webhook_allowed_networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ip_network(network, strict=False)) for network in networks)
 
     @property
     def embedded_broker(self) -> bool:

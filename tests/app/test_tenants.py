@@ -25,15 +25,17 @@ def things_of(service: Keyed, tenant: str) -> dict[str, str]:
     with service.http(tenant) as http:
         job = http.post(JOBS, json={**SPEC, "suffix": SECRET}, headers={"Idempotency-Key": SECRET}).json()["id"]
         claim = service.served.claimed(job)
-        sweep = http.post("/v1/sweeps", json={"job": {**SPEC, "suffix": SECRET}, "grid": {"/seed": [1, 2]}}).json()[
-            "id"
-        ]
+        swept = {"job": {**SPEC, "suffix": SECRET}, "grid": {"/seed": [1, 2]}}
+        sweep = http.post("/v1/sweeps", json=swept).json()["id"]
+        hook = {"url": f"https://{SECRET}.example/", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+        webhook = http.post("/v1/webhooks", json=hook).json()["id"]
     store, artifacts = service.served.services.store, service.served.services.artifacts
     saved = artifacts.put(job, "checkpoint-1.safetensors", b"weights")
     report = artifacts.put(job, "report.json", b"{}")
     store.record(claim, Flush(1, 0, rows=({"step": 1, "loss": 0.5},), checkpoint=NewCheckpoint(1, 1, saved)))
     store.succeed(claim, [report])
-    return {"job_id": job, "name": "report.json", "checkpoint_id": store.checkpoints(job)[0].id, "sweep_id": sweep}
+    named = {"job_id": job, "name": "report.json", "checkpoint_id": store.checkpoints(job)[0].id}
+    return {**named, "sweep_id": sweep, "webhook_id": webhook}
 
 
 def operations(http: httpx.Client) -> Iterator[tuple[str, str]]:

@@ -4,15 +4,19 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from standardwebhooks import Webhook
 
 from app.client import Conflict, Invalid
 from engine import datasets
 from tests.e2e.stack import Stack, job, running
+from tests.receiver import receiving
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("results")) as started:
+    allowed = {"HALFSTEP_WEBHOOK_ALLOWED_NETWORKS": '["127.0.0.0/8"]'}
+    with running(tmp_path_factory.mktemp("results"), **allowed) as started:
         yield started
 
 
@@ -91,3 +95,25 @@ def test_a_job_of_higher_priority_goes_first(stack: Stack):
     stack.client.cancel(blocker)
     ended = [stack.ended(waiting) for waiting in (high, low)]
     assert ended[0]["started_at"] < ended[1]["started_at"]
+
+
+def test_the_reaper_tells_webhooks_of_a_condition_and_the_end(stack: Stack):
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    with receiving(500) as receiver:
+        when = {"metric": "skipped_steps", "above": 0}
+        hook = {"url": receiver.url, "secret": secret, "when": when, "events": ["job.succeeded"]}
+        job_id = stack.client.submit(job(epochs=2, webhooks=[hook]))["id"]
+        until(lambda: len(receiver.got) >= 2, 30)
+    said = [Webhook(secret).verify(body, headers) for headers, body in receiver.got]
+    assert {message["type"] for message in said} >= {"job.condition"}
+    assert {message["data"]["id"] for message in said} == {job_id}
+
+
+def test_a_sweep_is_trained_and_compared(stack: Stack):
+    grid = {"/policy": ["float32", "mixed_bfloat16"]}
+    sweep_id = stack.client.sweep(job(epochs=1), grid)["id"]
+    until(lambda: stack.client.get_sweep(sweep_id)["status"] == "succeeded", 60)
+    compared = stack.client.get_sweep(sweep_id)
+    assert [row["values"]["/policy"] for row in compared["jobs"]] == ["float32", "mixed_bfloat16"]
+    losses = {row["job_id"]: row["best"]["val_loss"] for row in compared["jobs"]}
+    assert compared["best_job"] == min(losses, key=lambda job_id: losses[job_id])

@@ -5,6 +5,7 @@ JobsError
 ├── TransitionRefused      the job's state forbids what was asked
 ├── IdempotencyMismatch    the key was used before with another request
 ├── KeyRefused             an API key cannot be made so, or is not there
+├── TooManyWebhooks        a tenant has as many as he may
 └── LeaseLost              a slice wrote after its job was taken from it
 """
 
@@ -43,6 +44,13 @@ class IdempotencyMismatch(JobsError):
 
 class KeyRefused(JobsError):
     """An API key cannot be made as was asked, or there is none of that id."""
+
+
+class TooManyWebhooks(JobsError):
+    """A tenant has as many webhooks as he may."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"There are {most} webhooks already, the most there may be; delete one first.")
 
 
 class LeaseLost(JobsError):

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from worker.jobs import notices
 from worker.jobs.errors import JobNotFound, LeaseLost, TransitionRefused
 from worker.jobs.records import Claim, NewEvent
 from worker.jobs.states import ALLOWED, LEASED, TERMINAL, JobStatus
@@ -117,6 +118,8 @@ def apply(connection: sa.Connection, row: Locked, change: Change, now: float) ->
         raise TransitionRefused(row.id, before, "changed by two at once")
     if change.after is JobStatus.QUEUED:
         announce(connection, row.id, row.attempt, now)
+    if change.after in TERMINAL:
+        notices.tell_end(connection, row.id, f"job.{change.after.value}", now)
 
 
 def _entering(change: Change, priority: int, now: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.jobs import metrics, moves, reading
+from worker.jobs import metrics, moves, notices, reading
 from worker.jobs.errors import LeaseLost
 from worker.jobs.moves import Change
 from worker.jobs.records import Artifact, Checkpoint, Claim, Directive, Flush, JobError, NewCheckpoint, NewEvent, Start
@@ -115,6 +115,8 @@ def record(connection: sa.Connection, held: Claim, flush: Flush, keep: int, now:
         values["lost_leases"] = 0
         dropped = _point_at(connection, held.job_id, flush.checkpoint, keep, now)
     moves.apply(connection, row, Change(flush.events, values), now)
+    if flush.rows:
+        notices.tell_conditions(connection, held.job_id, flush.rows, values["skipped_steps"], now)
     return dropped
 
 

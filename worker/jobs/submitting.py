@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from worker.jobs import moves
 from worker.jobs.errors import IdempotencyMismatch, TransitionRefused
 from worker.jobs.moves import Change
+from worker.jobs.notices import NewWebhook
 from worker.jobs.records import NOTHING, NewEvent, Start
 from worker.jobs.states import TERMINAL, JobStatus
-from worker.jobs.tables import events, idempotency_keys, inline_data, jobs, labels, transitions
+from worker.jobs.tables import events, idempotency_keys, inline_data, jobs, labels, transitions, webhooks
 
 _INLINE = frozenset({"x", "y"})
 
@@ -28,6 +29,7 @@ class NewJob:
         summary: what the check learnt and the API shows.
         id: of the job to be; known early, so that files can lie ready for it.
         start: the copied checkpoint it begins with, or None.
+        webhooks: who is to be told of it; the spec does not hold them, for it is shown.
     """
 
     spec: Mapping[str, Any]
@@ -36,6 +38,7 @@ class NewJob:
     summary: Mapping[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=lambda: new_id("job"))
     start: Start | None = None
+    webhooks: tuple[NewWebhook, ...] = ()
 
 
 def new_id(prefix: str) -> str:
@@ -66,8 +69,24 @@ def insert(connection: sa.Connection, tenant: str, new: NewJob, now: float) -> N
     pairs = [{"job_id": job_id, "key": key, "value": value} for key, value in _labels(new.spec).items()]
     if pairs:
         connection.execute(sa.insert(labels), pairs)
+    for hook in new.webhooks:
+        insert_webhook(connection, tenant, job_id, hook, now)
     _write_history(connection, job_id, now)
     moves.announce(connection, job_id, 0, now)
+
+
+def insert_webhook(connection: sa.Connection, tenant: str, job_id: str | None, new: NewWebhook, now: float) -> str:
+    """Write a webhook of one job, or of all of the tenant's; returns its id."""
+    values: dict[str, Any] = {
+        "id": new_id("whk"),
+        "tenant": tenant,
+        "job_id": job_id,
+        "url": new.url,
+        "secret": new.secret,
+    }
+    values |= {"events": list(new.events), "condition": new.condition and dict(new.condition), "created_at": now}
+    connection.execute(sa.insert(webhooks).values(**values))
+    return str(values["id"])
 
 
 def remember_key(connection: sa.Connection, tenant: str, key: str, request_hash: str, job_id: str, now: float) -> None:

@@ -221,3 +221,48 @@ audit_log = Table(  # rows are only ever added: triggers refuse to change or del
     Column("outcome", Integer, nullable=False),  # HTTP status code
     Index(None, "tenant", "number"),
 )
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("number", _COUNTER, primary_key=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE")),  # null: of all the tenant's jobs
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),  # to sign with; read by the sender alone
+    Column("events", JSON, nullable=False),
+    Column("condition", JSON(none_as_null=True)),
+    Column("created_at", Double, nullable=False),
+    Column("disabled_at", Double),  # its receiver said 410
+    Index(None, "tenant", "job_id"),
+    Index(None, "job_id"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", String(40), primary_key=True),  # the webhook-id header, the same at every try
+    Column("webhook_id", ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", String(40), nullable=False),  # may be gone before it is told
+    Column("type", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Double),  # null: no more tries
+    UniqueConstraint("webhook_id", "job_id", "type"),
+    Index(None, "next_at"),
+    Index(None, "job_id"),
+)
+
+webhook_attempts = Table(
+    "webhook_attempts",
+    metadata,
+    Column("delivery_id", ForeignKey("webhook_deliveries.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("status_code", Integer),
+    Column("error", Text),
+    Column("seconds", Double, nullable=False),
+)

@@ -77,6 +77,8 @@ def _leaves(value: Any) -> int:
 def _put(job: dict[str, Any], pointer: str, value: Any) -> None:
     """Set the place of a JSON pointer (RFC 6901); objects on the way that are not there are made."""
     parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+    if parts[:1] == ["webhooks"]:
+        raise _nowhere(pointer, "Webhooks hold secrets, and a grid is shown; they are the same for every job.")
     if not pointer.startswith("/") or not parts:
         raise _nowhere(pointer, "It must begin with '/', as in '/policy' or '/fit/batch_size'.")
     place: Any = job

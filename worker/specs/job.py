@@ -12,6 +12,7 @@ from worker.specs.model import ModelValue
 from worker.specs.optimizers import OptimizerValue
 from worker.specs.policy import PolicyValue
 from worker.specs.shape import Anything, Bool, Int, Number, Spec, Text, Unset
+from worker.specs.webhooks import WebhookSpec
 
 MAX_SEED = 2**31 - 1
 MAX_PRIORITY = 100
@@ -121,6 +122,9 @@ class JobSpec(Spec):
         default=None,
         description="Id of a checkpoint to begin with, or of a job for its newest: its weights, and the optimizer's "
         "state too if model, policy and optimizer are the same.",
+    )
+    webhooks: Annotated[tuple[WebhookSpec, ...], Field(max_length=5)] = Field(
+        default=(), description="Who is told when the job ends, or when a number of it passes a bound."
     )
     suffix: Annotated[Text, StringConstraints(max_length=64)] | None = Field(
         default=None, description="Up to 64 characters to tell jobs apart."

@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from engine.model_configs import operation_refusal
+
 Wording: TypeAlias = Callable[[str, Any, Mapping[str, Any]], tuple[str, str, str]]
 
 LONGEST = 60
@@ -27,7 +29,12 @@ def shown(value: object) -> str:
     return f"a value of type {type(value).__name__}"
 
 
+_SECRET = "whsec_"
+
+
 def _shown_text(value: str) -> str:
+    if _SECRET in value:
+        return f'"{_SECRET}..."'  # wherever it strayed to, a secret is not repeated
     return json.dumps(value if len(value) <= LONGEST else value[:LONGEST] + "...")
 
 
@@ -111,6 +118,9 @@ def _unknown_class(name: str, value: Any, context: Mapping[str, Any]) -> tuple[s
         problem = f"A serialized {family} must have a string `class_name`; received {shown(value.get('class_name'))}."
         return "improper_config", "ValueError", f"{problem} Accepted: {accepted}."
     given = value["class_name"]
+    operation = operation_refusal(value) if family == "layer" else None
+    if operation:
+        return "unsupported_operation", "ValueError", operation
     text = f"Unknown {family}: {shown(given)}.{did_you_mean(given, known)} Known here: {listed(known)}."
     return f"unknown_{family.replace(' ', '_')}", "ValueError", text
 
@@ -167,6 +177,15 @@ def _said(name: str, value: Any, context: Mapping[str, Any]) -> tuple[str, str, 
     return "invalid_value", "ValueError", f"`{name}` is not accepted: {context['message']}. Received: {shown(value)}."
 
 
+def _plain(text: str) -> Wording:
+    """Word a fault without what was received."""
+
+    def word(name: str, _value: Any, _context: Mapping[str, Any]) -> tuple[str, str, str]:
+        return "invalid_value", "ValueError", f"`{name}` {text}."
+
+    return word
+
+
 OTHERWISE: Wording = _said
 """For the kinds that no spec uses: pydantic's own words, with the place and the value."""
 
@@ -174,6 +193,9 @@ WORDINGS: Mapping[str, Wording] = {
     "missing": _missing,
     "extra_forbidden": _extra,
     "unknown_class": _unknown_class,
+    "webhook_secret": _plain("must be `whsec_` and 24 to 64 random bytes in base64. What was received is not repeated"),
+    "webhook_url": _plain("must be a plain http or https URL, without a user name or password in it"),
+    "no_bound": _plain("needs a bound, `below` or `above` a number"),
     "unknown_data": _unknown_data,
     "custom_module": _custom_module,
     "none_required": _unset,
@@ -191,7 +213,9 @@ WORDINGS: Mapping[str, Wording] = {
     "string_unicode": _received("text that UTF-8 can carry (no lone surrogates)", "ValueError", "invalid_text"),
     "nul_character": _received("text without the NUL character", "ValueError", "invalid_text"),
     "too_deep": _received(
-        "nested less deeply: at most 32 lists or objects within each other", "ValueError", "too_deep"
+        "nested less deeply: at most 32 lists or objects within each other, 64 in a nested model",
+        "ValueError",
+        "too_deep",
     ),
     "list_type": _received("a list"),
     "tuple_type": _received("a list"),
