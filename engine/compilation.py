@@ -8,11 +8,12 @@ from typing import Any
 
 from engine import losses, metrics, optimizers
 from engine.configured import refuse
-from engine.errors import EngineError, InvalidType, Unsupported
+from engine.errors import EngineError, InvalidType, InvalidValue, Unsupported
 from engine.losses import Loss
 from engine.metrics import Metric
 from engine.network import Network
 from engine.optimizers import AnyOptimizer
+from engine.optimizers.low_precision import NEAREST
 from engine.optimizers.wrapping import wrap
 
 
@@ -63,9 +64,22 @@ def compiled(
     try:
         read_optimizer = optimizers.get(optimizer, network.conventions)
         wrapped = wrap(read_optimizer, network.policy, network.conventions, auto_scale_loss=auto_scale_loss)
+        _check_rounding(network, wrapped)
     except EngineError as error:
         raise error.at("optimizer") from None
     return Compilation(wrapped, read_loss, _read_metrics(network, read_loss, metric_identifiers))
+
+
+def _check_rounding(network: Network, optimizer: AnyOptimizer) -> None:
+    """Refuse a way of rounding updates that no variable would notice."""
+    rounding = optimizer.inner_optimizer.update_rounding
+    if rounding == NEAREST or any(spec.dtype.low_precision for spec in network.trainable_specs):
+        return
+    text = (
+        f"`update_rounding` = {rounding!r} rounds updates of float16 and bfloat16 variables, and the model has none: "
+        f"policy {network.policy.name!r} keeps its variables wide. Leave it out, or use a policy such as 'bfloat16'."
+    )
+    raise InvalidValue(text, code="rounding_without_effect", path=("config", "update_rounding"))
 
 
 def _single(value: Any, key: str) -> Any:

@@ -124,6 +124,31 @@ def round_to(x: Array, dtype: DType, out: Array | None = None) -> Array:
     return out
 
 
+def round_stochastically(x: Array, dtype: DType, draws: Array) -> Array:
+    """Round every number of ``x`` up or down to a neighbour on the grid, each as likely as x is near to it.
+
+    The mean over draws is x (Gupta 2015, arXiv:1502.02551). Numbers on the grid stay; those beyond the largest finite
+    one, infinities and nan are rounded to nearest.
+
+    Args:
+        x: float32 or float64.
+        dtype: a narrow float.
+        draws: uniform in [0, 1), of the shape of x; they decide.
+
+    Returns:
+        A new float32 array.
+    """
+    wide = x.astype(np.float64)
+    nearest = round_to(np.array(x, np.float32, order="C"), dtype)
+    inside = np.abs(wide) <= dtype.max
+    exponents = np.maximum(np.frexp(wide)[1] - 1, math.floor(math.log2(dtype.min_normal)))
+    steps = np.ldexp(1.0, exponents - dtype.mantissa_bits)
+    scaled = np.where(inside, wide, 0) / steps
+    below = np.floor(scaled)
+    chosen = (below + (draws < scaled - below)) * steps
+    return np.where(inside, np.copysign(chosen, x), nearest).astype(np.float32)
+
+
 def to_edge(x: Array, dtype: DType) -> Array:
     """Return a copy of ``x``, which lies on the grid of ``dtype``, in the true numpy or ml_dtypes dtype: no loss."""
     return x.astype(dtype.edge)

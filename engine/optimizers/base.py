@@ -21,6 +21,7 @@ from engine.configured import (
     integer,
     not_negative,
     number,
+    one_of,
     optional,
     positive_integer,
     setting,
@@ -30,7 +31,7 @@ from engine.conventions import TF24, Conventions
 from engine.dtypes import FLOAT32, DType
 from engine.errors import InvalidValue
 from engine.gradients import Gradients, RowGradient, dense
-from engine.optimizers import averages, overwriting, window
+from engine.optimizers import averages, low_precision, overwriting, window
 from engine.optimizers.arithmetic import blocks, float32_number_on, grid, number_on
 from engine.optimizers.clipping import Clip, clipped_by_global_norm, clipped_by_norm, clipped_by_value
 from engine.optimizers.rows import Target, Touches, update_rows
@@ -82,6 +83,9 @@ class Optimizer(Configured):
         loss_scale_factor: Keras 3's fixed scale; nonfinite gradients are applied all the same.
         gradient_accumulation_steps: how many steps' gradients are averaged for one update.
         decay: Keras 2's time-based decay of the learning rate.
+        update_rounding: how float16 and bfloat16 variables take an update: "nearest" as in Keras, "stochastic", or
+            "kahan", which keeps what was lost in a slot. Not Keras's.
+        update_seed: of the draws of stochastic rounding. Not Keras's.
         conventions: the line of Keras to follow; not part of the config.
     """
 
@@ -104,6 +108,8 @@ class Optimizer(Configured):
     decay: float = setting(not_negative, 0.0, only="tf2.4")
     jit_compile: bool = setting(boolean, False, only="tf_keras")
     is_legacy_optimizer: bool = setting(boolean, False, only="tf_keras")
+    update_rounding: str = setting(one_of(*low_precision.UPDATE_ROUNDINGS), low_precision.NEAREST, only="set")
+    update_seed: int = setting(integer(0, "an integer not below 0"), 0, only="set")
     conventions: Conventions = field(default=TF24, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -149,7 +155,12 @@ class Optimizer(Configured):
             own[window.SLOT] = spec.shape
         if self.use_ema and not spec.overwritten:
             own[averages.SLOT] = spec.shape
+        if self._compensates(spec):
+            own[low_precision.SLOT] = spec.shape
         return own
+
+    def _compensates(self, spec: WeightSpec) -> bool:
+        return self.update_rounding == low_precision.KAHAN and spec.dtype.low_precision and not spec.overwritten
 
     def new_slots(self, spec: WeightSpec) -> dict[str, Array]:
         """Return the slots of a variable before its first update: zeros, unless a subclass says otherwise."""
@@ -176,6 +187,8 @@ class Optimizer(Configured):
                 own[window.SLOT] = np.zeros(spec.shape, spec.dtype.storage)
             if self.use_ema and not spec.overwritten:
                 own[averages.SLOT] = averages.begun(spec, variables, self.conventions)
+            if self._compensates(spec):
+                own[low_precision.SLOT] = np.zeros(spec.shape, spec.dtype.storage)
             slots |= {f"{slot}/{spec.path}": array for slot, array in own.items()}
         return slots
 
@@ -249,21 +262,46 @@ class Optimizer(Configured):
         slots: Mapping[str, Array],
     ) -> None:
         """Do one update: ``iterations`` is what schedules see, ``count`` what bias corrections see."""
-        dtypes = {spec.dtype.name: spec.dtype for spec in specs}
+        worked_in = [self._worked_in(spec.dtype) for spec in specs]
         self.advance(count, slots, specs)
-        moments = {name: Moment(dtype, self.rate_on(iterations, dtype), count) for name, dtype in dtypes.items()}
+        moments = {
+            dtype.name: Moment(dtype, self.rate_on(iterations, dtype), count) for dtype in dict.fromkeys(worked_in)
+        }
         numbers = {name: self.numbers(moment, slots) for name, moment in moments.items()}
         clipped = self.clipped(gradients, [spec.dtype for spec in specs])
-        for spec, variable, gradient in zip(specs, variables, clipped, strict=True):
+        for spec, dtype, variable, gradient in zip(specs, worked_in, variables, clipped, strict=True):
             if gradient is None:
                 continue
-            self._decay(spec, variable, moments[spec.dtype.name].rate)
             own = {slot: slots[f"{slot}/{spec.path}"] for slot in self.slot_names()}
-            target = Target.dense(variable, dense(gradient), own, spec.dtype)
+            written = variable if dtype is spec.dtype else variable.copy()
+            self._decay(written, dtype, moments[dtype.name].rate)
+            target = Target.dense(written, dense(gradient), own, dtype)
             if isinstance(gradient, RowGradient):
-                update_rows(self.update, target, gradient, numbers[spec.dtype.name], self.touches)
+                update_rows(self.update, target, gradient, numbers[dtype.name], self.touches)
             else:
-                self.update(target, numbers[spec.dtype.name])
+                self.update(target, numbers[dtype.name])
+            if written is not variable:
+                self._bring_back(spec, variable, written, own, slots, count)
+
+    def _worked_in(self, dtype: DType) -> DType:
+        """Return the dtype in which a variable's update is computed."""
+        return FLOAT32 if dtype.low_precision and self.update_rounding in low_precision.RETURNS else dtype
+
+    def _bring_back(
+        self,
+        spec: WeightSpec,
+        variable: Array,
+        wanted: Array,
+        own: Mapping[str, Array],
+        slots: Mapping[str, Array],
+        count: int,
+    ) -> None:
+        """Put an update that was computed in float32 onto the grid of the variable, and its slots too."""
+        for array in own.values():
+            grid(spec.dtype)(array)
+        kept = {low_precision.SLOT: slots[f"{low_precision.SLOT}/{spec.path}"]} if self._compensates(spec) else {}
+        draws = low_precision.generator(self.update_seed, count, spec.path)
+        low_precision.RETURNS[self.update_rounding](variable, wanted, spec.dtype, kept, draws)
 
     @property
     def maximum(self) -> np.ufunc:
@@ -288,9 +326,9 @@ class Optimizer(Configured):
         """Update one variable and its slots in place."""
         raise AssertionError(f"{self.class_name} does not define its update")
 
-    def _decay(self, spec: WeightSpec, variable: Array, rate: Any) -> None:
+    def _decay(self, variable: Array, dtype: DType, rate: Any) -> None:
         if self.weight_decay:
-            on, share = grid(spec.dtype), float32_number_on(self.weight_decay, spec.dtype)
+            on, share = grid(dtype), float32_number_on(self.weight_decay, dtype)
             for (w,) in blocks(variable):
                 shrink = on(w * share)
                 on(np.subtract(w, on(np.multiply(shrink, rate, out=shrink)), out=w))

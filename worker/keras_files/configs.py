@@ -9,6 +9,7 @@ from engine.conventions import KERAS3
 from engine.losses import Loss
 from engine.network import Network
 from engine.optimizers import AnyOptimizer, LossScaleOptimizer
+from engine.optimizers.low_precision import NEAREST
 
 _RUN = {"weighted_metrics": None, "run_eagerly": False, "steps_per_execution": 1, "jit_compile": False}
 
@@ -40,6 +41,8 @@ def _loss(loss: Loss) -> dict[str, Any]:
 
 
 def _optimizer(optimizer: AnyOptimizer) -> dict[str, Any] | None:
+    if optimizer.inner_optimizer.update_rounding != NEAREST:
+        return None  # Keras has no such optimizer; the model opens without one
     if not isinstance(optimizer, LossScaleOptimizer):
         return optimizers.serialize(optimizer, KERAS3)
     if not optimizer.rule.checked:

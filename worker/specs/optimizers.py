@@ -39,6 +39,11 @@ class OptimizerConfig(Spec):
     is_legacy_optimizer: Annotated[Bool, TF_KERAS] = False
     loss_scale_factor: Annotated[Number | None, KERAS3] = None
     gradient_accumulation_steps: Annotated[Int | None, KERAS3] = None
+    update_rounding: Annotated[Literal["nearest", "stochastic", "kahan"], Only()] = Field(
+        default="nearest",
+        description="How float16 and bfloat16 variables take updates. Not Keras's: `nearest` is what Keras does.",
+    )
+    update_seed: Annotated[Int, Only()] = Field(default=0, description="Seed of stochastic rounding. Not Keras's.")
 
 
 class SGDConfig(OptimizerConfig):

@@ -369,3 +369,18 @@ def test_a_job_may_give_each_layer_a_policy_by_its_path():
 )
 def test_faults_of_layered_policies_are_named_where_they_stand(changes, expected):
     assert faults(changes) == expected
+
+
+def adam(**settings):
+    return {"class_name": "Adam", "config": settings}
+
+
+@pytest.mark.parametrize("rounding", ["stochastic", "kahan"])
+def test_a_job_says_in_its_optimizer_how_updates_are_rounded(rounding):
+    found = prepared({"/policy": "bfloat16", "/compile/optimizer": adam(update_rounding=rounding)})
+    assert found.model.optimizer.update_rounding == rounding
+
+
+def test_a_rounding_of_updates_that_no_variable_would_notice_is_refused():
+    changes = {"/policy": "mixed_float16", "/compile/optimizer": adam(update_rounding="kahan")}
+    assert faults(changes) == [("rounding_without_effect", "/compile/optimizer/config/update_rounding")]
