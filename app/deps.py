@@ -17,6 +17,7 @@ from app.waker import Waker
 from worker.jobs import database
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.errors import JobNotFound
+from worker.jobs.files import FileStore
 from worker.jobs.store import JobStore
 from worker.queue import CeleryQueue, deliver
 from worker.settings import WorkerSettings
@@ -34,6 +35,7 @@ class Services:
         database: the engine below the store, to be disposed of at the end.
         store: the book of jobs.
         artifacts: files of jobs.
+        files: uploaded ones.
         queue: tells workers that a job waits.
         waker: uses the queue in a thread of its own, so that a slow broker holds up no request.
         feed: follows the event logs of jobs.
@@ -44,26 +46,29 @@ class Services:
     database: Engine
     store: JobStore
     artifacts: ArtifactStore
+    files: FileStore
     queue: CeleryQueue
     waker: Waker
     feed: Feed
 
     def of(self, caller: Caller) -> Services:
         """Return the services as the caller may use them: whatever is not his tenant's is not there."""
-        return replace(self, store=self.store.of(caller.tenant))
+        return replace(self, store=self.store.of(caller.tenant), files=self.files.of(caller.tenant))
 
 
 def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
     """Return the real services; connections are made when first used."""
     engine = database.create(shared.database_url)
     store = JobStore(engine)
+    artifacts = ArtifactStore(shared.artifacts_url)
     queue = CeleryQueue(shared.broker_url)
     return Services(
         settings=settings,
         shared=shared,
         database=engine,
         store=store,
-        artifacts=ArtifactStore(shared.artifacts_url),
+        artifacts=artifacts,
+        files=FileStore(engine, artifacts),
         queue=queue,
         waker=Waker(partial(deliver, store, queue)),
         feed=Feed(store, settings.sse_poll_seconds),

@@ -17,7 +17,7 @@ from app import errors, openapi
 from app.deps import Services, wire
 from app.finite_json import FiniteJSONResponse
 from app.request_ids import RequestIds
-from app.routes import artifacts, datasets, docs, events, health, jobs, loss_scales, models, policies, queue
+from app.routes import artifacts, datasets, docs, events, files, health, jobs, loss_scales, models, policies, queue
 from app.settings import AppSettings
 from worker.settings import WorkerSettings
 
@@ -29,6 +29,7 @@ ROUTERS = (  # asked in this order, so the quick and busy ones come first
     jobs.router,
     events.router,
     artifacts.router,
+    files.router,
     datasets.router,
     queue.router,
     docs.router,

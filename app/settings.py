@@ -20,6 +20,9 @@ class AppSettings(BaseSettings):
     max_body_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1024, description="A longer request body is refused with 413."
     )
+    max_file_bytes: int = Field(
+        default=512 * 1024 * 1024, ge=1024, description="A larger uploaded file is refused with 413."
+    )
     sse_heartbeat_seconds: float = Field(
         default=15.0, gt=0, description="Silence on an event stream after which a comment is sent."
     )

@@ -19,6 +19,7 @@ from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
 from worker.specs.check import prepare
 from worker.specs.job import JobSpec
+from worker.specs.uploads import Uploads
 
 router = APIRouter(prefix="/v1/training/jobs", tags=["jobs"], route_class=JsonRoute)
 
@@ -78,7 +79,7 @@ def create_job(  # FastAPI's way to name what a request carries
     x_idempotency_key: IdempotencyKey = None,
 ) -> JobAnswer | Response:
     """Check a job and put it into the queue."""
-    prepared = prepare(spec, services.shared.limits)
+    prepared = prepare(spec, services.shared.limits, Uploads(services.files))
     checked = DryRunAnswer(summary=asdict(prepared.summary), warnings=list(prepared.warnings)).model_dump(mode="json")
     if dry_run:
         return FiniteJSONResponse(checked)

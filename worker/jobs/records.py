@@ -77,6 +77,29 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class StoredFile:
+    """An uploaded file. `sha256` is of the content as it came, `arrays_sha256` of what jobs read of it."""
+
+    id: str
+    tenant: str
+    filename: str
+    purpose: str
+    size: int
+    sha256: str
+    arrays_sha256: str
+    described: Mapping[str, Any]
+    created_at: float
+
+
+@dataclass(frozen=True)
+class FilePage:
+    """One page of a list of files."""
+
+    data: tuple[StoredFile, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True)
 class JobResult:
     """What a succeeded job left: the last checkpoint's id and the artifacts."""
 
