@@ -25,5 +25,7 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=4s --start-period=20s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
+# A container listens for others, so it asks for keys; the first one: docker exec CONTAINER halfstep keys create
+ENV HALFSTEP_AUTH=required
 # Everything in one container; docker-compose.yml runs the same parts one by one.
 CMD ["halfstep", "serve", "--host", "0.0.0.0", "--port", "8000", "--data-dir", "/data"]

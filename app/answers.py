@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.jobs.records import Artifact, Checkpoint, Event, Job, JobResult
+from worker.jobs.records import Artifact, Checkpoint, Event, Job, JobError, JobResult, Start
 from worker.jobs.states import JobStatus
 from worker.specs.notices import Notice
 
@@ -56,6 +56,11 @@ class JobErrorAnswer(Answer):
     step: int | None
     layer: str | None
 
+    @classmethod
+    def of(cls, error: JobError) -> JobErrorAnswer:
+        """Return the answer for an error."""
+        return cls(**asdict(error))
+
 
 class TransitionAnswer(Answer):
     """One change of state."""
@@ -101,6 +106,16 @@ class ResultAnswer(Answer):
         return cls(checkpoint=result.checkpoint, artifacts=files)
 
 
+class StartAnswer(Answer):
+    """The checkpoint that a job began with."""
+
+    checkpoint: str
+    job_id: str
+    step: int
+    sha256: str
+    optimizer: bool = Field(description="Whether the optimizer's state and the loss scale came along.")
+
+
 class JobAnswer(Answer):
     """A training job."""
 
@@ -117,6 +132,8 @@ class JobAnswer(Answer):
     fit: Any
     data: Any = Field(description="Where the samples come from; data sent inline is abbreviated to its size.")
     seed: int
+    priority: int
+    from_checkpoint: StartAnswer | None
     suffix: str | None
     metadata: dict[str, str]
     summary: dict[str, Any] = Field(description="What the job amounts to: parameters, samples, steps.")
@@ -137,20 +154,25 @@ class JobAnswer(Answer):
         """Return the answer for a job."""
         return cls(
             **{name: getattr(job, name) for name in _SAME},
+            from_checkpoint=_start(job.start) if job.start else None,
             metadata=dict(job.metadata),
             summary=job.summary.get("summary", {}),
             warnings=[Notice(**notice) for notice in job.summary.get("warnings", ())],
             metrics=dict(job.metrics),
             progress=ProgressAnswer(**asdict(job.progress), percent=job.progress.percent),
-            error=JobErrorAnswer(**asdict(job.error)) if job.error else None,
+            error=JobErrorAnswer.of(job.error) if job.error else None,
             transitions=[TransitionAnswer(**asdict(transition)) for transition in job.transitions],
             result=ResultAnswer.of(job.id, job.result) if job.result else None,
         )
 
 
+def _start(start: Start) -> StartAnswer:
+    return StartAnswer(**{name: value for name, value in asdict(start).items() if name != "name"})
+
+
 _SAME = (
     *("id", "status", "status_reason", "created_at", "started_at", "finished_at"),
-    *("model", "policy", "compile", "fit", "data", "seed", "suffix"),
+    *("model", "policy", "compile", "fit", "data", "seed", "suffix", "priority"),
     *("estimated_finish", "queue_position", "attempt", "loss_scale", "skipped_steps"),
 )
 """Fields that a job and its answer have alike."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from worker.jobs.keys import SCOPES
+from starlette.concurrency import run_in_threadpool
+
+from app.problems import Problem
+from worker.jobs.keys import SCOPES, KeyStore
 from worker.jobs.tenants import DEFAULT
 
 
@@ -25,3 +31,89 @@ class Caller:
 
 ANYBODY = Caller(DEFAULT, frozenset(SCOPES), "")
 """Whoever reaches a service that asks for no keys: it answers on loopback only."""
+NOBODY = Caller("", frozenset(), "")
+"""Whoever shows no key where keys are asked for: no tenant has an empty name, so nothing is his."""
+
+READ, WRITE, METRICS = SCOPES
+OPEN = frozenset({"/", "/docs", "/docs.css", "/docs.js", "/openapi.json", "/healthz", "/readyz"})
+"""Addresses that ask nobody for a key: pages without data, and what a load balancer asks. All others do."""
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_KEEPS_NOTHING = re.compile(
+    r"/v1/(policies|loss-scales|optimizers|models|translate)(/[^/]+)?|/v1/training/jobs/[^/]+/predict"
+)
+"""What is asked with POST because the question is long, and changes nothing."""
+
+
+def scope_for(method: str, path: str) -> str | None:
+    """Return the scope that a request needs; None if it needs no key. What is new asks for `read` or `write`."""
+    if path in OPEN:
+        return None
+    if path == "/metrics":
+        return METRICS
+    return READ if method in _SAFE or _KEEPS_NOTHING.fullmatch(path) else WRITE
+
+
+class Doorkeeper(Protocol):
+    """Tells callers from each other."""
+
+    async def caller(self, authorization: str | None, scope: str | None) -> Caller | Problem:
+        """Return who shows this Authorization header, or why he may not do what needs this scope."""
+        ...
+
+
+class OpenDoor:
+    """Asks nobody: for loopback, where whoever reaches the service could read its files too."""
+
+    async def caller(self, authorization: str | None, scope: str | None) -> Caller | Problem:
+        """Return the same caller for everybody."""
+        return ANYBODY
+
+
+class KeyedDoor:
+    """Asks for an API key, at every request anew: a key that is taken back is useless from then on.
+
+    Args:
+        keys: the keys there are.
+    """
+
+    def __init__(self, keys: KeyStore) -> None:
+        self._keys = keys
+
+    async def caller(self, authorization: str | None, scope: str | None) -> Caller | Problem:
+        """Return the key's caller, or a 401 (no good key) or 403 (a key for other things)."""
+        if scope is None:
+            return NOBODY
+        kind, _, token = (authorization or "").partition(" ")
+        token = token.strip()
+        if kind.lower() != "bearer" or not token:
+            return _MISSING
+        key = await run_in_threadpool(self._keys.find, token)
+        if key is None:
+            return _INVALID
+        if scope not in key.scopes:
+            return _lacking(scope, key.scopes)
+        return Caller(key.tenant, frozenset(key.scopes), key.id)
+
+
+def _challenge(error: str = "") -> Mapping[str, str]:
+    return {"WWW-Authenticate": f'Bearer realm="halfstep"{error}'}
+
+
+_MISSING = Problem(
+    401,
+    "api_key_missing",
+    "This service asks for an API key; send it as `Authorization: Bearer <key>`. "
+    "Whoever runs the service makes one with `halfstep keys create`.",
+    headers=_challenge(),
+)
+_INVALID = Problem(
+    401,
+    "invalid_api_key",
+    "The API key that was sent is unknown here, revoked or expired; ask whoever runs the service for another.",
+    headers=_challenge(', error="invalid_token"'),
+)
+
+
+def _lacking(scope: str, scopes: tuple[str, ...]) -> Problem:
+    text = f"This needs a key with the scope {scope!r}; the key that was sent has {', '.join(scopes)}."
+    return Problem(403, "scope_missing", text, headers=_challenge(f', error="insufficient_scope", scope="{scope}"'))

@@ -73,6 +73,20 @@ def worker(arguments: tuple[str, ...]) -> None:
     _become("worker", arguments)
 
 
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def keys(arguments: tuple[str, ...]) -> None:
+    """Make, list and revoke API keys, where the service's database can be reached (see keys --help)."""
+    _become("app.administration", ("keys", *arguments))
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def audit(arguments: tuple[str, ...]) -> None:
+    """Print who did what, where the service's database can be reached (see audit --help)."""
+    _become("app.administration", ("audit", *arguments))
+
+
 def _become(module: str, arguments: tuple[str, ...]) -> NoReturn:
     """Replace this process: the command line itself loads nothing of the server."""
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # our own interpreter

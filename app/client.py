@@ -13,6 +13,9 @@ HalfstepError
 ├── Damaged              a download does not have the sha256 that the service says
 └── ApiError             the service refused: .status, .code, .detail, .errors, .request_id
     ├── NotFound         404
+    ├── Unauthorized     401: no API key, or one that is no good here
+    ├── Forbidden        403: the key is for other things
+    ├── TooMany          429: a rate limit or a quota is reached
     ├── Conflict         409
     ├── Invalid          400, 413, 415, 422: the request is at fault, .errors says where
     └── ServiceFault     5xx
@@ -22,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,8 +36,11 @@ from urllib.parse import quote
 
 import httpx
 
+from app.policy_calls import PolicyCalls
+
 DEFAULT_URL = "http://127.0.0.1:8000"
 JOBS = "/v1/training/jobs"
+SWEEPS = "/v1/sweeps"
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 RECONNECTS, RECONNECT_SECONDS = 30, 0.5
 SILENCE_SECONDS = 60.0
@@ -76,6 +83,18 @@ class NotFound(ApiError):
     """There is no such job, checkpoint or artifact."""
 
 
+class Unauthorized(ApiError):
+    """No API key was sent, or one that is unknown, revoked or expired."""
+
+
+class Forbidden(ApiError):
+    """The API key is for other things."""
+
+
+class TooMany(ApiError):
+    """A rate limit or a quota is reached."""
+
+
 class Conflict(ApiError):
     """The job's state forbids it."""
 
@@ -90,28 +109,39 @@ class ServiceFault(ApiError):
 
 _KINDS: Mapping[int, type[ApiError]] = {
     400: Invalid,
+    401: Unauthorized,
+    403: Forbidden,
     404: NotFound,
     409: Conflict,
     413: Invalid,
     415: Invalid,
     422: Invalid,
+    429: TooMany,
 }
 
 
-class Client:
-    """A connection to one service.
+class Client(PolicyCalls):
+    """A connection to one service; what asks about policies is in `app.policy_calls`.
 
     Args:
         url: where it listens.
+        api_key: of a service that asks for one; None takes `HALFSTEP_API_KEY` from the environment.
         timeout: seconds for one answer.
         transport: for tests: an application in place of the network.
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, *, timeout: float = 30.0, transport: httpx.BaseTransport | None = None
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, timeout=timeout, transport=transport)
+        key = os.environ.get("HALFSTEP_API_KEY", "") if api_key is None else api_key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
         self._pause = Pause()
 
     def __enter__(self) -> Self:
@@ -165,6 +195,22 @@ class Client:
         """
         return self._json("POST", "/v1/models/inspect", json=spec)
 
+    def sweep(self, job: Mapping[str, Any], grid: Mapping[str, list[Any]], **more: Any) -> dict[str, Any]:
+        """Send a job for every combination of the grid's values (lists by JSON pointer into the job), all or none.
+
+        Raises:
+            Invalid: a job of the grid cannot be trained; `errors` says which value is at fault.
+        """
+        return self._json("POST", SWEEPS, json={"job": job, "grid": grid, **more})
+
+    def get_sweep(self, sweep_id: str) -> dict[str, Any]:
+        """Return a sweep with its jobs side by side."""
+        return self._json("GET", f"{SWEEPS}/{quote(sweep_id, safe='')}")
+
+    def cancel_sweep(self, sweep_id: str) -> dict[str, Any]:
+        """Cancel every job of a sweep that has not ended."""
+        return self._json("POST", f"{SWEEPS}/{quote(sweep_id, safe='')}/cancel")
+
     def get(self, job_id: str) -> dict[str, Any]:
         """Return a job.
 
@@ -191,12 +237,36 @@ class Client:
         """
         return self._json("POST", f"{JOBS}/{quote(job_id, safe='')}/cancel")
 
+    def delete(self, job_id: str) -> None:
+        """Forget a job that has ended, and its files.
+
+        Raises:
+            Conflict: it has not ended.
+        """
+        with self._reachable():
+            _checked(self._http.delete(f"{JOBS}/{quote(job_id, safe='')}"))
+
     def metrics(self, job_id: str, *names: str, after_step: int = 0, max_points: int = 1000) -> dict[str, list[Any]]:
         """Return what the training steps measured, as columns of equal length."""
         params = {"name": list(names), "after_step": after_step, "max_points": max_points}
         answer = self._json("GET", f"{JOBS}/{quote(job_id, safe='')}/metrics", params=params)
         columns: dict[str, list[Any]] = answer["columns"]
         return columns
+
+    def report(self, job_id: str) -> dict[str, Any]:
+        """Return what is known of the run's numerics; what nobody measured is None, and named in `not_recorded`."""
+        return self._json("GET", f"{JOBS}/{quote(job_id, safe='')}/report")
+
+    def predict(self, job_id: str, x: Any) -> list[Any]:
+        """Return what a finished job's model says of x, one entry a sample.
+
+        Raises:
+            Conflict: the job has not succeeded.
+            Invalid: x does not fit the model.
+        """
+        answer = self._json("POST", f"{JOBS}/{quote(job_id, safe='')}/predict", json={"x": x})
+        predictions: list[Any] = answer["predictions"]
+        return predictions
 
     def artifacts(self, job_id: str) -> list[dict[str, Any]]:
         """Return the files that a job left."""

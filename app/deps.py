@@ -10,8 +10,9 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 from sqlalchemy import Engine
 
-from app.auth import ANYBODY, Caller
+from app.auth import NOBODY, Caller
 from app.feed import Feed
+from app.predictor import Predictor
 from app.settings import AppSettings
 from app.waker import Waker
 from worker.jobs import database
@@ -19,6 +20,7 @@ from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.errors import JobNotFound
 from worker.jobs.files import FileStore
 from worker.jobs.store import JobStore
+from worker.jobs.sweeps import SweepStore
 from worker.queue import CeleryQueue, deliver
 from worker.settings import WorkerSettings
 
@@ -34,10 +36,12 @@ class Services:
         shared: settings that every process has the same.
         database: the engine below the store, to be disposed of at the end.
         store: the book of jobs.
+        sweeps: jobs that belong together.
         artifacts: files of jobs.
         files: uploaded ones.
         queue: tells workers that a job waits.
         waker: uses the queue in a thread of its own, so that a slow broker holds up no request.
+        predictor: asks finished models.
         feed: follows the event logs of jobs.
     """
 
@@ -45,15 +49,18 @@ class Services:
     shared: WorkerSettings
     database: Engine
     store: JobStore
+    sweeps: SweepStore
     artifacts: ArtifactStore
     files: FileStore
     queue: CeleryQueue
     waker: Waker
     feed: Feed
+    predictor: Predictor
 
     def of(self, caller: Caller) -> Services:
         """Return the services as the caller may use them: whatever is not his tenant's is not there."""
-        return replace(self, store=self.store.of(caller.tenant), files=self.files.of(caller.tenant))
+        tenant = caller.tenant
+        return replace(self, store=self.store.of(tenant), sweeps=self.sweeps.of(tenant), files=self.files.of(tenant))
 
 
 def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
@@ -69,14 +76,16 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
         store=store,
         artifacts=artifacts,
         files=FileStore(engine, artifacts),
+        sweeps=SweepStore(engine),
         queue=queue,
         waker=Waker(partial(deliver, store, queue)),
         feed=Feed(store, settings.sse_poll_seconds),
+        predictor=Predictor(settings, shared.artifacts_url),
     )
 
 
 def _caller(request: Request) -> Caller:
-    caller: Caller = getattr(request.state, "caller", ANYBODY)
+    caller: Caller = getattr(request.state, "caller", NOBODY)  # set by app.gate
     return caller
 
 

@@ -6,30 +6,60 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from app import errors, openapi
 from app.deps import Services, wire
 from app.finite_json import FiniteJSONResponse
+from app.gate import Gate
+from app.hosts import exposure
+from app.protection import Protection
 from app.request_ids import RequestIds
-from app.routes import artifacts, datasets, docs, events, files, health, jobs, loss_scales, models, policies, queue
+from app.routes import (
+    artifacts,
+    datasets,
+    docs,
+    events,
+    files,
+    fine_tuning,
+    health,
+    jobs,
+    loss_scales,
+    models,
+    optimizers,
+    policies,
+    queue,
+    results,
+    sweeps,
+    translate,
+)
+from app.rules import rules_of
 from app.settings import AppSettings
 from worker.settings import WorkerSettings
 
 ROUTERS = (  # asked in this order, so the quick and busy ones come first
     policies.router,
     loss_scales.router,
+    optimizers.router,
+    translate.router,
     models.router,
     health.router,
     jobs.router,
     events.router,
     artifacts.router,
     files.router,
+    results.router,
+    fine_tuning.router,
+    sweeps.router,
     datasets.router,
     queue.router,
     docs.router,
@@ -58,6 +88,16 @@ def create_app(settings: AppSettings | None = None, worker_settings: WorkerSetti
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.services = services
+    app.add_middleware(Gate, rules=rules_of(services))
+    if services.settings.cors_origins:  # answers a browser's question whether it may ask, before it shows a key
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=services.settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-ID"],
+            expose_headers=["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"],
+        )
+    app.add_middleware(Protection, private=services.settings.auth == "required")
     app.add_middleware(RequestIds)
     errors.install(app)
     for router in ROUTERS:
@@ -92,11 +132,22 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)  # type: ignore[arg-type]
 
 
+def _address(settings: AppSettings) -> str:
+    """Return the address that will be listened on: that of the inherited socket, or the one in the settings."""
+    if settings.listen_fd is None:
+        return settings.host
+    with socket.socket(fileno=os.dup(settings.listen_fd)) as listener:
+        return str(listener.getsockname()[0])
+
+
 def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT, unless the settings would let anybody in from anywhere."""
     app = create_app()
     services: Services = app.state.services
     settings = services.settings
+    exposed = exposure(settings.auth, _address(settings))
+    if exposed is not None:
+        sys.exit(f"halfstep: {exposed}")
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from app.problems import ProblemShape
+from app.auth import scope_for
+from app.problems import ProblemShape, declared
 
 DESCRIPTION = """\
 POST a Keras model config, a dtype policy and a loss scale; workers train it in a numpy engine that reproduces float16,
@@ -20,6 +21,12 @@ clients made for OpenAI's API. NaN and infinity never appear bare: they are `nul
 """
 
 _PARAMETER = re.compile(r"\{[^}]+\}")
+_SCHEME = "apiKey"
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, where the service asks for one. The scopes it needs are listed with each operation.",
+}
 _FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
 
 
@@ -65,4 +72,17 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = ProblemShape.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs"))
     schemas[ProblemShape.__name__] = problem
+    document["components"]["securitySchemes"] = {_SCHEME: _BEARER}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _guard(operation, scope_for(method.upper(), path))
     return document
+
+
+def _guard(operation: dict[str, Any], scope: str | None) -> None:
+    """Say what a key must be good for, and what is answered at the gate; see `app.gate`."""
+    if scope is None:
+        return
+    operation["security"] = [{_SCHEME: [scope]}, {}]  # or none, where the service asks for none
+    for status, answer in declared(401, 403, 429).items():
+        operation["responses"].setdefault(str(status), answer)

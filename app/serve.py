@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 import click
@@ -21,6 +20,8 @@ import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.children import Child, Program, end
+from app.hosts import exposure
+from app.settings import AppSettings
 from app.signals import Signals, caught
 from worker.jobs import database
 from worker.settings import WorkerSettings
@@ -192,6 +193,17 @@ def _last_words(log: Path) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
 
 
+def _allow(listener: socket.socket) -> None:
+    """Let nobody in unasked.
+
+    Raises:
+        CannotServe: others can reach the address, and no key would be asked for.
+    """
+    exposed = exposure(AppSettings().auth, str(listener.getsockname()[0]))
+    if exposed is not None:
+        raise CannotServe(exposed)
+
+
 def _migrate(url: str) -> None:
     try:
         database.migrate(url)
@@ -212,8 +224,7 @@ def serve(options: Options) -> None:
         listener = stack.enter_context(listening(options.host, options.port))
         settings = WorkerSettings(data_dir=options.data_dir)
         click.echo(f"Starting Halfstep in {options.data_dir} ...")
-        if not ip_address(listener.getsockname()[0]).is_loopback:
-            click.echo("Nothing asks for a key here: whoever reaches this address can use the service.", err=True)
+        _allow(listener)
         _migrate(settings.database_url)
         parts = programs(options, settings.embedded_broker, listener.fileno())
         Service(parts, url_of(listener), signals).run()

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _split(value: Any) -> Any:
+    """A list in a variable is written with commas."""
+    return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+
+def _no_star(value: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in value:
+        raise ValueError("name the sites; * would let every web page in")
+    return value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class AppSettings(BaseSettings):
@@ -17,11 +33,39 @@ class AppSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     listen_fd: int | None = Field(default=None, description="A listening socket that was inherited, instead of both.")
+    auth: Literal["off", "required"] = Field(
+        default="off", description="Whether callers need an API key; off is for addresses of loopback only."
+    )
+    allowed_hosts: Names = Field(
+        default=(), description="Further names that a Host header may say; none, with keys: any name."
+    )
+    cors_origins: Annotated[Names, AfterValidator(_no_star)] = Field(
+        default=(), description="Sites (https://name) whose pages may use the API from a browser."
+    )
+    rate_per_key: int | None = Field(
+        default=None, ge=0, description="Requests a minute of one API key; 0: any number; unset: 600 with keys."
+    )
+    rate_per_tenant: int | None = Field(
+        default=None, ge=0, description="Requests a minute of all keys of a tenant; 0: any number; unset: 1200."
+    )
+    rate_of_failures: int = Field(
+        default=30, ge=0, description="Requests a minute without a good key, of one address; 0: any number."
+    )
+    quota_jobs: int = Field(default=20_000, ge=0, description="Jobs of one tenant that have not ended; 0: any number.")
+    quota_bytes: int = Field(
+        default=0, ge=0, description="Bytes that a tenant's checkpoints and files of jobs may take; 0: any number."
+    )
     max_body_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1024, description="A longer request body is refused with 413."
     )
     max_file_bytes: int = Field(
         default=512 * 1024 * 1024, ge=1024, description="A larger uploaded file is refused with 413."
+    )
+    max_simulated_steps: int = Field(
+        default=100_000, ge=1, description="A longer simulation of a loss scale is refused with 422."
+    )
+    max_simulated_gradients: int = Field(
+        default=1_000_000, ge=1, description="One with more numbers in all its steps is refused with 422."
     )
     sse_heartbeat_seconds: float = Field(
         default=15.0, gt=0, description="Silence on an event stream after which a comment is sent."
@@ -35,4 +79,9 @@ class AppSettings(BaseSettings):
     shutdown_seconds: int = Field(
         default=3, ge=0, description="How long running requests may go on after a stop was asked for."
     )
+    predict_rows: int = Field(default=1000, ge=1, description="Most samples of one prediction.")
+    predict_values: int = Field(default=2_000_000, ge=1, description="Most numbers of one prediction's inputs.")
+    predict_seconds: float = Field(default=30.0, gt=0, description="Longest time that one prediction may take.")
+    predict_memory_bytes: int = Field(default=2 * 1024**3, ge=1, description="Most memory of one prediction's process.")
+    predict_at_once: int = Field(default=2, ge=1, description="Predictions that may run at the same time.")
     ready_seconds: float = Field(default=2.0, gt=0, description="Longest wait of /readyz for one of its answers.")

@@ -34,6 +34,7 @@ class Policy(BaseModel):
     name: str
     compute_dtype: str | None
     variable_dtype: str | None
+    quantization_mode: str | None = None
     loss_scale: LossScale | None
     config: dict[str, Any]
 
@@ -50,7 +51,9 @@ class Answer(BaseModel):
     """As large as the answer."""
 
     valid: bool
+    dialect: str
     policy: Policy | None
+    dropped: tuple[str, ...] = ()
     errors: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
 
@@ -72,7 +75,7 @@ def bare_app() -> FastAPI:
             loss_scale=scale,
             config=body.policy["config"],
         )
-        return Answer(valid=True, policy=policy)
+        return Answer(valid=True, dialect=body.dialect, policy=policy)
 
     return app
 

@@ -12,6 +12,7 @@ from engine import layers
 from engine.configured import shown
 from engine.conventions import Conventions
 from engine.errors import EngineError, InvalidType, InvalidValue, Unsupported
+from engine.layered_policy import MapPolicy
 from engine.layers import InputLayer, Layer, Shape
 from engine.layers.base import MANY
 from engine.policy import Policy
@@ -117,7 +118,7 @@ def sequential(config: Mapping[str, Any], policy: Policy, conventions: Conventio
         shape = read[0].batch_input_shape or _shape_of(config.get("build_input_shape")) or input_shape
         read.insert(0, InputLayer(batch_input_shape=shape, conventions=conventions))
         offset = 1
-    placed = named(read, policy, offset)
+    placed = named(read, policy, offset, f"{config.get('name') or 'sequential'}/")
     calls: list[Call] = []
     for index, layer in enumerate(placed):
         try:
@@ -157,7 +158,7 @@ def _called(
     return Call(layer, sources, shapes, outputs, layer.weight_specs(*shapes), dict(options or {}))
 
 
-def named(read: Sequence[Layer], policy: Policy, offset: int = 0) -> list[Layer]:
+def named(read: Sequence[Layer], policy: Policy, offset: int = 0, prefix: str = "") -> list[Layer]:
     """Return the layers with names and policies filled in; names made up as Keras does ("dense", "dense_1").
 
     A layer with the policy "_infer" takes the dtype in which data enters, as TF 2.4's layers do at their first call.
@@ -166,6 +167,7 @@ def named(read: Sequence[Layer], policy: Policy, offset: int = 0) -> list[Layer]
         read: the layers.
         policy: of layers that name none.
         offset: how many of them stand before the first one of the config.
+        prefix: what Keras puts before their names where a DTypePolicyMap looks for them.
 
     Raises:
         InvalidValue: two layers have one name.
@@ -175,7 +177,9 @@ def named(read: Sequence[Layer], policy: Policy, offset: int = 0) -> list[Layer]
     placed: list[Layer] = []
     for index, layer in enumerate(read):
         name = layer.name or next(_fresh(_snake(layer.class_name), counts, taken))
-        own = _entering(read) if isinstance(layer, InputLayer) else policy
+        own = _entering(read) if isinstance(layer, InputLayer) else policy.of_layer(prefix + name)
+        if isinstance(layer.dtype, MapPolicy):
+            layer = dataclasses.replace(layer, dtype=layer.dtype.of_layer(prefix + name))  # noqa: PLW2901
         done = layer.placed(name, own)
         if done.policy.compute_dtype is None:
             done = dataclasses.replace(done, dtype=_entering(read))

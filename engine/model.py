@@ -25,7 +25,7 @@ from engine.policy import Policy
 from engine.rounding import to_edge
 from engine.rows import Data
 from engine.scaler import UNSCALED
-from engine.serialization.tf24 import read_policy
+from engine.serialization.any_policy import read_policy
 from engine.state import TrainState
 from engine.tape import Array, rounded
 from engine.training import EpochRecord, FitOptions, Trainer
@@ -43,7 +43,7 @@ def model_from_config(
     Args:
         config: Sequential or Functional, Keras 2 or 3.
         policy: of the model and of every layer that names none: a Policy, a name, a serialized policy, or None for
-            float32. A PolicyV1 brings its loss scale.
+            float32. A PolicyV1 brings its loss scale; a DTypePolicyMap gives each layer the policy of its path.
         conventions: the line of Keras it behaves like; by default the one that wrote the config, else TF 2.4.
         input_shape: of a Sequential model that gives none itself; batch axis included.
 
@@ -54,13 +54,7 @@ def model_from_config(
     if not isinstance(config, Mapping):
         raise InvalidType(f'A model must be {{"class_name": ..., "config": {{...}}}}, got {type(config).__name__}.')
     line = conventions or lines.of(config)
-    return Model(read_network(config, _read_policy(policy), line, input_shape))
-
-
-def _read_policy(policy: Any) -> Policy:
-    if isinstance(policy, Policy):
-        return policy
-    return Policy("float32") if policy is None else read_policy(policy).value
+    return Model(read_network(config, read_policy(policy), line, input_shape))
 
 
 @dataclass

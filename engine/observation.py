@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
+import numpy as np
+
 from engine.dtypes import DType
 from engine.tape import Array
 
@@ -139,6 +141,6 @@ class View:
 
 def _closed(array: Array) -> Array:
     """Return a view that cannot be written."""
-    view = array.view()
+    view = np.asarray(array).view()
     view.flags.writeable = False
     return view

@@ -95,6 +95,15 @@ class Policy:
         """
         return self._known(self.variable_dtype)
 
+    @property
+    def plain(self) -> Policy:
+        """The policy beneath a quantization: itself where there is none."""
+        return self
+
+    def of_layer(self, path: str) -> Policy:
+        """Return the policy of a layer that names none: itself, unless it is a map."""
+        return self
+
     def _known(self, name: str | None) -> DType:
         if name is None:
             raise InvalidValue(f"Policy {self.name!r} has no dtype of its own; give it a name such as 'float32'.")

@@ -20,6 +20,7 @@ from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.errors import InvalidType
 from engine.gradients import Gradient, Gradients, mapped, values_of
 from engine.network import Network
+from engine.optimizers.overwriting import kept_scaled
 from engine.rows import Rows, tensors
 from engine.run import Noise
 from engine.scaler import UNSCALED, ScalerRule, ScalerState, update
@@ -196,8 +197,9 @@ def apply_gradients(
     specs = network.trainable_specs
     rule, inner = compilation.optimizer.rule, compilation.optimizer.inner_optimizer
     gradients = unscaled(scaled_gradients, [spec.dtype for spec in specs], rule, state.loss_scale)
+    gradients = kept_scaled(specs, scaled_gradients, gradients)
     watch.unscaled(specs, scaled_gradients, gradients, 1.0 if rule == UNSCALED else state.loss_scale)
-    norm, finite = norm_and_finiteness(gradients)
+    norm, finite = norm_and_finiteness([g for g, spec in zip(gradients, specs, strict=True) if not spec.overwritten])
     if rule.unscale == "divide" and finite and state.loss_scale > 1:
         finite = norm_and_finiteness(scaled_gradients)[1]
     following, applied = update(rule, state, finite)

@@ -111,7 +111,7 @@ class Watched:
         """Show the gradients without the loss scale."""
         view = View(self.observer, self.step)
         for spec, before, gradient in zip(specs, scaled, gradients, strict=True):
-            if gradient is None or before is None:
+            if gradient is None or before is None or spec.overwritten:
                 continue
             shadow = values_of(before) / np.asarray(scale, spec.dtype.storage)
             name = f"{spec.name}_gradient"

@@ -25,6 +25,7 @@ class WeightSpec:
         initializer: makes the first value.
         regularizer: penalty on it, run in the variable dtype, or None.
         constraint: what its values are brought back to after each update, or None.
+        overwritten: whether its "gradient" is its next value (Keras's ``overwrite_with_gradient``).
     """
 
     path: str
@@ -35,6 +36,7 @@ class WeightSpec:
     initializer: Initializer
     regularizer: Regularizer | None = None
     constraint: Constraint | None = None
+    overwritten: bool = False
 
     @property
     def layer(self) -> str:

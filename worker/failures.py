@@ -7,6 +7,7 @@ from collections.abc import Callable
 from engine.errors import EngineError
 from engine.training import TrainingFailed
 from worker.jobs.records import JobError
+from worker.saving import BadCheckpoint
 from worker.specs.errors import SpecError
 
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -51,6 +52,11 @@ def _engine_error(error: EngineError) -> JobError:
     return JobError("data_invalid", error.message, param="".join(f"/{part}" for part in error.path) or None)
 
 
+def _bad_checkpoint(error: BadCheckpoint) -> JobError:
+    text = f"The checkpoint that the job begins with cannot be read: {error}. Submit the job again."
+    return JobError("data_invalid", text, param="/from_checkpoint")
+
+
 def _memory_error(error: MemoryError) -> JobError:
     return JobError("resource_limit", f"The worker has not enough memory for this job. {error}".strip())
 
@@ -65,6 +71,7 @@ _TOLD: tuple[tuple[type[Exception], Callable[..., JobError]], ...] = (
     (TrainingFailed, _training_failed),
     (SpecError, _spec_error),
     (EngineError, _engine_error),
+    (BadCheckpoint, _bad_checkpoint),
     (MemoryError, _memory_error),
     (OSError, _os_error),
 )

@@ -15,6 +15,7 @@ from worker import keras_files
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.metrics import finite
 from worker.jobs.records import Artifact
+from worker.jobs.reports import report_of
 
 
 class Trained(Protocol):
@@ -31,7 +32,6 @@ class Trained(Protocol):
 
 MODEL_FORMAT = "halfstep.model/1"
 HISTORY_FORMAT = "halfstep.history/1"
-REPORT_FORMAT = "halfstep.report/1"
 
 
 def model_arrays(specs: Sequence[WeightSpec], state: TrainState) -> dict[str, Array]:
@@ -80,19 +80,7 @@ def save_report(
         state: the last one.
         skipped: columns of the steps that were not applied, from `JobStore.skipped`.
     """
-    columns = (skipped["step"], skipped["loss_scale"], skipped["loss_scale_after"])
-    ledger = [
-        {
-            "step": step,
-            "applied": False,
-            "reason": "nonfinite_gradient",
-            "loss_scale_before": before,
-            "loss_scale_after": after,
-        }
-        for step, before, after in zip(*columns, strict=True)
-    ]
-    steps = {"total": state.step, "applied": state.step - len(ledger), "skipped": len(ledger)}
-    return artifacts.put(job_id, "report.json", _json({"schema": REPORT_FORMAT, "steps": steps, "ledger": ledger}))
+    return artifacts.put(job_id, "report.json", _json(report_of(state.step, skipped)))
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

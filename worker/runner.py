@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
+from engine.starting import begun_with
 from engine.state import TrainState
 from engine.training import EpochRecord, StepRecord
 from worker import results
@@ -39,6 +40,9 @@ class Trainer(results.Trained, Protocol):
     def advance(self, state: TrainState) -> tuple[TrainState, StepRecord | EpochRecord]:
         """One step, or the end of an epoch; consumes the state."""
 
+
+MOST_RACES = 20
+"""Jobs that others may snatch away before a message counts as answered; each of those has a worker now."""
 
 Prepare = Callable[[Mapping[str, Any]], Trainer]
 """Checks a JobSpec (as JSON) and makes its trainer; raises SpecError, EngineError, MemoryError."""
@@ -111,6 +115,21 @@ def run_slice(job_id: str, deps: RunnerDeps) -> SliceOutcome:
             raise
 
 
+def run_next(deps: RunnerDeps) -> tuple[str, SliceOutcome]:
+    """Run a slice of the job whose turn it is: a message only says that some job waits, the queue's order is the row's.
+
+    Returns the job's id (empty if none waits), and how its slice ended.
+    """
+    for _ in range(MOST_RACES):
+        job_id = deps.store.next_in_line()
+        if job_id is None:
+            break
+        outcome = run_slice(job_id, deps)
+        if outcome is not SliceOutcome.NOT_CLAIMED:
+            return job_id, outcome
+    return "", SliceOutcome.NOT_CLAIMED
+
+
 def _outcome(status: JobStatus) -> SliceOutcome:
     return SliceOutcome(status.value)
 
@@ -156,7 +175,14 @@ class _Slice:
         if saved is not (self._claim.checkpoints[0] if self._claim.checkpoints else None):
             self._heartbeat.insist(lambda: self._deps.store.rewind(self._claim, saved))
         self._written_at = self._deps.monotonic()
-        return found[0] if found else trainer.initial_state()
+        return found[0] if found else self._begin(trainer)
+
+    def _begin(self, trainer: Trainer) -> TrainState:
+        """The state before the first step: fresh, or what another job's checkpoint makes of it."""
+        fresh, saved, start = trainer.initial_state(), self._saver.start(), self._claim.start
+        if saved is None or start is None:
+            return fresh
+        return begun_with(fresh, saved, trainer.network.weight_specs, optimizer=start.optimizer)
 
     def _train(self, trainer: Trainer, state: TrainState) -> TrainState:
         """Advance until something says stop; at least once, so that slices of no length get on too."""

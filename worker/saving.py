@@ -53,11 +53,22 @@ class Saver:
         Raises:
             BadCheckpoint: the file is gone or its content is not what was saved.
         """
-        name = saved.path.removeprefix(f"{self.claim.job_id}/")
+        return self._read(saved.path.removeprefix(f"{self.claim.job_id}/"), saved.sha256)
+
+    def start(self) -> TrainState | None:
+        """The state of another job that this one begins with, or None.
+
+        Raises:
+            BadCheckpoint: the copy that was made of it cannot be read.
+        """
+        begin = self.claim.start
+        return None if begin is None else self._read(begin.name, begin.sha256)
+
+    def _read(self, name: str, sha256: str) -> TrainState:
         try:
             with self.artifacts.open(self.claim.job_id, name) as opened:
                 file = cast(BufferedIOBase, opened)
-                _check(file, saved.sha256)
+                _check(file, sha256)
                 arrays, record = files.read(file)
         except (JobNotFound, EngineError) as error:
             raise BadCheckpoint(str(error)) from error

@@ -32,7 +32,7 @@ from worker.queue import (
     client_url,
     deliver,
 )
-from worker.runner import Prepare, RunnerDeps, SliceOutcome, run_slice
+from worker.runner import Prepare, RunnerDeps, SliceOutcome, run_next
 from worker.settings import WorkerSettings
 from worker.specs import check
 from worker.specs.job import JobSpec
@@ -83,10 +83,11 @@ def celery_app(settings: WorkerSettings, prepare: Prepare) -> Celery:
 
     @app.task(name=SLICE_TASK)
     def run(job_id: str) -> str:
-        """Run one slice; if the job goes on, ring for the next."""
+        """Run a slice of the job whose turn it is, which need not be the one that rang; if it goes on, ring again."""
         deps, queue = parts()
-        outcome = run_slice(job_id, deps)
-        logger.info("job %s: %s", job_id, outcome)
+        rang = job_id
+        job_id, outcome = run_next(deps)
+        logger.info("job %s (rung by %s): %s", job_id or "none", rang, outcome)
         if outcome is SliceOutcome.QUEUED:
             ring(deps.store, queue, job_id)
         return outcome.value

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from app.finite_json import FiniteJSONResponse
+from app.protection import PAGE_POLICY
 
 router = APIRouter(include_in_schema=False)
 
 WEB = Path(__file__).parent.parent / "web"
-_POLICY = {"Content-Security-Policy": "default-src 'self'; img-src data:", "Cache-Control": "no-cache"}
+_POLICY = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}
 
 
 @router.get("/openapi.json")

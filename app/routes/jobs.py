@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -15,16 +12,15 @@ from app.deps import JobId, ServicesDep
 from app.finite_json import FiniteJSONResponse
 from app.json_route import JsonRoute
 from app.problems import declared
+from app.submission import check, submit
 from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
-from worker.specs.check import prepare
 from worker.specs.job import JobSpec
-from worker.specs.uploads import Uploads
 
 router = APIRouter(prefix="/v1/training/jobs", tags=["jobs"], route_class=JsonRoute)
 
 _METADATA = re.compile(r"metadata\[(.+)\]")
-_METADATA_PARAMETER = {
+METADATA_PARAMETER = {
     "parameters": [
         {
             "name": "metadata",
@@ -38,7 +34,7 @@ _METADATA_PARAMETER = {
 }
 _FOLLOWED_BY = (
     *("get_job", "cancel_job", "pause_job", "resume_job", "delete_job"),
-    *("list_events", "job_metrics", "list_checkpoints", "list_artifacts"),
+    *("list_events", "job_metrics", "list_checkpoints", "list_artifacts", "job_report", "predict"),
 )
 _CREATED = {
     "description": "The job waits for a worker.",
@@ -79,29 +75,15 @@ def create_job(  # FastAPI's way to name what a request carries
     x_idempotency_key: IdempotencyKey = None,
 ) -> JobAnswer | Response:
     """Check a job and put it into the queue."""
-    prepared = prepare(spec, services.shared.limits, Uploads(services.files))
-    checked = DryRunAnswer(summary=asdict(prepared.summary), warnings=list(prepared.warnings)).model_dump(mode="json")
+    checked = check(services, spec)
     if dry_run:
-        return FiniteJSONResponse(checked)
-    given = spec.given()
-    job = services.store.create(
-        given,
-        total_steps=prepared.summary.total_steps,
-        epochs=prepared.summary.epochs,
-        summary={name: checked[name] for name in ("summary", "warnings")},
-        idempotency_key=idempotency_key or x_idempotency_key,
-        request_hash=_hash(given),
-    )
-    services.waker.wake(job)
+        return FiniteJSONResponse(checked.answer)
+    job = submit(services, checked, idempotency_key or x_idempotency_key)
     response.headers["Location"] = f"{router.prefix}/{job.id}"
     return JobAnswer.of(job)
 
 
-def _hash(given: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
-
-
-@router.get("", responses=declared(404, 422, 503), openapi_extra=_METADATA_PARAMETER)
+@router.get("", responses=declared(404, 422, 503), openapi_extra=METADATA_PARAMETER)
 def list_jobs(  # FastAPI's way to name what a request carries
     services: ServicesDep,
     request: Request,
@@ -118,12 +100,13 @@ def list_jobs(  # FastAPI's way to name what a request carries
         order=order,
         status=tuple(status or ()),
         created_after=created_after,
-        metadata=_labels(request),
+        metadata=labels(request),
     )
     return ListAnswer[JobAnswer].of([JobAnswer.of(job) for job in page.data], "id", has_more=page.has_more)
 
 
-def _labels(request: Request) -> dict[str, str]:
+def labels(request: Request) -> dict[str, str]:
+    """Return the labels that a list call asks for, as `metadata[key]=value`."""
     matches = ((_METADATA.fullmatch(key), value) for key, value in request.query_params.items())
     return {match[1]: value for match, value in matches if match}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from app.deps import ServicesDep
 from app.json_route import JsonRoute
 from app.problems import declared
 from worker.specs import loss_scales
@@ -15,6 +16,7 @@ from worker.specs.loss_scales import (
     LossScaleSerializeRequest,
     LossScaleValidateRequest,
 )
+from worker.specs.simulation import Simulated, SimulateRequest, SimulationLimits, simulate
 
 router = APIRouter(prefix="/v1/loss-scales", tags=["loss scales"], route_class=JsonRoute)
 
@@ -37,3 +39,10 @@ def serialize_loss_scale(request: LossScaleSerializeRequest) -> LossScaleSeriali
 def deserialize_loss_scale(request: LossScaleDeserializeRequest) -> LossScaleDeserialized:
     """Read what Keras wrote."""
     return loss_scales.deserialize_loss_scale(request)
+
+
+@router.post("/simulate", responses=_PROBLEMS)
+def simulate_loss_scale(request: SimulateRequest, services: ServicesDep) -> Simulated:
+    """Move a loss scale through steps, under the rule of any system; exact to the bit."""
+    settings = services.settings
+    return simulate(request, SimulationLimits(settings.max_simulated_steps, settings.max_simulated_gradients))

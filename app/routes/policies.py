@@ -7,7 +7,8 @@ from fastapi import APIRouter
 from app.json_route import JsonRoute
 from app.problems import declared
 from worker.specs import policies
-from worker.specs.policies import (
+from worker.specs.policy_list import list_policies as listed
+from worker.specs.policy_shapes import (
     PolicyDeserialized,
     PolicyDeserializeRequest,
     PolicyList,
@@ -25,7 +26,7 @@ _PROBLEMS = declared(400, 413, 415, 422)
 @router.get("")
 def list_policies() -> PolicyList:
     """List every policy and dtype there is."""
-    return policies.list_policies()
+    return listed()
 
 
 @router.post("/validate", responses=_PROBLEMS)

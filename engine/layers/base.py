@@ -15,8 +15,9 @@ from engine import configured, ops
 from engine.configured import Configured, dimensions, optional, setting, text
 from engine.conventions import TF24, Conventions
 from engine.dtypes import DType
-from engine.errors import InvalidType, ShapeMismatch
+from engine.errors import InvalidType, ShapeMismatch, Unsupported
 from engine.initializers import Initializer
+from engine.layered_policy import Float8Policy
 from engine.layers import entering
 from engine.layers.dtype_argument import read_dtype, write_dtype
 from engine.policy import Policy
@@ -59,8 +60,19 @@ class Layer(Configured):
     """Arguments that are tensors, by the names under which a config may give them, in their order."""
     options: ClassVar[tuple[str, ...]] = ("training",)
     """Arguments that are true or false, which a config may fix."""
+    multiplies_in_float8: ClassVar[bool] = False
+    """Whether a float8 policy means something to it; the others follow the policy beneath."""
     supports_masking: ClassVar[bool] = False
     """Whether the mask of the input is the mask of the output."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.dtype, Float8Policy) and not self.multiplies_in_float8:
+            text = (
+                f"{self.class_name} does not compute in float8, in Keras neither; only Dense and EinsumDense do. "
+                f"Give it the dtype {self.dtype.plain.name!r}, or leave its dtype out."
+            )
+            raise Unsupported(text, code="no_float8", path=("dtype",))
 
     @property
     def policy(self) -> Policy:
@@ -75,7 +87,8 @@ class Layer(Configured):
 
     def placed(self, name: str, policy: Policy) -> Self:
         """Return the layer with its name and policy filled in where they were left open."""
-        return dataclasses.replace(self, name=self.name or name, dtype=self.dtype or policy)
+        fitting = policy if self.multiplies_in_float8 else policy.plain
+        return dataclasses.replace(self, name=self.name or name, dtype=self.dtype or fitting)
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
         """Return the variables wanted for inputs of these shapes (batch axis first), in Keras's order."""
@@ -196,6 +209,7 @@ class Layer(Configured):
         *,
         trainable: bool = True,
         dtype: DType | None = None,
+        overwritten: bool = False,
     ) -> WeightSpec:
         """Return the description of one of this layer's variables; its constraint is the setting named after it."""
         constraint = getattr(self, f"{name.rpartition('/')[2].removesuffix('_kernel')}_constraint", None)
@@ -208,6 +222,7 @@ class Layer(Configured):
             initializer=initializer,
             regularizer=regularizer,
             constraint=constraint,
+            overwritten=overwritten,
         )
 
 

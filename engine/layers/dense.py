@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -9,7 +10,9 @@ from engine import ops
 from engine.configured import dimensions, optional, positive_integer, refuse, setting, text, unsupported_unless
 from engine.dtypes import DType
 from engine.errors import InvalidValue, ShapeMismatch
+from engine.layers import float8
 from engine.layers.base import Shape, last_axis
+from engine.layers.float8 import factors_of
 from engine.layers.weighted import Weighted
 from engine.ops.einsum import parse_einsum
 from engine.run import Run
@@ -26,14 +29,16 @@ class Dense(Weighted):
     """
 
     supports_masking: ClassVar[bool] = True
+    multiplies_in_float8: ClassVar[bool] = True
 
     units: int = setting(positive_integer)
-    quantization_config: None = setting(unsupported_unless(None), None, only="keras3")
+    quantization_config: Mapping[str, Any] | None = setting(float8.quantization, None, only="keras3")
     lora_rank: None = setting(unsupported_unless(None), None, only="set")
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
-        """Kernel and, with ``use_bias``, bias."""
-        return self.kernel_and_bias((last_axis(self, shapes[0]), self.units), (self.units,))
+        """Kernel and, with ``use_bias``, bias; before them, in float8, the scales."""
+        wanted = self.kernel_and_bias((last_axis(self, shapes[0]), self.units), (self.units,))
+        return (*factors_of(self).weight_specs(self), *wanted)
 
     def compute_output_shape(self, *shapes: Shape) -> Shape:
         """The last axis becomes ``units``."""
@@ -48,7 +53,13 @@ class Dense(Weighted):
         """Multiply, add the bias, activate."""
         # Integers too: of the layers with a kernel, only Dense converts what autocasting left alone.
         x = ops.cast(inputs[0], self.policy.compute)
-        return self.finished(run, ops.matmul(x, self.weight(run, "kernel")))
+        factors = factors_of(self)
+        product = ops.matmul(factors.inputs(self, run, x), factors.kernel(self, run))
+        return self.finished(run, factors.product(self, run, product))
+
+    def bias(self, run: Run) -> Tensor:
+        """Return the bias as it is added."""
+        return factors_of(self).bias(self, run)
 
 
 def _sizes(key: str, value: Any) -> Shape:
@@ -71,11 +82,13 @@ class EinsumDense(Weighted):
     names the output indices along which the bias varies.
     """
 
+    multiplies_in_float8: ClassVar[bool] = True
+
     equation: str = setting(_equation)
     output_shape: Shape = setting(_sizes)
     bias_axes: str | None = setting(optional(text), None)
     use_bias: bool = field(default=True, kw_only=True, repr=False)  # no setting here: bias_axes says it
-    quantization_config: None = setting(unsupported_unless(None), None, only="keras3")
+    quantization_config: Mapping[str, Any] | None = setting(float8.quantization, None, only="keras3")
     gptq_unpacked_column_size: None = setting(unsupported_unless(None), None, only="set")
     lora_rank: None = setting(unsupported_unless(None), None, only="set")
 
@@ -105,12 +118,16 @@ class EinsumDense(Weighted):
         return (left, right, out), sizes
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
-        """Kernel of the equation's second term and, with ``bias_axes``, a bias that broadcasts to the output."""
+        """Kernel of the equation's second term and, with ``bias_axes``, a bias that broadcasts to the output.
+
+        Before them, in float8, the scales.
+        """
         (_, right, out), sizes = self._sizes_of_indices(shapes[0])
         axes = self.bias_axes or ""
         first = min((out.index(index) for index in axes if index in out), default=len(out))
         bias = tuple(sizes[index] or 1 if index in axes else 1 for index in out[first:])
-        return self.kernel_and_bias(tuple(sizes[index] or 0 for index in right), bias)
+        wanted = self.kernel_and_bias(tuple(sizes[index] or 0 for index in right), bias)
+        return (*factors_of(self).weight_specs(self), *wanted)
 
     def compute_output_shape(self, *shapes: Shape) -> Shape:
         """Sizes of the equation's output."""
@@ -119,7 +136,9 @@ class EinsumDense(Weighted):
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Multiply, add the bias, activate."""
-        y = ops.einsum(self.equation, inputs[0], self.weight(run, "kernel"))
+        factors = factors_of(self)
+        y = ops.einsum(self.equation, factors.inputs(self, run, inputs[0]), factors.kernel(self, run))
+        y = factors.product(self, run, y)
         if self.bias_axes is not None:
-            y = ops.add(y, self.weight(run, "bias"))
+            y = ops.add(y, factors.bias(self, run))
         return self.activation(y, self.conventions)

@@ -9,7 +9,9 @@ from engine.configured import refuse, split_serialized
 from engine.conventions import Conventions
 from engine.dtypes import DType
 from engine.errors import located
+from engine.layered_policy import Float8Policy, MapPolicy
 from engine.policy import Policy, PolicyV1
+from engine.serialization.any_policy import is_layered, read_layered, write_layered
 
 _POLICY_CLASSES = ("Policy", "PolicyV1", "DTypePolicy", "FloatDTypePolicy")
 
@@ -25,6 +27,8 @@ def read_dtype(key: str, value: Any) -> Policy | PolicyV1 | None:
     """
     if value is None or isinstance(value, Policy | PolicyV1):
         return value
+    if is_layered(value):
+        return read_layered(value)
     if isinstance(value, DType):
         return Policy(value.name)
     if isinstance(value, str):
@@ -43,6 +47,8 @@ def write_dtype(policy: Policy | PolicyV1 | None, conventions: Conventions) -> A
     """Return what ``get_config`` shows: TF 2.4 writes a plain dtype policy as its name, Keras 3 always a dict."""
     if policy is None:
         return None
+    if isinstance(policy, Float8Policy | MapPolicy):
+        return write_layered(policy)
     config = {"name": policy.name}
     if conventions.keras3:
         return {"module": "keras", "class_name": "DTypePolicy", "config": config, "registered_name": None}

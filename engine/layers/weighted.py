@@ -39,5 +39,9 @@ class Weighted(Layer):
 
     def finished(self, run: Run, product: Tensor) -> Tensor:
         """Add the bias (into the memory of the product) and activate."""
-        y = ops.bias_add(product, self.weight(run, "bias")) if self.use_bias else product
+        y = ops.bias_add(product, self.bias(run)) if self.use_bias else product
         return self.activation(y, self.conventions)
+
+    def bias(self, run: Run) -> Tensor:
+        """Return the bias as it is added."""
+        return self.weight(run, "bias")

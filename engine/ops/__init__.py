@@ -39,6 +39,7 @@ from engine.ops.elementwise import (
     subtract,
     where,
 )
+from engine.ops.float8 import float8_input, float8_output
 from engine.ops.gelu import erf, gelu
 from engine.ops.linear import bias_add, matmul
 from engine.ops.losses import sigmoid_crossentropy, softmax_crossentropy, sparse_softmax_crossentropy
@@ -70,6 +71,8 @@ __all__ = [
     "elu",
     "erf",
     "exponential",
+    "float8_input",
+    "float8_output",
     "gather",
     "gelu",
     "general_relu",

@@ -30,7 +30,7 @@ from engine.conventions import TF24, Conventions
 from engine.dtypes import FLOAT32, DType
 from engine.errors import InvalidValue
 from engine.gradients import Gradients, RowGradient, dense
-from engine.optimizers import averages, window
+from engine.optimizers import averages, overwriting, window
 from engine.optimizers.arithmetic import blocks, float32_number_on, grid, number_on
 from engine.optimizers.clipping import Clip, clipped_by_global_norm, clipped_by_norm, clipped_by_value
 from engine.optimizers.rows import Target, Touches, update_rows
@@ -144,10 +144,10 @@ class Optimizer(Configured):
 
     def kept_shapes(self, spec: WeightSpec) -> dict[str, tuple[int, ...]]:
         """Return the shapes of all that is kept of a trainable variable, in its dtype; nothing is allocated."""
-        own = self.slot_shapes(spec)
+        own = {} if spec.overwritten else self.slot_shapes(spec)
         if self.gradient_accumulation_steps:
             own[window.SLOT] = spec.shape
-        if self.use_ema:
+        if self.use_ema and not spec.overwritten:
             own[averages.SLOT] = spec.shape
         return own
 
@@ -171,10 +171,10 @@ class Optimizer(Configured):
         trainable = [spec for spec in specs if spec.trainable]
         slots = self.shared_slots(trainable)
         for spec in trainable:
-            own = self.new_slots(spec)
+            own = {} if spec.overwritten else self.new_slots(spec)
             if self.gradient_accumulation_steps:
                 own[window.SLOT] = np.zeros(spec.shape, spec.dtype.storage)
-            if self.use_ema:
+            if self.use_ema and not spec.overwritten:
                 own[averages.SLOT] = averages.begun(spec, variables, self.conventions)
             slots |= {f"{slot}/{spec.path}": array for slot, array in own.items()}
         return slots
@@ -225,6 +225,10 @@ class Optimizer(Configured):
         if specs and all(gradient is None for gradient in gradients) and not self.conventions.keras3:
             raise InvalidValue("No gradients provided for any variable", code="no_gradients")
         steps = self.gradient_accumulation_steps or 1
+        others = overwriting.overwrite(iterations, steps, specs, variables, gradients, slots)
+        if len(others) < len(specs):
+            specs, variables = [specs[index] for index in others], [variables[index] for index in others]
+            gradients = [gradients[index] for index in others]
         if steps > 1:
             window.collect(specs, gradients, slots)
         if (iterations + 1) % steps == 0:
@@ -321,6 +325,7 @@ class Optimizer(Configured):
     def finish(self, specs: Sequence[WeightSpec], variables: Mapping[str, Array], slots: Mapping[str, Array]) -> None:
         """Replace variables by their moving averages, if they are kept: what ends a training."""
         if self.use_ema:
+            specs = [spec for spec in specs if not spec.overwritten]
             averages.overwrite(specs, [variables[spec.path] for spec in specs], slots)
 
     def with_learning_rate(self, value: float) -> Self:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from engine import keras_config
 from engine.conventions import TF24
@@ -21,6 +21,7 @@ from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from engine.optimizers.wrapping import wrap_for_policy
 from engine.policy import Policy
 
+T = TypeVar("T")
 AnyOptimizer: TypeAlias = Optimizer | LossScaleOptimizer
 
 _NAMES = ("Adadelta", "Adagrad", "Adam", "Adamax", "Nadam", "RMSprop", "SGD", "Ftrl")
@@ -52,6 +53,15 @@ def deserialize_optimizer(config: Any) -> AnyOptimizer:
         InvalidValue, InvalidType: no such dict, an unknown class, or what the class refuses.
         Unsupported: an optimizer of TF 2.4 that this engine lacks.
     """
+    return read_named(config, _READERS)
+
+
+def read_named(config: Any, readers: Mapping[str, Reader[T]]) -> T:
+    """Return what one of the readers makes of ``{"class_name", "config"}``; their class names are in lower case.
+
+    Raises:
+        InvalidValue, InvalidType: no such dict, an unknown class, or what the reader refuses.
+    """
     if not isinstance(config, dict):
         raise InvalidType(f"A serialized optimizer must be a dict, but got: {config!r}", code="not_a_dict")
     if "class_name" not in config:
@@ -59,8 +69,8 @@ def deserialize_optimizer(config: Any) -> AnyOptimizer:
     name = config["class_name"]
     if not isinstance(name, str):
         raise InvalidType(f"A class_name must be a string, but got: {name!r}", original="AttributeError")
-    known = {**config, "class_name": name.lower()} if name.lower() in _READERS else config
-    read = keras_config.deserialize(known, _READERS, "optimizer")
+    known = {**config, "class_name": name.lower()} if name.lower() in readers else config
+    read = keras_config.deserialize(known, readers, "optimizer")
     assert read is not None, "only None reads as None"
     return read
 
@@ -109,9 +119,13 @@ def _read_loss_scale_optimizer(config: Any) -> LossScaleOptimizer:
     return LossScaleOptimizer.from_config(config, deserialize_optimizer)
 
 
+BUILTIN: Mapping[str, Reader[Optimizer]] = MappingProxyType(
+    {name.lower(): partial(read_builtin, name) for name in _NAMES}
+)
+"""How each optimizer of TF 2.4 reads its config, by its name in lower case."""
 _READERS: Mapping[str, Reader[AnyOptimizer]] = MappingProxyType(
     {
-        **{name.lower(): partial(read_builtin, name) for name in _NAMES},
+        **BUILTIN,
         "lossscaleoptimizer": _read_loss_scale_optimizer,
         "lossscaleoptimizerv1": _read_loss_scale_optimizer,
     }

@@ -70,7 +70,7 @@ def test_two_files_say_celery():
     assert speakers <= SAY_CELERY
 
 
-@pytest.mark.parametrize("module", ["app.client", "app.cli"])
+@pytest.mark.parametrize("module", ["app.client", "app.policy_calls", "app.cli"])
 def test_the_client_imports_nothing_of_the_server(module):
     names = {name for s in in_room("app") if within(s.module, {module}) for name in s.imports()}
     assert {name for name in names if within(name, SERVER_SIDE)} == set()

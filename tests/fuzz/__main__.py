@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.campaign import campaign
+from tests.fuzz.campaign import ALL_PATHS, campaign
 
 
 def main() -> int:
@@ -13,9 +13,16 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=2000, help="schemathesis cases (default 2000)")
     parser.add_argument("--jobs", type=int, default=500, help="good jobs with one thing changed (default 500)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--paths",
+        nargs="+",
+        metavar="PATTERN",
+        default=ALL_PATHS,
+        help="only operations at these paths, such as '/v1/policies*' (default all)",
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        report = campaign(Path(folder), cases=given.cases, changed_jobs=given.jobs, start=given.seed)
+        report = campaign(Path(folder), cases=given.cases, changed_jobs=given.jobs, start=given.seed, paths=given.paths)
     sys.stdout.write("".join(f"{fault}\n" for fault in report.faults) + report.summary() + "\n")
     return 1 if report.faults else 0
 

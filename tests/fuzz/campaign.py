@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ CHECKS: list[CheckFunction] = [
     openapi_checks.response_schema_conformance,
 ]
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+ALL_PATHS = ("*",)
 ABSENT_BY_DESIGN = {("/readyz", 503)}
 """Without a broker the service says so; the campaign runs without one."""
 
@@ -60,7 +62,9 @@ class Report:
         )
 
 
-def campaign(folder: Path, *, cases: int, changed_jobs: int, start: int = 0) -> Report:
+def campaign(
+    folder: Path, *, cases: int, changed_jobs: int, start: int = 0, paths: Sequence[str] = ALL_PATHS
+) -> Report:
     """Send made-up requests to a server of this campaign's own, with a waiting and a cancelled job in it.
 
     Args:
@@ -68,15 +72,24 @@ def campaign(folder: Path, *, cases: int, changed_jobs: int, start: int = 0) -> 
         cases: of schemathesis, over all operations; no fewer are sent.
         changed_jobs: good jobs with an arbitrary value at one place.
         start: seed; the same one sends the same requests.
+        paths: patterns; only operations at a path that one of them matches are sent to.
     """
     # Streams of a job that never ends must end all the same.
     with serving(folder, AppSettings(sse_poll_seconds=0.02, sse_longest_seconds=0.1)) as served:
         ids = [served.submit(), served.submit()]
         served.http.post(f"{JOBS}/{ids[1]}/cancel")
-        return run(served.url, ids, cases=cases, changed_jobs=changed_jobs, start=start)
+        return run(served.url, ids, cases=cases, changed_jobs=changed_jobs, start=start, paths=paths)
 
 
-def run(url: str, job_ids: list[str], *, cases: int, changed_jobs: int, start: int = 0) -> Report:
+def run(
+    url: str,
+    job_ids: list[str],
+    *,
+    cases: int,
+    changed_jobs: int,
+    start: int = 0,
+    paths: Sequence[str] = ALL_PATHS,
+) -> Report:
     """Send made-up requests to a running server; see `campaign`.
 
     Args:
@@ -85,16 +98,19 @@ def run(url: str, job_ids: list[str], *, cases: int, changed_jobs: int, start: i
         cases: of schemathesis.
         changed_jobs: good jobs with one thing changed.
         start: seed.
+        paths: patterns of paths.
     """
     report = Report()
-    operations = [result.ok() for result in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations()]
+    found = (result.ok() for result in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations())
+    operations = [operation for operation in found if any(fnmatchcase(operation.path, path) for path in paths)]
     # An operation without parameters has one case; those with a body have no end of them, so they go last.
     operations.sort(key=lambda operation: (len(list(operation.body)) > 0, len(list(operation.iter_parameters()))))
     for index, operation in enumerate(operations):
         left = cases - report.sent.total()
         _explore(report, operation, job_ids, -(-left // (len(operations) - index)), start)
-    with httpx.Client(base_url=url, timeout=30) as http:
-        _change_jobs(report, http, changed_jobs, start)
+    if changed_jobs:
+        with httpx.Client(base_url=url, timeout=30) as http:
+            _change_jobs(report, http, changed_jobs, start)
     return report
 
 

@@ -91,6 +91,7 @@ def test_the_report_tells_every_skipped_step(artifacts: ArtifactStore, deps: Run
         "reason": "nonfinite_gradient",
         "loss_scale_before": 32768.0,
         "loss_scale_after": 16384.0,
+        "first_bad": None,
     }
 
 

@@ -38,13 +38,16 @@ def create(url: str) -> sa.Engine:
     return sa.create_engine(
         parsed,
         json_serializer=_to_json,
+        hide_parameters=True,  # what callers send is none of the log's business
         pool_pre_ping=True,
         connect_args={"connect_timeout": 5, "options": _POSTGRESQL_OPTIONS},
     )
 
 
 def _create_sqlite(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, json_serializer=_to_json, connect_args={"timeout": BUSY_SECONDS})
+    engine = sa.create_engine(
+        url, json_serializer=_to_json, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS}
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -16,6 +16,7 @@ from worker.jobs.records import (
     Page,
     Progress,
     QueueState,
+    Start,
     Transition,
 )
 from worker.jobs.states import JobStatus
@@ -71,6 +72,8 @@ def _job(
         result=result if row.status == JobStatus.SUCCEEDED else None,
         transitions=tuple(map(_transition, history)),
         last_event_id=row.last_event_id,
+        priority=row.priority,
+        start=Start(**row.start) if row.start else None,
     )
 
 
@@ -110,15 +113,29 @@ def _queue_positions(connection: sa.Connection, rows: Sequence[sa.Row[Any]], min
     """Places in the queue of queued jobs, from 1. Reads the stretch of the queue between them, not the whole."""
     if not rows:
         return {}
-    places = sorted((row.queued_at, row.number) for row in rows)
+    places = sorted((row.turn_at, row.number) for row in rows)
     (first, number), (last, _) = places[0], places[-1]
     queued = sa.and_(jobs.c.status == JobStatus.QUEUED, *mine)
-    before = sa.or_(jobs.c.queued_at < first, sa.and_(jobs.c.queued_at == first, jobs.c.number < number))
-    count = sa.select(sa.func.count()).select_from(jobs).where(queued, jobs.c.queued_at <= first, before)
+    before = sa.or_(jobs.c.turn_at < first, sa.and_(jobs.c.turn_at == first, jobs.c.number < number))
+    count = sa.select(sa.func.count()).select_from(jobs).where(queued, jobs.c.turn_at <= first, before)
     ahead = connection.execute(count).scalar_one()
-    stretch = sa.select(jobs.c.id).where(queued, jobs.c.queued_at.between(first, last), sa.not_(before))
-    ids = connection.execute(stretch.order_by(jobs.c.queued_at, jobs.c.number)).scalars()
+    stretch = sa.select(jobs.c.id).where(queued, jobs.c.turn_at.between(first, last), sa.not_(before))
+    ids = connection.execute(stretch.order_by(jobs.c.turn_at, jobs.c.number)).scalars()
     return {job_id: place for place, job_id in enumerate(ids, ahead + 1)}
+
+
+def read_next(connection: sa.Connection) -> str | None:
+    """The queued job whose turn is next; None if none waits."""
+    query = sa.select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.turn_at, jobs.c.number)
+    return connection.execute(query.limit(1)).scalar_one_or_none()
+
+
+def find_checkpoint(connection: sa.Connection, name: str, mine: Mine = ()) -> Checkpoint | None:
+    """The checkpoint of an id, or the newest of a job's; None if there is none."""
+    named = sa.or_(checkpoints.c.id == name, checkpoints.c.job_id == name)
+    query = sa.select(checkpoints).join(jobs).where(named, *mine).order_by(checkpoints.c.step.desc()).limit(1)
+    row = connection.execute(query).first()
+    return None if row is None else checkpoint(row)
 
 
 def read_page(
@@ -165,10 +182,19 @@ def _storable(text: str) -> bool:
 def read_events(connection: sa.Connection, job_id: str, after: int, limit: int) -> tuple[Event, ...]:
     """Up to `limit` events of the job with ids above `after`, in order."""
     query = sa.select(events).where(events.c.job_id == job_id, events.c.id > after).order_by(events.c.id).limit(limit)
-    return tuple(
-        Event(row.id, row.job_id, row.created_at, row.type, row.level, row.message, row.data)
-        for row in connection.execute(query)
-    )
+    return tuple(map(_event, connection.execute(query)))
+
+
+def read_events_back(connection: sa.Connection, job_id: str, before: int | None, limit: int) -> tuple[Event, ...]:
+    """Up to `limit` events of the job with ids below `before` (None: all), the newest first."""
+    query = sa.select(events).where(events.c.job_id == job_id).order_by(events.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(events.c.id < before)
+    return tuple(map(_event, connection.execute(query)))
+
+
+def _event(row: sa.Row[Any]) -> Event:
+    return Event(row.id, row.job_id, row.created_at, row.type, row.level, row.message, row.data)
 
 
 def read_checkpoints(connection: sa.Connection, job_id: str) -> tuple[Checkpoint, ...]:

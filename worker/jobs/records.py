@@ -100,6 +100,27 @@ class FilePage:
 
 
 @dataclass(frozen=True)
+class Start:
+    """The checkpoint of another job that a job begins with: a copy of its own, so the other may be deleted.
+
+    Attributes:
+        checkpoint: id it was taken from.
+        job_id: whose that was.
+        step: after which it was saved.
+        name: of the copy among the new job's files.
+        sha256: of the copy.
+        optimizer: whether the optimizer's state and the loss scale go along, or the weights alone.
+    """
+
+    checkpoint: str
+    job_id: str
+    step: int
+    name: str
+    sha256: str
+    optimizer: bool
+
+
+@dataclass(frozen=True)
 class JobResult:
     """What a succeeded job left: the last checkpoint's id and the artifacts."""
 
@@ -135,6 +156,8 @@ class Job:
     result: JobResult | None
     transitions: tuple[Transition, ...]
     last_event_id: int
+    priority: int = 0
+    start: Start | None = None
 
     @property
     def terminal(self) -> bool:
@@ -239,6 +262,8 @@ class Claim:
     """Durable checkpoints to resume from, newest first."""
     total_steps: int
     epochs: int
+    start: Start | None = None
+    """What the first slice begins with, instead of fresh weights."""
 
 
 class Directive(StrEnum):

@@ -68,7 +68,7 @@ def forgotten(connection: sa.Connection, before: float, limit: int) -> tuple[Wak
     waits = (jobs.c.status == JobStatus.QUEUED, jobs.c.woken_at <= before)
     unsent = sa.exists().where(outbox.c.job_id == jobs.c.id)
     query = sa.select(jobs.c.id, jobs.c.attempt, jobs.c.woken_at).where(*waits, ~unsent)
-    rows = connection.execute(query.order_by(jobs.c.queued_at, jobs.c.number).limit(limit))
+    rows = connection.execute(query.order_by(jobs.c.turn_at, jobs.c.number).limit(limit))
     return tuple(Wakeup(row.id, row.attempt, row.woken_at) for row in rows)
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from worker.jobs import metrics, moves, reading
 from worker.jobs.errors import LeaseLost
 from worker.jobs.moves import Change
-from worker.jobs.records import Artifact, Checkpoint, Claim, Directive, Flush, JobError, NewCheckpoint, NewEvent
+from worker.jobs.records import Artifact, Checkpoint, Claim, Directive, Flush, JobError, NewCheckpoint, NewEvent, Start
 from worker.jobs.states import JobStatus
 from worker.jobs.submitting import new_id
 from worker.jobs.tables import artifacts, checkpoints, jobs, outbox
@@ -43,7 +43,7 @@ def claim(connection: sa.Connection, job_id: str, owner: str, lease_until: float
     saved = reading.read_checkpoints(connection, job_id)
     step, epoch = (saved[0].step, saved[0].epoch) if saved else (0, 0)
     attempt = row.attempt + 1
-    values = {"attempt": attempt, "lease_owner": owner, "lease_until": lease_until, "queued_at": None}
+    values = {"attempt": attempt, "lease_owner": owner, "lease_until": lease_until, "queued_at": None, "turn_at": None}
     values |= {"started_at": now if row.started_at is None else row.started_at}
     values |= _rewound(connection, job_id, step, epoch)
     data = {"attempt": attempt, "resumed_from_step": step}
@@ -51,7 +51,8 @@ def claim(connection: sa.Connection, job_id: str, owner: str, lease_until: float
     reason = moves.HANDOVER if row.status_reason == moves.HANDOVER else "claimed"
     moves.apply(connection, row, Change([event], values, JobStatus.RUNNING, reason), now)
     connection.execute(sa.delete(outbox).where(outbox.c.job_id == job_id))
-    return Claim(job_id, attempt, owner, saved, row.total_steps, row.epochs)
+    start = Start(**row.start) if row.start else None
+    return Claim(job_id, attempt, owner, saved, row.total_steps, row.epochs, start)
 
 
 def _rewound(connection: sa.Connection, job_id: str, step: int, epoch: int) -> dict[str, Any]:

@@ -94,6 +94,10 @@ class JobStore:
             IdempotencyMismatch: the key came before with another `request_hash`.
         """
         new = NewJob(spec, total_steps, epochs, summary)
+        return self.submit(new, idempotency_key=idempotency_key, request_hash=request_hash)
+
+    def submit(self, new: NewJob, *, idempotency_key: str | None = None, request_hash: str | None = None) -> Job:
+        """The same for a job whose id is chosen already; the job of a key that came before has another."""
         try:
             return self.get(self._create(new, idempotency_key, request_hash or ""))
         except sa.exc.IntegrityError:
@@ -105,11 +109,10 @@ class JobStore:
             known = submitting.replayed(connection, self._tenant, key, request_hash) if key is not None else None
             if known is not None:
                 return known
-            job_id = submitting.new_id("job")
-            submitting.insert(connection, self._tenant, job_id, new, now)
+            submitting.insert(connection, self._tenant, new, now)
             if key is not None:
-                submitting.remember_key(connection, self._tenant, key, request_hash, job_id, now)
-            return job_id
+                submitting.remember_key(connection, self._tenant, key, request_hash, new.id, now)
+            return new.id
 
     def get(self, job_id: str) -> Job:
         """The job as it is now.
@@ -216,6 +219,11 @@ class JobStore:
         with self._look(job_id) as connection:
             return reading.read_events(connection, job_id, after, limit)
 
+    def latest_events(self, job_id: str, *, before: int | None = None, limit: int = 20) -> tuple[Event, ...]:
+        """Up to `limit` events with ids below `before`, the newest first."""
+        with self._look(job_id) as connection:
+            return reading.read_events_back(connection, job_id, before, limit)
+
     def metrics(
         self, job_id: str, *, names: Sequence[str] = (), after_step: int = 0, max_points: int = 1000
     ) -> dict[str, list[Any]]:
@@ -228,6 +236,18 @@ class JobStore:
         """The same columns, of the steps that were not applied."""
         with self._look(job_id) as connection:
             return metrics.listed(metrics.read(connection, job_id, skipped_only=True))
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """The checkpoint of this id, or the newest of the job of this id.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        with database.reading(self._engine) as connection:
+            found = reading.find_checkpoint(connection, name, self._mine)
+        if found is None:
+            raise JobNotFound(name)
+        return found
 
     def checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:
         """The job's checkpoints, newest first."""
@@ -245,6 +265,11 @@ class JobStore:
             return reading.read_queue(connection, self._mine)
 
     # ----------------------------------------------------------------- slices
+
+    def next_in_line(self) -> str | None:
+        """The queued job whose turn it is, by priority and time; None if none waits."""
+        with database.reading(self._engine) as connection:
+            return reading.read_next(connection)
 
     def claim(self, job_id: str, owner: str, lease_seconds: float) -> Claim | None:
         """Take a queued job for one slice; None if it is not there to be taken.

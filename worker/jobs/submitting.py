@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from worker.jobs import moves
 from worker.jobs.errors import IdempotencyMismatch, JobNotFound, TransitionRefused
 from worker.jobs.moves import Change
-from worker.jobs.records import NOTHING, NewEvent
+from worker.jobs.records import NOTHING, NewEvent, Start
 from worker.jobs.states import TERMINAL, JobStatus
 from worker.jobs.tables import events, file_uses, files, idempotency_keys, inline_data, jobs, labels, transitions
 
@@ -19,12 +19,23 @@ _INLINE = frozenset({"x", "y"})
 
 @dataclass(frozen=True)
 class NewJob:
-    """A checked job: `spec` is the JobSpec as JSON, `summary` is what the check learnt and the API shows."""
+    """A checked job.
+
+    Attributes:
+        spec: the JobSpec as JSON.
+        total_steps: training steps of the whole job.
+        epochs: of the whole job.
+        summary: what the check learnt and the API shows.
+        id: of the job to be; known early, so that files can lie ready for it.
+        start: the copied checkpoint it begins with, or None.
+    """
 
     spec: Mapping[str, Any]
     total_steps: int
     epochs: int
     summary: Mapping[str, Any] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: new_id("job"))
+    start: Start | None = None
 
 
 def new_id(prefix: str) -> str:
@@ -45,14 +56,15 @@ def replayed(connection: sa.Connection, tenant: str, key: str, request_hash: str
     return None if row is None else str(row.job_id)
 
 
-def insert(connection: sa.Connection, tenant: str, job_id: str, new: NewJob, now: float) -> None:
+def insert(connection: sa.Connection, tenant: str, new: NewJob, now: float) -> None:
     """Write the tenant's job, its first events and its wake-up; it is queued as soon as the transaction is durable.
 
     Raises:
         JobNotFound: the file of its data was deleted since the job was checked.
     """
     file_id, new = _pinned(connection, tenant, new)
-    connection.execute(sa.insert(jobs).values(tenant=tenant, **_columns(job_id, new, now)))
+    job_id = new.id
+    connection.execute(sa.insert(jobs).values(tenant=tenant, **_columns(new, now)))
     if file_id is not None:
         connection.execute(sa.insert(file_uses).values(job_id=job_id, file_id=file_id))
     data = new.spec.get("data")
@@ -86,13 +98,17 @@ def remember_key(connection: sa.Connection, tenant: str, key: str, request_hash:
     connection.execute(sa.insert(idempotency_keys).values(**values))
 
 
-def _columns(job_id: str, new: NewJob, now: float) -> dict[str, Any]:
+def _columns(new: NewJob, now: float) -> dict[str, Any]:
+    priority = int(new.spec.get("priority", 0))
     return {
-        "id": job_id,
+        "id": new.id,
         "status": JobStatus.QUEUED,
         "status_reason": "created",
         "created_at": now,
         "queued_at": now,
+        "priority": priority,
+        "turn_at": moves.turn(priority, now),
+        "start": asdict(new.start) if new.start else None,
         "spec": _abbreviated(new.spec),
         "summary": dict(new.summary),
         "step": 0,

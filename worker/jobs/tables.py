@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData(
@@ -38,10 +39,13 @@ jobs = Table(
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
-    Column("queued_at", Double),  # since when it waits; the order of the queue
+    Column("queued_at", Double),  # since when it waits
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("turn_at", Double),  # the order of the queue; see submitting.turn
     Column("woken_at", Double),  # when it was last announced to the workers
     Column("spec", JSON, nullable=False),  # the JobSpec, inline data abbreviated
     Column("summary", JSON, nullable=False),
+    Column("start", JSON(none_as_null=True)),  # the Start, of a job that begins with another one's checkpoint
     Column("step", BigInteger, nullable=False),
     Column("total_steps", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
@@ -60,10 +64,11 @@ jobs = Table(
     Column("last_event_id", BigInteger, nullable=False),
     Column("told_place", BigInteger, nullable=False),  # events up to this place are in the log
     Index(None, "status", "queued_at"),
+    Index(None, "status", "turn_at"),
     Index(None, "status", "lease_until"),
     Index(None, "created_at"),
     Index(None, "tenant", "number"),
-    Index(None, "tenant", "status", "queued_at"),
+    Index(None, "tenant", "status", "turn_at"),
 )
 
 inline_data = Table(
@@ -185,6 +190,32 @@ file_uses = Table(  # which job is trained on which file: while it may run, the 
     Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("file_id", ForeignKey("files.id"), primary_key=True),
     Index(None, "file_id"),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("number", _COUNTER, primary_key=True),  # order of creation; the cursor of lists
+    Column("id", String(40), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("grid", JSON, nullable=False),  # values by JSON pointer into the job
+    Column("suffix", String(64)),
+    Column("metadata", JSON, nullable=False),
+    Column("idempotency_key", String(255)),
+    Column("request_hash", String(64), nullable=False),
+    UniqueConstraint("tenant", "idempotency_key"),
+    Index(None, "tenant", "number"),
+)
+
+sweep_jobs = Table(
+    "sweep_jobs",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("sweep_id", ForeignKey("sweeps.id", ondelete="CASCADE"), nullable=False),
+    Column("place", Integer, nullable=False),  # in the order of the grid, from 0
+    Column("point", JSON, nullable=False),  # this job's values by JSON pointer
+    Index(None, "sweep_id", "place"),
 )
 
 api_keys = Table(

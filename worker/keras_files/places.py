@@ -66,6 +66,8 @@ def groups_of(network: Network) -> tuple[Group, ...]:
     by_scope: dict[str, list[WeightSpec]] = {}
     for spec in network.weight_specs:
         by_scope.setdefault(spec.path.rpartition("/")[0], []).append(spec)
+    for specs in by_scope.values():
+        specs.sort(key=lambda spec: spec.overwritten)  # the scales of float8 are made first and saved last
     own = Group("", network.name)
     return (own, *_in_model(_written(network), "", "", by_scope))
 

@@ -134,6 +134,8 @@ def _kept(inner: Optimizer, specs: Sequence[WeightSpec], slots: Mapping[str, Arr
     for family in _families(inner):
         for spec in specs:
             for name in family:
+                if spec.overwritten and name != window.SLOT:
+                    continue
                 shape = slots[f"{name}/{spec.path}"].shape
                 # Adafactor keeps no means of vectors; Keras has the number 0 in their place.
                 missing = shape == (0,) and spec.size > 0

@@ -14,6 +14,7 @@ from worker.specs.policy import PolicyValue
 from worker.specs.shape import Anything, Bool, Int, Number, Spec, Text, Unset
 
 MAX_SEED = 2**31 - 1
+MAX_PRIORITY = 100
 
 
 class CompileSpec(Spec):
@@ -139,6 +140,14 @@ class JobSpec(Spec):
     fit: FitSpec = FitSpec()
     data: DataValue
     seed: Annotated[Int, Field(ge=0, le=MAX_SEED)] = Field(default=0, description="Fixes every random number.")
+    priority: Annotated[Int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = Field(
+        default=0, description="Higher goes first; each level counts as a minute of waiting, so no job waits forever."
+    )
+    from_checkpoint: Annotated[Text, StringConstraints(max_length=64)] | None = Field(
+        default=None,
+        description="Id of a checkpoint to begin with, or of a job for its newest: its weights, and the optimizer's "
+        "state too if model, policy and optimizer are the same.",
+    )
     suffix: Annotated[Text, StringConstraints(max_length=64)] | None = Field(
         default=None, description="Up to 64 characters to tell jobs apart."
     )

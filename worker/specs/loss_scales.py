@@ -10,10 +10,11 @@ from engine import loss_scale as engine_loss_scale
 from engine.errors import EngineError
 from engine.loss_scale import LossScale
 from worker.specs.errors import SpecError, from_engine
-from worker.specs.notices import Fault, Notice
+from worker.specs.notices import Fault, Notice, dropped_notices
 from worker.specs.shape import Anything, Spec
 
 EXAMPLE = {"class_name": "DynamicLossScale", "config": {"initial_loss_scale": 32768.0, "increment_period": 2000}}
+_ENVELOPE = ("class_name", "config")
 
 
 class LossScaleShape(Spec):
@@ -47,6 +48,7 @@ class LossScaleReport(Spec):
 
     valid: bool
     loss_scale: LossScaleShape | None
+    dropped: tuple[str, ...] = Field(default=(), description="Places in the request that the loss scale does not hold.")
     errors: tuple[Fault, ...] = ()
     warnings: tuple[Notice, ...] = ()
 
@@ -55,6 +57,7 @@ class LossScaleSerialized(Spec):
     """What `serialize` returns."""
 
     serialized: LossScaleShape | None
+    loss_scale: LossScaleShape | None = Field(description="The same: what a loss scale is, is how it is written.")
     dropped: tuple[str, ...] = ()
     warnings: tuple[Notice, ...] = ()
 
@@ -82,7 +85,9 @@ def validate_loss_scale(request: LossScaleValidateRequest) -> LossScaleReport:
         return LossScaleReport(
             valid=False, loss_scale=None, errors=(Fault.of(from_engine(error, request.given(), "loss_scale")),)
         )
-    return LossScaleReport(valid=True, loss_scale=shape_of(value))
+    lost = _dropped(request.loss_scale, "loss_scale.")
+    warnings = dropped_notices(lost, "a loss scale")
+    return LossScaleReport(valid=True, loss_scale=shape_of(value), dropped=lost, warnings=warnings)
 
 
 def serialize_loss_scale(request: LossScaleSerializeRequest) -> LossScaleSerialized:
@@ -92,9 +97,10 @@ def serialize_loss_scale(request: LossScaleSerializeRequest) -> LossScaleSeriali
         SpecError: it is none.
     """
     try:
-        return LossScaleSerialized(serialized=shape_of(engine_loss_scale.get(request.loss_scale)))
+        shape = shape_of(engine_loss_scale.get(request.loss_scale))
     except EngineError as error:
         raise SpecError([from_engine(error, request.given(), "loss_scale")]) from error
+    return LossScaleSerialized(serialized=shape, loss_scale=shape, dropped=_dropped(request.loss_scale, "loss_scale."))
 
 
 def deserialize_loss_scale(request: LossScaleDeserializeRequest) -> LossScaleDeserialized:
@@ -104,6 +110,13 @@ def deserialize_loss_scale(request: LossScaleDeserializeRequest) -> LossScaleDes
         SpecError: it is no serialized loss scale.
     """
     try:
-        return LossScaleDeserialized(loss_scale=shape_of(engine_loss_scale.deserialize(request.config)))
+        shape = shape_of(engine_loss_scale.deserialize(request.config))
     except EngineError as error:
         raise SpecError([from_engine(error, request.given(), "config")]) from error
+    return LossScaleDeserialized(loss_scale=shape, dropped=_dropped(request.config))
+
+
+def _dropped(given: Any, place: str = "") -> tuple[str, ...]:
+    """Return the keys around a serialized loss scale, which Keras does not look at; those in its config it refuses."""
+    inside = given if isinstance(given, dict) else {}
+    return tuple(f"{place}{key}" for key in inside if key not in _ENVELOPE)

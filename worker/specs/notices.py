@@ -35,3 +35,10 @@ class Fault(Spec):
 def keras_notices(texts: Iterable[str], pointer: str) -> tuple[Notice, ...]:
     """Return the texts that Keras logs when it makes a policy; there is one kind of them."""
     return tuple(Notice(code="loss_scale_not_useful", message=text, pointer=pointer) for text in texts)
+
+
+def dropped_notices(places: Iterable[str], owner: str) -> tuple[Notice, ...]:
+    """Return a notice for each place that what was made of the request does not hold."""
+    return tuple(
+        Notice(code="dropped", message=f"`{place}` is not kept: {owner} has no such setting.") for place in places
+    )

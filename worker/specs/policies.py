@@ -1,258 +1,190 @@
-"""Requests and answers of `/v1/policies*`, and the pure functions between them."""
+"""What `/v1/policies*` does: pure functions from requests to answers, in the rules of any line of Keras."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass
+from functools import partial
 
-from pydantic import Field
-
-from engine.dtypes import DTYPES, DType
+from engine.dtype_policy import DTypePolicy
+from engine.dtype_policy_map import DTypePolicyMap
 from engine.errors import EngineError
-from engine.keras_config import check_arguments
-from engine.policy import DTYPE_NAMES, MIXED, Policy, PolicyV1, loss_scale_warnings
-from engine.serialization import tf24
+from engine.policy import Policy, PolicyV1, loss_scale_warnings
+from engine.serialization.keras3 import serialize_policy as keras3_dict
+from worker.specs import policy_translation
+from worker.specs.dialects import DIALECTS, Dialect, chosen, dialect_of_policy, is_keras3_policy_class
 from worker.specs.errors import FieldError, SpecError, from_engine
-from worker.specs.loss_scales import LossScaleShape, shape_of
-from worker.specs.notices import Fault, Notice, keras_notices
-from worker.specs.shape import Anything, Spec
+from worker.specs.loss_scales import shape_of
+from worker.specs.notices import Fault, Notice, dropped_notices, keras_notices
+from worker.specs.policy_dialects import POLICY_DIALECTS, AnyPolicy
+from worker.specs.policy_shapes import (
+    PolicyDeserialized,
+    PolicyDeserializeRequest,
+    PolicyReport,
+    PolicyRequest,
+    PolicySerialized,
+    PolicySerializeRequest,
+    PolicyShape,
+    PolicyValidateRequest,
+)
 
-#: The dialects this version speaks.
-Dialect: TypeAlias = Literal["tf2.4"]
-DIALECTS: tuple[Dialect, ...] = ("tf2.4",)
-ClassName: TypeAlias = Literal["Policy", "PolicyV1"]
-EXAMPLE = {"class_name": "PolicyV1", "config": {"name": "mixed_float16", "loss_scale": None}}
-_CLASSES: Mapping[str, type[Policy]] = {"Policy": Policy, "PolicyV1": PolicyV1}
-
-
-class PolicyShape(Spec):
-    """A policy in an answer."""
-
-    class_name: str = Field(examples=["Policy"])
-    name: str = Field(examples=["mixed_float16"])
-    compute_dtype: str | None = Field(description='Null for "_infer".', examples=["float16"])
-    variable_dtype: str | None = Field(description='Null for "_infer".', examples=["float32"])
-    loss_scale: LossScaleShape | None = Field(description="Null for none.")
-    config: dict[str, Any] = Field(description="Exactly what `get_config()` returns.")
+_UNSCALED = (None, "auto")
+"""Loss scales beside a policy that cannot have one, with which nothing is lost."""
 
 
-class PolicyRequest(Spec):
-    """A policy as anyone may have it."""
-
-    policy: Anything = Field(
-        description="The name of a policy or dtype, null for the default, or a serialized policy.",
-        examples=["mixed_float16", EXAMPLE],
-    )
-    dialect: Dialect = Field(default="tf2.4", description="Whose rules hold.")
-    class_name: ClassName | None = Field(
-        default=None, description="Call this class with `policy` as its name, rather than read `policy` freely."
-    )
-    loss_scale: Anything = Field(
-        default="auto", description='Loss scale of a PolicyV1: a number, "dynamic", "auto", null or a serialized one.'
-    )
-
-
-class PolicyValidateRequest(PolicyRequest):
-    """A policy to look at."""
-
-
-class PolicySerializeRequest(PolicyRequest):
-    """A policy to write."""
-
-    to: Dialect = Field(default="tf2.4", description="Whose form to write.")
-
-
-class PolicyDeserializeRequest(Spec):
-    """A policy to read."""
-
-    config: Anything = Field(
-        description="What `serialize` returned: a dtype name, null, or a dict.", examples=[EXAMPLE]
-    )
-    dialect: Dialect = Field(default="tf2.4", description="Whose form it is.")
-
-
-class PolicyReport(Spec):
-    """Whether it is a policy. A report about something that is none is an answer like any other."""
-
-    valid: bool
-    policy: PolicyShape | None
-    errors: tuple[Fault, ...] = ()
-    warnings: tuple[Notice, ...] = ()
-
-
-class PolicySerialized(Spec):
-    """A policy as text: a plain name for a dtype, null for "_infer", else a dict."""
-
-    serialized: dict[str, Any] | str | None
-    dialect: str
-    dropped: tuple[str, ...] = Field(default=(), description="Places in the input that the text does not hold.")
-    warnings: tuple[Notice, ...] = ()
-
-
-class PolicyDeserialized(Spec):
-    """A policy that was read, and what did not make it."""
-
-    policy: PolicyShape
-    dropped: tuple[str, ...] = Field(default=(), description='Places in the input that are lost; "class" for PolicyV1.')
-    warnings: tuple[Notice, ...] = ()
-
-
-class PolicyListing(Spec):
-    """A policy there is."""
-
-    name: str
-    compute_dtype: str | None
-    variable_dtype: str | None
-    default_loss_scale: LossScaleShape | None = Field(description="What PolicyV1 takes for `auto`.")
-    dialects: tuple[str, ...]
-
-
-class DTypeListing(Spec):
-    """A dtype there is; limits that a dtype does not have are 0."""
-
-    name: str
-    aliases: tuple[str, ...]
-    bits: int
-    exponent_bits: int
-    mantissa_bits: int
-    max: float
-    min_normal: float
-    min_subnormal: float
-    epsilon: float
-
-
-class PolicyList(Spec):
-    """Every policy and dtype there is."""
-
-    object: Literal["list"] = "list"
-    data: tuple[PolicyListing, ...]
-    dtypes: tuple[DTypeListing, ...]
-
-
-def list_policies() -> PolicyList:
-    """Return every policy and dtype there is."""
-    names = [*(name for name in MIXED if name != "_infer"), *(name for name in DTYPES if name in DTYPE_NAMES), "_infer"]
-    return PolicyList(
-        data=tuple(_listing(PolicyV1(name)) for name in names), dtypes=tuple(_dtype(dtype) for dtype in DTYPES.values())
-    )
-
-
-def shape_of_policy(policy: Policy) -> PolicyShape:
-    """Return a policy as answers show it."""
-    return PolicyShape(
-        class_name=type(policy).__name__,
-        name=policy.name,
-        compute_dtype=policy.compute_dtype,
-        variable_dtype=policy.variable_dtype,
-        loss_scale=shape_of(policy.loss_scale) if isinstance(policy, PolicyV1) else None,
-        config=policy.get_config(),
-    )
+@dataclass(frozen=True)
+class _Made:
+    policy: AnyPolicy
+    dropped: tuple[str, ...] = ()
 
 
 def validate_policy(request: PolicyValidateRequest) -> PolicyReport:
     """Say whether it is a policy, and which."""
+    dialect = _dialect_of(request)
     try:
-        policy, dropped = _made(request)
+        made = _made(request, dialect)
     except SpecError as error:
         faults = tuple(Fault.of(fault) for fault in error.errors)
-        return PolicyReport(valid=False, policy=None, errors=faults, warnings=_said_before(request))
-    lost = tuple(
-        Notice(code="dropped", message=f"`{place}` is not kept: {type(policy).__name__} has no such setting.")
-        for place in dropped
+        warnings = (*_said_before(request, dialect), *_elsewhere(request, dialect))
+        return PolicyReport(valid=False, dialect=dialect, policy=None, errors=faults, warnings=warnings)
+    return PolicyReport(
+        valid=True,
+        dialect=dialect,
+        policy=_shape(made.policy, dialect),
+        dropped=made.dropped,
+        warnings=(*_logged(made.policy, "/policy"), *dropped_notices(made.dropped, type(made.policy).__name__)),
     )
-    warnings = (*keras_notices(policy.warnings, "/policy"), *lost)
-    return PolicyReport(valid=True, policy=shape_of_policy(policy), warnings=warnings)
 
 
 def serialize_policy(request: PolicySerializeRequest) -> PolicySerialized:
-    """Write a policy as Keras does.
+    """Write a policy as a line of Keras does, by default the one that it is of.
 
     Raises:
-        SpecError: it is none.
+        SpecError: it is none, or the other line has nothing like it.
     """
-    policy, dropped = _made(request)
+    dialect = _dialect_of(request)
+    made = _made(request, dialect)
+    logged = _logged(made.policy, "/policy")
+    own = POLICY_DIALECTS[dialect].serialize(made.policy)
+    if request.to in (None, dialect):
+        return PolicySerialized(serialized=own, dialect=dialect, dropped=made.dropped, warnings=logged)
+    try:
+        written = policy_translation.written(own, dialect, request.to)
+    except EngineError as error:
+        raise SpecError([from_engine(error, request.given(), "policy")]) from error
+    places = dict.fromkeys(map(partial(_place, request), written.dropped))
     return PolicySerialized(
-        serialized=tf24.serialize_policy(policy),
+        serialized=written.serialized,
         dialect=request.to,
-        dropped=dropped,
-        warnings=keras_notices(policy.warnings, "/policy"),
+        dropped=tuple(dict.fromkeys((*made.dropped, *places))),
+        warnings=(*logged, *written.warnings),
     )
 
 
 def deserialize_policy(request: PolicyDeserializeRequest) -> PolicyDeserialized:
-    """Read what Keras wrote, as Keras does: PolicyV1 comes back as Policy, and its loss scale is dropped.
+    """Read what a line of Keras wrote, as it does: TF 2.4 takes PolicyV1 for Policy, and drops its loss scale.
 
     Raises:
         SpecError: it is no serialized policy.
     """
     try:
-        read = tf24.deserialize_policy(request.config)
+        read = POLICY_DIALECTS[request.dialect].deserialize(request.config)
     except EngineError as error:
         raise SpecError([from_engine(error, request.given(), "config")]) from error
     return PolicyDeserialized(
-        policy=shape_of_policy(read.value), dropped=read.dropped, warnings=keras_notices(read.warnings, "/config")
+        policy=_shape(read.value, request.dialect),
+        dropped=read.dropped,
+        warnings=keras_notices(read.warnings, "/config"),
     )
 
 
-def _made(request: PolicyRequest) -> tuple[Policy, tuple[str, ...]]:
-    """Return the policy of a request, and what of the request it does not hold."""
-    gives_scale = "loss_scale" in request.model_fields_set
+def _dialect_of(request: PolicyRequest) -> Dialect:
+    if "dialect" not in request.model_fields_set and is_keras3_policy_class(request.class_name):
+        return "keras3"
+    return chosen(request, "policy", dialect_of_policy)
+
+
+def _made(request: PolicyRequest, dialect: Dialect) -> _Made:
+    """Return the policy of a request, and what of the request it does not hold.
+
+    Raises:
+        SpecError: it is none.
+    """
+    rules = POLICY_DIALECTS[dialect]
+    given = {"loss_scale": request.loss_scale} if "loss_scale" in request.model_fields_set else {}
+    if dialect in ("tf_keras", "keras3") and request.loss_scale in _UNSCALED:
+        given = {}
     try:
         if request.class_name is not None:
-            return _constructed(request.class_name, request.policy, request), ()
-        read = tf24.read_policy(request.policy)
-        if not gives_scale:
-            return read.value, tuple(f"policy.{place}" for place in read.dropped)
+            return _Made(rules.make(request.class_name, request.policy, given))
+        read = rules.read(request.policy)
+        if not given:
+            return _Made(read.value, tuple(f"policy.{place}" for place in read.dropped))
         replaced = isinstance(read.value, PolicyV1) and not read.value.is_default
-        return _constructed("PolicyV1", read.value.name, request), ("policy.config.loss_scale",) * replaced
+        made = rules.make(rules.scaled, read.value.name, given)
+        return _Made(made, ("policy.config.loss_scale",) * replaced)
     except EngineError as error:
         raise SpecError([_placed(error, request)]) from error
 
 
-def _constructed(class_name: str, name: Any, request: PolicyRequest) -> Policy:
-    given = {"loss_scale": request.loss_scale} if "loss_scale" in request.model_fields_set else {}
-    optional = ("loss_scale",) if class_name == "PolicyV1" else ()
-    arguments = check_arguments(class_name, {"name": name, **given}, required=("name",), optional=optional)
-    return _CLASSES[class_name](**arguments)
-
-
 def _placed(error: EngineError, request: PolicyRequest) -> FieldError:
     """Arguments of a call are members of the request; all else lies inside `policy`."""
-    outer = () if error.path[:1] == ("loss_scale",) else ("policy",)
+    outer = () if error.path[:1] in (("loss_scale",), ("class_name",)) else ("policy",)
     return from_engine(error, request.given(), *outer)
 
 
-def _said_before(request: PolicyRequest) -> tuple[Notice, ...]:
-    """Return what Keras logs about a loss scale before it refuses it."""
-    if "loss_scale" not in request.model_fields_set or request.class_name == "Policy":
+def _place(request: PolicyRequest, place: str) -> str:
+    """Return where in the request a place in the serialized policy comes from."""
+    if "loss_scale" in place and "loss_scale" in request.model_fields_set:
+        return "loss_scale"
+    return f"policy.{place}" if place and isinstance(request.policy, dict) else "policy"
+
+
+def _shape(policy: AnyPolicy, dialect: Dialect) -> PolicyShape:
+    name = policy.name() if isinstance(policy, DTypePolicyMap) else policy.name
+    dtypes = policy.default_policy() if isinstance(policy, DTypePolicyMap) else policy
+    return PolicyShape(
+        class_name=POLICY_DIALECTS[dialect].class_name(policy),
+        name=name,
+        compute_dtype=dtypes.compute_dtype,
+        variable_dtype=dtypes.variable_dtype,
+        quantization_mode=dtypes.quantization_mode if isinstance(dtypes, DTypePolicy) else None,
+        loss_scale=shape_of(policy.loss_scale) if isinstance(policy, PolicyV1) else None,
+        config=keras3_dict(policy)["config"] if isinstance(policy, DTypePolicyMap) else policy.get_config(),
+    )
+
+
+def _logged(policy: AnyPolicy, pointer: str) -> tuple[Notice, ...]:
+    """Return what TF logs when it makes a policy."""
+    return keras_notices(policy.warnings, pointer) if isinstance(policy, Policy) else ()
+
+
+def _said_before(request: PolicyRequest, dialect: Dialect) -> tuple[Notice, ...]:
+    """Return what TF logs about a loss scale before it refuses it."""
+    rules = POLICY_DIALECTS[dialect]
+    if "loss_scale" not in request.model_fields_set or request.class_name not in (None, "PolicyV1"):
         return ()
     try:
-        policy = tf24.read_policy(request.policy).value
-        texts = loss_scale_warnings(policy, request.loss_scale)
+        policy = rules.read(request.policy).value
+        texts = loss_scale_warnings(policy, request.loss_scale) if isinstance(policy, Policy) else ()
     except EngineError:
         return ()
     return keras_notices(texts, "/loss_scale")
 
 
-def _listing(policy: PolicyV1) -> PolicyListing:
-    return PolicyListing(
-        name=policy.name,
-        compute_dtype=policy.compute_dtype,
-        variable_dtype=policy.variable_dtype,
-        default_loss_scale=shape_of(policy.loss_scale),
-        dialects=DIALECTS,
-    )
+def _elsewhere(request: PolicyRequest, dialect: Dialect) -> tuple[Notice, ...]:
+    """Tell of the other lines that would take what this one refuses."""
+    if request.class_name is not None:
+        return ()
+    takers = [other for other in DIALECTS if other != dialect and _takes(request, other)]
+    if not takers:
+        return ()
+    text = f"{', '.join(takers)} would take it; send that as `dialect` to see what it is there."
+    return (Notice(code="other_dialect", message=text, pointer="/policy"),)
 
 
-def _dtype(dtype: DType) -> DTypeListing:
-    return DTypeListing(
-        name=dtype.name,
-        aliases=dtype.aliases,
-        bits=dtype.bits,
-        exponent_bits=dtype.exponent_bits,
-        mantissa_bits=dtype.mantissa_bits,
-        max=dtype.max,
-        min_normal=dtype.min_normal,
-        min_subnormal=dtype.min_subnormal,
-        epsilon=dtype.epsilon,
-    )
+def _takes(request: PolicyRequest, dialect: Dialect) -> bool:
+    try:
+        _made(request, dialect)
+    except SpecError:
+        return False
+    return True

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from worker.specs.shape import Int, Node, Number, OneOf, Spec, Text, tabulate
+from worker.specs.shape import Anything, Int, Node, Number, OneOf, Spec, Text, tabulate
 
 
 class FixedLossScaleConfig(Spec):
@@ -79,6 +79,65 @@ class DTypePolicy(Node):
     config: PolicyConfig
 
 
-POLICIES = tabulate(Policy, PolicyV1, DTypePolicy)
+class FloatDTypePolicy(Node):
+    """An older name of `DTypePolicy`."""
+
+    class_name: Literal["FloatDTypePolicy"]
+    config: PolicyConfig
+
+
+class QuantizedPolicyConfig(Spec):
+    """What `QuantizedDTypePolicy.get_config()` returns."""
+
+    mode: Text = Field(description="How products are computed; training knows float8.", examples=["float8"])
+    source_name: Text | None = Field(
+        default=None, description="Policy beneath; null is float32.", examples=["mixed_bfloat16"]
+    )
+
+
+class Float8PolicyConfig(QuantizedPolicyConfig):
+    """What `QuantizedFloat8DTypePolicy.get_config()` returns."""
+
+    amax_history_length: Int = Field(
+        default=1024, description="Steps back for which the largest magnitude is kept; at least 1."
+    )
+
+
+class QuantizedDTypePolicy(Node):
+    """Dtype policy of Keras 3 for layers with quantized weights."""
+
+    class_name: Literal["QuantizedDTypePolicy"]
+    config: QuantizedPolicyConfig
+
+
+class QuantizedFloat8DTypePolicy(Node):
+    """Dtype policy of Keras 3: Dense and EinsumDense multiply in float8, all else follows the policy beneath."""
+
+    class_name: Literal["QuantizedFloat8DTypePolicy"]
+    config: Float8PolicyConfig
+
+
+class PolicyMapConfig(Spec):
+    """What `DTypePolicyMap.get_config()` returns."""
+
+    default_policy: Anything = Field(
+        default=None, description="Policy of layers that no path matches; null is float32.", examples=["mixed_bfloat16"]
+    )
+    policy_map: Anything = Field(
+        description="Policy by path, or by a pattern of paths: `model/layer` in a Sequential model, else `layer`.",
+        examples=[{"small/d1": {"class_name": "DTypePolicy", "config": {"name": "float32"}}}],
+    )
+
+
+class DTypePolicyMap(Node):
+    """Dtype policies of Keras 3 by the path of the layer."""
+
+    class_name: Literal["DTypePolicyMap"]
+    config: PolicyMapConfig
+
+
+POLICIES = tabulate(
+    Policy, PolicyV1, DTypePolicy, FloatDTypePolicy, QuantizedDTypePolicy, QuantizedFloat8DTypePolicy, DTypePolicyMap
+)
 #: The name of a policy, the name of a dtype, null for the default, or a serialized policy of any dialect.
 PolicyValue: TypeAlias = Annotated[Node | str | None, OneOf("policy", POLICIES, "name", "null")]

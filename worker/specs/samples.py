@@ -63,13 +63,23 @@ def read_samples(x: object, y: object, *, rows: int, values: int) -> Samples:
     return Samples(*arrays)
 
 
+def read_inputs(x: object, *, rows: int, values: int) -> NDArray[Any]:
+    """Return the `x` of a request that has nothing but inputs, as an array; limits as in `read_samples`.
+
+    Raises:
+        SpecError: likewise, with pointers into `/x`.
+    """
+    return _Reader("x", rows, values, ()).read(x)
+
+
 @dataclass(frozen=True)
 class _Reader:
-    """Reads one array; `key` is its name in the job."""
+    """Reads one array; `key` is its name in the request, `place` where that lies."""
 
     key: str
     rows: int
     values: int
+    place: tuple[str, ...] = ("data",)
 
     def read(self, value: object) -> NDArray[Any]:
         if not isinstance(value, list):
@@ -161,7 +171,7 @@ class _Reader:
         return SpecError([self._fault(code, original, text, ())])
 
     def _fault(self, code: str, original: str, text: str, index: Index) -> FieldError:
-        return FieldError(code, original, text, pointer_to(("data", self.key, *index)))
+        return FieldError(code, original, text, pointer_to((*self.place, self.key, *index)))
 
 
 def _unravelled(flat: int, shape: Index) -> Index:

@@ -40,6 +40,12 @@ class Spec(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
+class OpenSpec(Spec):
+    """A part of an answer whose numbers may be not finite: they become null, named beside in a member `nonfinite`."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 @dataclass(frozen=True)
 class Only:
     """Marks a field that `get_config()` prints in some dialects only.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from engine import conventions, datasets, layers, losses, metrics, optimizers
@@ -12,19 +13,22 @@ from engine.model import Model, model_from_config
 from engine.optimizers import AnyOptimizer
 from engine.optimizers.wrapping import wrap
 from engine.policy import Policy
-from engine.serialization import tf24
+from engine.serialization.any_policy import read_policy as read_any_policy
 from engine.training import FitOptions
 from worker.settings import Limits
+from worker.specs.errors import pointer_to
 from worker.specs.findings import Findings
 from worker.specs.job import FileData
+from worker.specs.places import reachable
 from worker.specs.resources import check_layer_count
 from worker.specs.samples import Samples, read_samples
 from worker.specs.sources import NO_FILES, Sources, read_file
 
 FIT_KEYS = ("batch_size", "epochs", "validation_split")
 NEEDS_SHAPE = "missing_shape"
-_SAME_AS_POLICY = {"DTypePolicy": "Policy"}
-"""Keras 3's class is a plain policy under another name."""
+AMBIGUOUS = "ambiguous_path"
+_SAME_AS_POLICY = {"DTypePolicy": "Policy", "FloatDTypePolicy": "Policy"}
+"""Keras 3's classes are plain policies under other names."""
 
 
 def read_policy(findings: Findings) -> Policy | None:
@@ -35,7 +39,7 @@ def read_policy(findings: Findings) -> Policy | None:
         given = {"class_name": _SAME_AS_POLICY.get(name, name), "config": given["config"]}
     before = len(findings.errors)
     with findings.at(*place):
-        policy = tf24.read_policy(given).value
+        policy = read_any_policy(given)
         check_trainable(findings, policy, place)
     return policy if len(findings.errors) == before else None
 
@@ -110,10 +114,20 @@ def read_model(findings: Findings, limits: Limits, policy: Policy, samples: Samp
     shape = (None, *samples.x.shape[1:]) if samples else None
     with findings.at("model"):
         return model_from_config(config, policy, line, input_shape=shape)
+    _blame_the_map(findings, before)
     if samples is None:
         # The data would have told the shape; its own fault is noted already.
         findings.errors[before:] = [error for error in findings.errors[before:] if error.code != NEEDS_SHAPE]
     return None
+
+
+def _blame_the_map(findings: Findings, since: int) -> None:
+    """Move the fault of a map, several of whose keys match one layer, from the model to the policy."""
+    place, _ = policy_place(findings)
+    for index, error in enumerate(findings.errors[since:], since):
+        if error.code == AMBIGUOUS:
+            moved = pointer_to(reachable(findings.body, (*place, "config", "policy_map")))
+            findings.errors[index] = replace(error, pointer=moved)
 
 
 def _check_wrapping(findings: Findings, model: Model, optimizer: AnyOptimizer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -107,7 +108,7 @@ def _scaling_facts(setup: Setup) -> dict[str, Any]:
         every = dataclasses.asdict(setup.rule)
         names = _FIXED_FACTS if setup.scaling == "fixed" else [name for name in every if name != "checked"]
         found |= {name: every[name] for name in names}
-        found["backoff_factor"] = _backoff(setup.rule)
+        found["backoff_factor"] = backoff(setup.rule)
         if setup.scaling == "fixed":
             del found["backoff_factor"]
     if setup.state is not None and setup.rule is not None:
@@ -121,8 +122,11 @@ def _state_facts(rule: ScalerRule) -> list[str]:
     return ["loss_scale", "counter", *patience, *(["overflows", "since_change"] if rule.tolerance else [])]
 
 
-def _backoff(rule: ScalerRule) -> float:
-    return 1 / rule.growth_factor if rule.backoff_factor is None else rule.backoff_factor
+def backoff(rule: ScalerRule) -> float:
+    """Return what shrinking multiplies by; infinity where it divides by 0, as TF lets a multiplier be."""
+    if rule.backoff_factor is not None:
+        return rule.backoff_factor
+    return 1 / rule.growth_factor if rule.growth_factor else math.inf
 
 
 def _optimizer_facts(optimizer: Optimizer | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from engine import scaler_rules
 from engine.scaler import ScalerRule, ScalerState, float32
 from engine.serialization.translate.fields import Fields
-from engine.serialization.translate.setup import Dtypes, Reading, Setup
+from engine.serialization.translate.setup import Dtypes, Reading, Setup, backoff
 
 LIMITS = {
     "scaling": "a GradScaler always moves its scale; here its first growth lies beyond any training",
@@ -88,7 +88,7 @@ def write(setup: Setup) -> dict[str, Any]:
 def _write_scaler(rule: ScalerRule, state: ScalerState | None, fixed: bool) -> dict[str, Any]:
     factors = {
         "growth_factor": 2.0 if fixed else rule.growth_factor,
-        "backoff_factor": rule.backoff_factor or 1 / rule.growth_factor,
+        "backoff_factor": backoff(rule),
         "growth_interval": _NEVER if fixed else max(int(rule.growth_interval), 1),
     }
     if state is None:

@@ -310,3 +310,61 @@ def test_checking_is_cheap_enough_for_a_request():
 
 def test_the_job_of_the_tests_is_the_one_of_the_issue():
     assert JOB["policy"]["config"]["loss_scale"] == DYNAMIC
+
+
+FLOAT8: dict[str, Any] = {
+    "class_name": "QuantizedFloat8DTypePolicy",
+    "config": {"mode": "float8", "source_name": "mixed_bfloat16"},
+}
+
+
+def policy_map(**entries):
+    return {"class_name": "DTypePolicyMap", "config": {"default_policy": "mixed_bfloat16", "policy_map": entries}}
+
+
+@pytest.mark.parametrize(
+    "policy", ["float8_from_mixed_bfloat16", FLOAT8, {**FLOAT8, "class_name": "QuantizedDTypePolicy"}]
+)
+def test_a_job_may_train_in_float8(policy):
+    found = prepared({"/policy": policy})
+    assert found.summary.policy == "float8_from_mixed_bfloat16"
+    assert found.model.layers[1].policy.name == "float8_from_mixed_bfloat16"
+    assert prepared({f"{D1}/config/dtype": policy}).model.layers[1].policy.amax_history_length == 1024
+
+
+def test_a_job_may_give_each_layer_a_policy_by_its_path():
+    name = prepared().model.name
+    entry = {"class_name": "DTypePolicy", "config": {"name": "float32"}}
+    found = prepared({"/policy": policy_map(**{f"{name}/d1": entry})})
+    assert found.summary.policy == "map_mixed_bfloat16"
+    assert found.model.layers[1].policy.name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"/policy": "int8_from_float32"}, [("policy_not_trainable", "/policy")]),
+        (
+            {"/policy": {**FLOAT8, "config": {**FLOAT8["config"], "amax_history_length": 0}}},
+            [("amax_history_length", "/policy/config/amax_history_length")],
+        ),
+        (
+            {"/policy": {**FLOAT8, "config": {**FLOAT8["config"], "amax_history_length": 10**9}}},
+            [("resource_limit", "/model/config/layers/0")],
+        ),
+        (
+            {"/policy": policy_map(**{".*/d1": FLOAT8, ".*1": FLOAT8})},
+            [("ambiguous_path", "/policy/config/policy_map")],
+        ),
+        (
+            {"/policy": policy_map(**{"(": FLOAT8})},
+            [("invalid_pattern", "/policy/config/policy_map/(")],
+        ),
+        (
+            {f"{D1}/config/quantization_config": {"class_name": "Int8QuantizationConfig", "config": {}}},
+            [("unsupported", f"{D1}/config/quantization_config")],
+        ),
+    ],
+)
+def test_faults_of_layered_policies_are_named_where_they_stand(changes, expected):
+    assert faults(changes) == expected

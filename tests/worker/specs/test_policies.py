@@ -12,15 +12,13 @@ from worker.specs.loss_scales import (
     serialize_loss_scale,
     validate_loss_scale,
 )
-from worker.specs.policies import (
+from worker.specs.policies import deserialize_policy, serialize_policy, validate_policy
+from worker.specs.policy_list import list_policies
+from worker.specs.policy_shapes import (
     PolicyDeserializeRequest,
     PolicyReport,
     PolicySerializeRequest,
     PolicyValidateRequest,
-    deserialize_policy,
-    list_policies,
-    serialize_policy,
-    validate_policy,
 )
 
 CASES = Path(__file__).parents[2] / "golden" / "cases"

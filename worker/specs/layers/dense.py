@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from worker.specs.layers.base import WHEN_SET, BiasedConfig, KernelConfig, LayerNode, LowRank, Unquantized
-from worker.specs.shape import Int, Shape, Text, Unset
+from worker.specs.layers.base import KERAS3, WHEN_SET, BiasedConfig, KernelConfig, LayerNode, LowRank
+from worker.specs.shape import Anything, Int, Shape, Text, Unset
+
+QuantizationConfig: TypeAlias = Annotated[
+    Anything, KERAS3, Field(description="Null, or a serialized `Float8QuantizationConfig`; the dtype policy decides.")
+]
 
 
 class DenseConfig(BiasedConfig):
     """What `Dense.get_config()` returns."""
 
     units: Int = Field(description="Width of the output; at least 1.", examples=[32])
-    quantization_config: Unquantized = None
+    quantization_config: QuantizationConfig = None
     lora_rank: LowRank = None
 
 
@@ -31,7 +35,7 @@ class EinsumDenseConfig(KernelConfig):
     bias_axes: Text | None = Field(
         default=None, description="Letters of the output along which the bias varies; null is no bias.", examples=["d"]
     )
-    quantization_config: Unquantized = None
+    quantization_config: QuantizationConfig = None
     gptq_unpacked_column_size: Annotated[Unset, WHEN_SET] = None
     lora_rank: LowRank = None
 

@@ -1,0 +1,245 @@
+"""Sweeps: a grid over the fields of a job, and the comparison of the jobs it made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError
+
+from app.answers import Answer, JobErrorAnswer, ListAnswer
+from app.deps import Services, ServicesDep
+from app.finite_json import FiniteJSONResponse
+from app.json_route import JsonRoute
+from app.problems import declared
+from app.routes.jobs import IdempotencyKey
+from app.submission import Checked, check, digest, discard, started
+from worker.jobs.errors import JobNotFound
+from worker.jobs.records import Job
+from worker.jobs.states import JobStatus
+from worker.jobs.submitting import NewJob
+from worker.jobs.sweeps import NewSweep, Point, Sweep, Trial
+from worker.specs.errors import FieldError, SpecError, from_validation
+from worker.specs.grid import GridPoint, placed, points_of
+from worker.specs.job import EXAMPLE, JobSpec, MetadataKey, MetadataText
+from worker.specs.shape import Anything, Spec, Text
+
+router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=JsonRoute)
+
+_SWEEP_ID = re.compile(r"sweep-[A-Za-z0-9_-]{1,80}")
+_FIRST_FAULTS = 20
+"""A wrong job is wrong at every point of its grid; so many faults are enough to go by."""
+
+
+def _sweep_id(sweep_id: Annotated[str, Path(description="Id of a sweep.")]) -> str:
+    if not _SWEEP_ID.fullmatch(sweep_id):
+        raise JobNotFound(sweep_id)
+    return sweep_id
+
+
+SweepId = Annotated[str, Depends(_sweep_id)]
+
+
+class SweepRequest(Spec):
+    """A job, and what of it to vary."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"job": EXAMPLE, "grid": {"/policy": ["float32", "mixed_float16"]}}]}
+    )
+
+    job: dict[str, Anything] = Field(description="A training job; every point of the grid starts from it.")
+    grid: Annotated[dict[Text, list[Anything]], Field(min_length=1, max_length=8)] = Field(
+        description="Values to try, by JSON pointer into the job; every combination is a job.",
+        examples=[{"/policy": ["float32", "mixed_float16", "mixed_bfloat16"], "/fit/batch_size": [32, 128]}],
+    )
+    suffix: Annotated[Text, StringConstraints(max_length=64)] | None = None
+    metadata: Annotated[dict[MetadataKey, MetadataText], Field(max_length=16)] = Field(default_factory=dict)
+
+
+class TrialAnswer(Answer):
+    """One row of the comparison."""
+
+    job_id: str
+    values: dict[str, Any] = Field(description="What this job has, by JSON pointer.")
+    status: JobStatus
+    progress_percent: float
+    metrics: dict[str, Any] = Field(description="The latest of each.")
+    best: dict[str, Any] = Field(description="Of the checkpoint with the lowest (validation) loss.")
+    loss_scale: float | None
+    skipped_steps: int
+    error: JobErrorAnswer | None
+
+    @classmethod
+    def of(cls, trial: Trial) -> TrialAnswer:
+        """Return the row for a job."""
+        job = trial.job
+        return cls(
+            job_id=job.id,
+            values=dict(trial.values),
+            status=job.status,
+            progress_percent=job.progress.percent,
+            metrics=dict(job.metrics),
+            best=dict(trial.best),
+            loss_scale=job.loss_scale,
+            skipped_steps=job.skipped_steps,
+            error=None if job.error is None else JobErrorAnswer.of(job.error),
+        )
+
+
+class SweepAnswer(Answer):
+    """A sweep."""
+
+    id: str
+    object: Literal["sweep"] = "sweep"
+    created_at: float
+    status: str = Field(description="`running` until every job has ended; then `failed` or `cancelled` if any did.")
+    counts: dict[str, int] = Field(description="Jobs in each state.")
+    grid: dict[str, list[Any]]
+    suffix: str | None
+    metadata: dict[str, str]
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> SweepAnswer:
+        """Return the answer for a sweep."""
+        return cls(
+            id=sweep.id,
+            created_at=sweep.created_at,
+            status=sweep.status,
+            counts={status.value: count for status, count in sweep.counts.items()},
+            grid={pointer: list(values) for pointer, values in sweep.grid.items()},
+            suffix=sweep.suffix,
+            metadata=dict(sweep.metadata),
+        )
+
+
+class ComparedAnswer(SweepAnswer):
+    """A sweep with its jobs side by side."""
+
+    jobs: list[TrialAnswer] = Field(description="In the order of the grid, the last pointer varying fastest.")
+    best_job: str | None = Field(description="The succeeded job with the lowest (validation) loss.")
+
+
+class SweepDryRunAnswer(Answer):
+    """A sweep that would be accepted."""
+
+    object: Literal["sweep.dry_run"] = "sweep.dry_run"
+    valid: Literal[True] = True
+    jobs: int
+    total_steps: int
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=ComparedAnswer,
+    responses={
+        200: {"model": SweepDryRunAnswer, "description": "The sweep would be accepted (dry_run)."},
+        **declared(400, 413, 415, 422, 503),
+    },
+)
+def create_sweep(
+    request: SweepRequest,
+    services: ServicesDep,
+    response: Response,
+    dry_run: Annotated[bool, Query(description="Only say whether the sweep would be accepted.")] = False,
+    idempotency_key: IdempotencyKey = None,
+) -> SweepAnswer | Response:
+    """Check every job of a grid, then queue them all in one transaction, or none."""
+    points = _checked(services, request)
+    if dry_run:
+        steps = sum(checked.new.total_steps for _, checked in points)
+        return FiniteJSONResponse(SweepDryRunAnswer(jobs=len(points), total_steps=steps).model_dump(mode="json"))
+    sweep, jobs = _created(services, request, points, idempotency_key)
+    for job in jobs:
+        services.waker.wake(job)
+    response.headers["Location"] = f"{router.prefix}/{sweep.id}"
+    return _compared(services, sweep)
+
+
+def _checked(services: Services, request: SweepRequest) -> list[tuple[GridPoint, Checked]]:
+    good: list[tuple[GridPoint, Checked]] = []
+    faults: dict[FieldError, None] = {}
+    for point in points_of(request.job, request.grid, services.shared.limits):
+        try:
+            good.append((point, check(services, _read(point.job))))
+        except SpecError as error:
+            faults |= dict.fromkeys(placed(error.errors, point))
+        if len(faults) >= _FIRST_FAULTS:
+            break
+    if faults:
+        raise SpecError(faults)
+    return good
+
+
+def _read(job: Mapping[str, Any]) -> JobSpec:
+    try:
+        return JobSpec.model_validate(job)
+    except ValidationError as error:
+        raise from_validation(error, job, JobSpec) from error
+
+
+def _created(
+    services: Services, request: SweepRequest, points: list[tuple[GridPoint, Checked]], key: str | None
+) -> tuple[Sweep, list[Job]]:
+    """Queue the jobs; files laid ready for jobs that are not made after all are deleted again."""
+    made: list[NewJob] = []
+    try:
+        for _, checked in points:
+            made.append(started(services, checked))
+        new = NewSweep(
+            request.grid,
+            tuple(Point(point.values, job) for (point, _), job in zip(points, made, strict=True)),
+            request.suffix,
+            request.metadata,
+        )
+        sweep = services.sweeps.create(new, idempotency_key=key, request_hash=digest(request.given()))
+    except BaseException:
+        for job in made:
+            discard(services, job)
+        raise
+    jobs = [trial.job for trial in services.sweeps.trials(sweep.id)]
+    for job in made:
+        if job.id not in {known.id for known in jobs}:
+            discard(services, job)
+    return sweep, jobs
+
+
+def _compared(services: Services, sweep: Sweep) -> ComparedAnswer:
+    trials = services.sweeps.trials(sweep.id)
+    ended = [(trial.score, trial.job.id) for trial in trials if trial.job.status is JobStatus.SUCCEEDED]
+    best = min(((score, job_id) for score, job_id in ended if score is not None), default=(0.0, None))[1]
+    return ComparedAnswer(
+        **SweepAnswer.of(sweep).model_dump(), jobs=[TrialAnswer.of(trial) for trial in trials], best_job=best
+    )
+
+
+@router.get("", responses=declared(404, 422, 503))
+def list_sweeps(
+    services: ServicesDep,
+    after: Annotated[str | None, Query(description="Id of the last sweep of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> ListAnswer[SweepAnswer]:
+    """List sweeps, newest first, without their jobs."""
+    found, more = services.sweeps.page(after=after, limit=limit)
+    return ListAnswer[SweepAnswer].of([SweepAnswer.of(sweep) for sweep in found], "id", has_more=more)
+
+
+@router.get("/{sweep_id}", responses=declared(404, 422, 503))
+def get_sweep(sweep_id: SweepId, services: ServicesDep) -> ComparedAnswer:
+    """Compare the jobs of a sweep."""
+    return _compared(services, services.sweeps.get(sweep_id))
+
+
+@router.post("/{sweep_id}/cancel", responses=declared(404, 422, 503))
+def cancel_sweep(sweep_id: SweepId, services: ServicesDep) -> ComparedAnswer:
+    """Cancel every job that has not ended; running ones act before their next training step."""
+    return _compared(services, services.sweeps.cancel(sweep_id))
+
+
+@router.delete("/{sweep_id}", status_code=204, responses=declared(404, 409, 422, 503))
+def delete_sweep(sweep_id: SweepId, services: ServicesDep) -> None:
+    """Forget a sweep whose jobs have all ended, the jobs, and their files."""
+    for job_id in services.sweeps.delete(sweep_id):
+        services.artifacts.delete(job_id)

@@ -1,0 +1,135 @@
+"""From a job as it was sent to a job in the queue: the one way, whichever route it came by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from app.answers import DryRunAnswer
+from app.deps import Services
+from engine.model import Model
+from engine.starting import misfits
+from worker.jobs.errors import JobNotFound
+from worker.jobs.records import Checkpoint, Job
+from worker.jobs.starting import continues, copied, weight_shapes
+from worker.jobs.submitting import NewJob
+from worker.specs.check import prepare
+from worker.specs.errors import FieldError, SpecError, pointer_to
+from worker.specs.job import JobSpec
+from worker.specs.resources import layer_places
+from worker.specs.uploads import Uploads
+
+_START = "from_checkpoint"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A job that would be accepted.
+
+    Attributes:
+        new: what the store takes.
+        answer: to a dry run.
+        source: the checkpoint it begins with, or None.
+    """
+
+    new: NewJob
+    answer: dict[str, Any]
+    source: Checkpoint | None
+
+
+def check(services: Services, spec: JobSpec) -> Checked:
+    """Check a job; nothing is written.
+
+    Raises:
+        SpecError: every fault there is, each with a pointer into the job.
+    """
+    prepared = prepare(spec, services.shared.limits, Uploads(services.files))
+    given = spec.given()
+    source = None if spec.from_checkpoint is None else _fitting(services, spec.from_checkpoint, given, prepared.model)
+    answer = DryRunAnswer(summary=asdict(prepared.summary), warnings=list(prepared.warnings)).model_dump(mode="json")
+    new = NewJob(
+        given,
+        prepared.summary.total_steps,
+        prepared.summary.epochs,
+        {name: answer[name] for name in ("summary", "warnings")},
+    )
+    return Checked(new, answer, source)
+
+
+def _fitting(services: Services, name: str, given: dict[str, Any], model: Model) -> Checkpoint:
+    """Return the checkpoint of that name, whose weights are those of the model."""
+    try:
+        source = services.store.checkpoint(name)
+        shapes = weight_shapes(services.artifacts, source)
+    except JobNotFound as error:
+        raise SpecError([_missing(name)]) from error
+    wrong = misfits(model.weight_specs, shapes)
+    places = layer_places(model.network, given["model"])
+    if wrong:
+        raise SpecError(
+            FieldError(
+                "checkpoint_mismatch",
+                "ValueError",
+                f"Layer {layer!r} does not fit checkpoint {source.id!r}: {text}. "
+                "The model must have the layers, by name and shape, of the one that was saved.",
+                pointer_to(places.get(layer, (_START,))),
+            )
+            for layer, text in wrong.items()
+        )
+    return source
+
+
+def _missing(name: str) -> FieldError:
+    text = (
+        f"There is no checkpoint {name!r} (any more). Give the id of a checkpoint that GET "
+        "/v1/training/jobs/{id}/checkpoints lists, or of a job that has one."
+    )
+    return FieldError("checkpoint_not_found", "ValueError", text, f"/{_START}")
+
+
+def submit(services: Services, checked: Checked, key: str | None) -> Job:
+    """Queue a checked job and announce it.
+
+    Raises:
+        IdempotencyMismatch: the key came before with another job.
+        SpecError: the checkpoint it begins with went away meanwhile.
+    """
+    new = started(services, checked)
+    try:
+        job = services.store.submit(new, idempotency_key=key, request_hash=digest(new.spec))
+    except BaseException:
+        discard(services, new)
+        raise
+    if job.id != new.id:
+        discard(services, new)
+    services.waker.wake(job)
+    return job
+
+
+def started(services: Services, checked: Checked) -> NewJob:
+    """Return the job with a copy of the checkpoint it begins with, so that it needs the other job no more.
+
+    Raises:
+        SpecError: the checkpoint is gone.
+    """
+    new, source = checked.new, checked.source
+    if source is None:
+        return new
+    try:
+        same = continues(new.spec, services.store.spec(source.job_id))
+        return replace(new, start=copied(services.artifacts, source, new.id, optimizer=same))
+    except JobNotFound as error:
+        raise SpecError([_missing(str(new.spec[_START]))]) from error
+
+
+def discard(services: Services, new: NewJob) -> None:
+    """Delete the files of a job that was not made."""
+    if new.start is not None:
+        services.artifacts.delete(new.id)
+
+
+def digest(given: Any) -> str:
+    """Return what tells one request from another."""
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
