@@ -1,16 +1,25 @@
 """Files over HTTP: what comes in is what comes out, and what cannot be used is refused by row and column."""
 
+import errno
 import hashlib
 import io
 import json
+from dataclasses import replace
+from typing import BinaryIO
 
 import numpy as np
 import openai
 import pytest
+from fastapi import FastAPI
 
+from app.deps import Services
 from app.settings import AppSettings
 from tests.app.serving import JOBS, SPEC, Served, serving
-from worker.jobs.records import JobError
+from worker.jobs.artifacts import ArtifactStore, Writer
+from worker.jobs.errors import JobNotFound
+from worker.jobs.files import CONTENT, FileStore
+from worker.jobs.records import Artifact, JobError
+from worker.specs.uploads import Uploads
 
 FILES = "/v1/files"
 
@@ -190,3 +199,49 @@ def test_the_stock_openai_client(served: Served):
             client.files.retrieve(made.id)
         with pytest.raises(openai.UnprocessableEntityError, match="must be a number"):
             client.files.create(file=("bad.jsonl", b'{"x": 1, "y": 1}\n{"x": 2, "y": null}'), purpose="fine-tune")
+
+
+class Full(ArtifactStore):
+    """A disk that has room for the file as it came, and not for what is read of it."""
+
+    def put(self, job_id: str, name: str, content: bytes | Writer) -> Artifact:
+        if name == CONTENT:
+            return super().put(job_id, name, content)
+
+        def fail(file: BinaryIO) -> None:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        return super().put(job_id, name, fail)
+
+
+def test_a_full_disk_is_a_507_and_keeps_nothing(tmp_path):
+    def change(app: FastAPI) -> None:
+        services: Services = app.state.services
+        files = FileStore(services.database, Full(services.shared.artifacts_url))
+        app.state.services = replace(services, files=files)
+
+    with serving(tmp_path, change=change) as served:
+        refused = upload(served, DIGITS)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (507, "insufficient_storage")
+        assert (stored(served), served.http.get(FILES).json()["data"]) == ([], [])
+
+
+def test_another_tenants_file_is_not_there(served: Served):
+    file_id = uploaded(served)
+    other = served.services.files.of("other")
+    for look in (other.get, other.open, other.delete):
+        with pytest.raises(JobNotFound):
+            look(file_id)
+    assert other.page().data == ()
+    assert Uploads(other).read(file_id) is None
+    with pytest.raises(JobNotFound):
+        served.services.store.of("other").create({**SPEC, "data": {"file": file_id}}, total_steps=1, epochs=1)
+
+
+def test_what_was_damaged_on_the_disk_is_not_trained_on(served: Served):
+    file_id = uploaded(served)
+    lying = served.services.shared.data_dir / "artifacts" / file_id / "arrays.safetensors"
+    lying.write_bytes(lying.read_bytes()[:-1] + b"\x00")
+    refused = served.http.post(JOBS, json={**SPEC, "data": {"file": file_id}})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "file_damaged")

@@ -28,12 +28,22 @@ def things_of(service: Keyed, tenant: str) -> dict[str, str]:
         sweep = http.post("/v1/sweeps", json={"job": {**SPEC, "suffix": SECRET}, "grid": {"/seed": [1, 2]}}).json()[
             "id"
         ]
+        sent = http.post(
+            "/v1/files", files={"file": (f"{SECRET}.csv", b"a,y\n1,0\n")}, data={"purpose": "evals"}
+        ).json()
     store, artifacts = service.served.services.store, service.served.services.artifacts
     saved = artifacts.put(job, "checkpoint-1.safetensors", b"weights")
     report = artifacts.put(job, "report.json", b"{}")
     store.record(claim, Flush(1, 0, rows=({"step": 1, "loss": 0.5},), checkpoint=NewCheckpoint(1, 1, saved)))
     store.succeed(claim, [report])
-    return {"job_id": job, "name": "report.json", "checkpoint_id": store.checkpoints(job)[0].id, "sweep_id": sweep}
+    checkpoint = store.checkpoints(job)[0].id
+    return {
+        "job_id": job,
+        "name": "report.json",
+        "checkpoint_id": checkpoint,
+        "sweep_id": sweep,
+        "file_id": sent["id"],
+    }
 
 
 def operations(http: httpx.Client) -> Iterator[tuple[str, str]]:

@@ -300,7 +300,7 @@ def test_holes_in_parquet_are_named(values: list):
         ("a", "b", "/data/y", "no column of numbers"),
         ("aa", "c", "/data/x", 'Did you mean "a"?'),
         (["a", "w"], "c", "/data/x", "Name it alone"),
-        (["a", "nope"], "c", "/data/x/1", "The file has no 'nope'"),
+        (["a", "nope"], "c", "/data/x/1", 'The file has no "nope"'),
     ],
 )
 def test_columns_that_cannot_be_had(x, y, pointer: str, said: str):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from worker.specs.errors import FieldError, SpecError, pointer_to
 from worker.specs.files.content import Content
 from worker.specs.samples import Samples
-from worker.specs.wording import did_you_mean, listed
+from worker.specs.wording import did_you_mean, listed, shown
 
 LABELS = ("y", "label", "labels", "target")
 """Names that columns of labels go by, the first that there is."""
@@ -111,7 +111,7 @@ class _Choice:
             text = f"{name!r} is no column of numbers; name others in `data.{self.key}`: {listed(self.content.arrays)}."
             raise _refused(self.key, text, "not_numbers", *place)
         hint = did_you_mean(name, self.content.arrays)
-        text = f"The file has no {name[:60]!r}.{hint} It has {listed(self.content.names)}."
+        text = f"The file has no {shown(name)}.{hint} It has {listed(self.content.names)}."
         raise _refused(self.key, text, "missing_column", *place)
 
 
