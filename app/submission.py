@@ -47,7 +47,7 @@ def check(services: Services, spec: JobSpec) -> Checked:
     """
     prepared = prepare(spec, services.shared.limits, Uploads(services.files))
     given = spec.given()
-    source = None if spec.from_checkpoint is None else _fitting(services, spec.from_checkpoint, given, prepared.model)
+    source = None if spec.from_checkpoint is None else _fitting(services, spec.from_checkpoint, prepared.model)
     answer = DryRunAnswer(summary=asdict(prepared.summary), warnings=list(prepared.warnings)).model_dump(mode="json")
     new = NewJob(
         given,
@@ -58,7 +58,7 @@ def check(services: Services, spec: JobSpec) -> Checked:
     return Checked(new, answer, source)
 
 
-def _fitting(services: Services, name: str, given: dict[str, Any], model: Model) -> Checkpoint:
+def _fitting(services: Services, name: str, model: Model) -> Checkpoint:
     """Return the checkpoint of that name, whose weights are those of the model."""
     try:
         source = services.store.checkpoint(name)
@@ -66,7 +66,7 @@ def _fitting(services: Services, name: str, given: dict[str, Any], model: Model)
     except JobNotFound as error:
         raise SpecError([_missing(name)]) from error
     wrong = misfits(model.weight_specs, shapes)
-    places = layer_places(model.network, given["model"])
+    places = layer_places(model.network)
     if wrong:
         raise SpecError(
             FieldError(

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from engine import layers
 from engine.configured import split_serialized
 from engine.conventions import Conventions
 from engine.dtypes import DType
 from engine.errors import InvalidType, Unsupported
-from engine.graph import Call, Graph, Output, functional, sequential
+from engine.graph import Graph, Outline
 from engine.layers import InputLayer, Layer, Shape
+from engine.model_configs import functional, sequential
+from engine.model_writing import written
+from engine.nested import connected
 from engine.policy import Policy
 from engine.run import Run
 from engine.tape import Array, Tensor, rounded
@@ -31,29 +33,28 @@ class Network:
     Attributes:
         name: of the model.
         class_name: "Sequential" or "Functional".
-        graph: the calls.
+        outline: what the config says of them; nested models are single layers there.
+        graph: the calls, those of nested models among them.
         policy: of the model; it decides whether an optimizer is wrapped.
         conventions: the line of Keras it behaves like.
     """
 
     name: str
     class_name: str
+    outline: Outline
     graph: Graph
     policy: Policy
     conventions: Conventions
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """Every layer once, in the order of first use."""
+        """Every layer once, in the order of first use; those of nested models under names such as "encoder/dense"."""
         return tuple({id(call.layer): call.layer for call in self.graph.calls}.values())
 
     @cached_property
     def weight_specs(self) -> tuple[WeightSpec, ...]:
         """Every variable, layer by layer, in Keras's ``weights`` order."""
-        specs: dict[str, WeightSpec] = {}
-        for call in self.graph.calls:
-            specs.update({spec.path: spec for spec in call.weights})
-        return tuple(specs.values())
+        return self.graph.weights
 
     @cached_property
     def trainable_specs(self) -> tuple[WeightSpec, ...]:
@@ -95,14 +96,8 @@ class Network:
 
     def forward(self, run: Run, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return the outputs of one pass."""
-        entries = zip(self.graph.inputs, self.inputs, inputs, strict=True)
-        given = {index: run.given(layer.name or "", tensor) for index, layer, tensor in entries}
-        results: list[list[Tensor]] = []
-        for index, call in enumerate(self.graph.calls):
-            taken = [results[source][part] for source, part in call.sources] or [given[index]]
-            result = call.layer(run, *taken, **call.options)
-            results.append(result if isinstance(result, list) else [result])
-        return [results[call][part] for call, part in self.graph.outputs]
+        entered = zip(self.inputs, inputs, strict=True)
+        return self.graph.run(run, [layer(run, run.given(layer.name or "", tensor)) for layer, tensor in entered])
 
     def penalties(self, run: Run) -> list[Tensor]:
         """Return the weight penalties (in the variable dtype), followed by what layers added during the pass."""
@@ -111,7 +106,8 @@ class Network:
 
     def get_config(self) -> dict[str, Any]:
         """Return ``{"class_name", "config"}``, in the spelling of the network's line of Keras."""
-        short = {"class_name": self.class_name, "config": self._config()}
+        config = written(self.class_name, self.name, self.outline, self.graph, self.conventions)
+        short = {"class_name": self.class_name, "config": config}
         if not self.conventions.keras3:
             return short
         # Keras 3 exports Sequential alone; Functional is found where it lives.
@@ -121,44 +117,6 @@ class Network:
             **short,
             "registered_name": self.class_name if self.class_name != "Sequential" else None,
         }
-
-    def _config(self) -> dict[str, Any]:
-        written = [layers.serialize(layer, self.conventions) for layer in self.layers]
-        if self.class_name == "Sequential":
-            return {"name": self.name, "layers": written}
-        for layer, item in zip(self.layers, written, strict=True):
-            item["name"] = layer.name
-            item["inbound_nodes"] = [self._node(call) for call in self._calls_of(layer) if call.sources]
-        entries = [self._reference((index, 0)) for index in self.graph.inputs]
-        ends = [self._reference(output) for output in self.graph.outputs]
-        return {"name": self.name, "layers": written, "input_layers": entries, "output_layers": ends}
-
-    def _calls_of(self, layer: Layer) -> list[Call]:
-        return [call for call in self.graph.calls if call.layer is layer]
-
-    def _reference(self, output: Output) -> list[Any]:
-        layer = self.graph.calls[output[0]].layer
-        earlier = [call for call in self.graph.calls[: output[0]] if call.layer is layer]
-        return [layer.name, len(earlier), output[1]]
-
-    def _node(self, call: Call) -> Any:
-        options = dict(call.options)
-        if not self.conventions.keras3:
-            return [
-                [*self._reference(source), options if index == 0 else {}] for index, source in enumerate(call.sources)
-            ]
-        tensors: list[Any] = [
-            {
-                "class_name": "__keras_tensor__",
-                "config": {
-                    "shape": list(self.graph.shape(source)),
-                    "dtype": self.graph.calls[source[0]].layer.policy.compute_dtype,
-                    "keras_history": self._reference(source),
-                },
-            }
-            for source in call.sources
-        ]
-        return {"args": [tensors] if call.layer.merges else tensors, "kwargs": options}
 
 
 def read_network(
@@ -180,11 +138,19 @@ def read_network(
     if not isinstance(name, str):
         raise InvalidType(f"The name of a model must be a string, got {name!r}.", path=("config", "name"))
     if class_name == "Sequential":
-        graph = sequential(inner, policy, conventions, input_shape)
+        outline = sequential(inner, conventions, input_shape=input_shape)
     elif class_name in _FUNCTIONAL:
         class_name = "Functional"
-        graph = functional(inner, policy, conventions)
+        outline = functional(inner, conventions)
     else:
         message = f"Unknown model class: {class_name!r}. Accepted are: Sequential, Functional, Model."
         raise Unsupported(message, code="unknown_model", path=("class_name",))
-    return Network(name, class_name, graph, policy, conventions)
+    outline = outline.placed(policy, f"{name}/" if class_name == "Sequential" else "")
+    return Network(
+        name,
+        class_name,
+        outline,
+        connected(outline, trainable=inner.get("trainable", True) is not False),
+        policy,
+        conventions,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -163,25 +163,37 @@ _INNER = ("layer", "backward_layer")
 """Settings of wrappers that hold a serialized layer."""
 
 
-def from_config(config: Mapping[str, Any], conventions: Conventions = TF24, policy: Policy | None = None) -> Layer:
+ReadModel = Callable[[Mapping[str, Any], Conventions], Layer]
+"""Reads the config of a model that is used as a layer."""
+
+
+def from_config(
+    config: Mapping[str, Any],
+    conventions: Conventions = TF24,
+    policy: Policy | None = None,
+    models: Mapping[str, ReadModel] = MappingProxyType({}),
+) -> Layer:
     """Return the layer that ``{"class_name", "config"}`` describes.
 
     Args:
         config: serialized layer of Keras 2 or 3.
         conventions: the line of Keras it behaves like.
         policy: used where the config has no dtype; None leaves the dtype open.
+        models: readers of the classes of models that may be used as layers.
 
     Raises:
         Unsupported: a class this engine does not have.
         EngineError: a setting is not accepted; ``path`` leads to it.
     """
     class_name, inner = split_serialized("layer", config)
+    if class_name in models:
+        return models[class_name](inner, conventions)
     try:
         cls: type[Layer] = choose("layer", LAYERS, class_name)
     except EngineError as error:
         raise error.at("class_name") from None
     try:
-        layer = cls.from_config(_read_inner(inner, conventions), conventions=conventions)
+        layer = cls.from_config(_read_inner(inner, conventions, models), conventions=conventions)
     except EngineError as error:
         raise error.at("config") from None
     return (
@@ -191,13 +203,13 @@ def from_config(config: Mapping[str, Any], conventions: Conventions = TF24, poli
     )
 
 
-def _read_inner(config: Mapping[str, Any], conventions: Conventions) -> dict[str, Any]:
+def _read_inner(config: Mapping[str, Any], conventions: Conventions, models: Mapping[str, ReadModel]) -> dict[str, Any]:
     """Return a config with the serialized layers in it read."""
     read = dict(config)
     for key in _INNER:
         if isinstance(config.get(key), Mapping):
             try:
-                read[key] = from_config(config[key], conventions)
+                read[key] = from_config(config[key], conventions, models=models)
             except EngineError as error:
                 raise error.at(key) from None
     return read
@@ -207,4 +219,5 @@ def serialize(layer: Layer, conventions: Conventions | None = None) -> dict[str,
     """Return ``{"class_name", "config"}`` of a layer, in the spelling of its line of Keras."""
     line = conventions or layer.conventions
     short = {"class_name": layer.class_name, "config": layer.get_config(line)}
-    return {"module": "keras.layers", **short, "registered_name": None} if line.keras3 else short
+    module, registered_name = layer.origin
+    return {"module": module, **short, "registered_name": registered_name} if line.keras3 else short

@@ -60,6 +60,12 @@ class Layer(Configured):
     """Arguments that are tensors, by the names under which a config may give them, in their order."""
     options: ClassVar[tuple[str, ...]] = ("training",)
     """Arguments that are true or false, which a config may fix."""
+    origin: ClassVar[tuple[str, str | None]] = ("keras.layers", None)
+    """Module and registered name that Keras 3 writes beside its class."""
+    is_model: ClassVar[bool] = False
+    """Whether it is a model used as a layer, whose layers look up their policies themselves."""
+    first_call: ClassVar[int] = 0
+    """The number that Keras 2 gives to the first of its calls in a config."""
     multiplies_in_float8: ClassVar[bool] = False
     """Whether a float8 policy means something to it; the others follow the policy beneath."""
     supports_masking: ClassVar[bool] = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine import configured
+from engine import configured, ops
 from engine.configured import dimensions, setting, unsupported_unless
 from engine.conventions import TF24, Conventions
 from engine.dtypes import DType, as_dtype
@@ -68,5 +68,10 @@ class InputLayer(Layer):
         return self.input_dtype
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
-        """Return the data as it is."""
-        return inputs[0]
+        """Return the data; what enters a nested model is cast to the dtype of its input, as Keras does."""
+        x = inputs[0]
+        if x.dtype is self.input_dtype:
+            return x
+        cast = ops.cast(x, self.input_dtype)
+        cast.mask = x.mask
+        return cast

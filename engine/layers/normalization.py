@@ -94,8 +94,8 @@ class BatchNormalization(Layer):
         y, batch_mean, batch_variance = ops.batch_normalization(x, gamma, beta, axis, self.epsilon)
         count = x.data.size // mean.data.size
         bessel = count / (count - 1) if self._corrects(x) and count > 1 else 1.0
-        run.updates[self.path("moving_mean")] = self._moved(mean, batch_mean.data, 1.0)
-        run.updates[self.path("moving_variance")] = self._moved(variance, batch_variance.data, bessel)
+        self._move(run, "moving_mean", batch_mean.data, 1.0)
+        self._move(run, "moving_variance", batch_variance.data, bessel)
         return y
 
     def _check_dtype(self, dtype: DType) -> None:
@@ -108,7 +108,10 @@ class BatchNormalization(Layer):
     def _corrects(self, x: Tensor) -> bool:
         return self.conventions.bessel_batch_variance and x.ndim == 4
 
-    def _moved(self, old: Tensor, batch: Array, factor: float) -> Array:
-        kind = old.data.dtype.type
-        moved: Array = old.data * kind(self.momentum) + batch * kind(factor) * kind(1 - self.momentum)
-        return rounded(moved, old.dtype)
+    def _move(self, run: Run, name: str, batch: Array, factor: float) -> None:
+        """Move an average; the second call of a shared layer goes on from what the first one made of it."""
+        variable, path = self.variable(run, name), self.path(name)
+        kind = variable.data.dtype.type
+        moved: Array = run.updates.get(path, variable.data) * kind(self.momentum)
+        moved = moved + batch * kind(factor) * kind(1 - self.momentum)
+        run.updates[path] = rounded(moved, variable.dtype)

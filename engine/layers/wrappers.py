@@ -32,7 +32,8 @@ def _write(layer: Layer | None, conventions: Conventions) -> Any:
     if layer is None:
         return None
     short = {"class_name": layer.class_name, "config": layer.get_config(conventions)}
-    return {"module": "keras.layers", **short, "registered_name": None} if conventions.keras3 else short
+    module, registered_name = layer.origin
+    return {"module": module, **short, "registered_name": registered_name} if conventions.keras3 else short
 
 
 @dataclass(frozen=True)

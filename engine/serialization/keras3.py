@@ -20,6 +20,8 @@ AnyPolicy: TypeAlias = DTypePolicy | DTypePolicyMap
 _PLAIN = (DTypePolicy, FloatDTypePolicy)
 _ENVELOPE = ("module", "class_name", "config", "registered_name")
 _MAP = "DTypePolicyMap"
+UNKNOWN = "unknown_dtype_policy"
+"""Code of a class that Keras does not know, and whose name it hands back as if it were a policy."""
 _CLASS_TEXT = (
     " could not be deserialized properly. Please ensure that components that are Python object instances (layers, "
     "models, etc.) returned by `get_config()` are explicitly deserialized in the model's `from_config()` method."
@@ -76,6 +78,40 @@ def set_policy(policy: Any) -> AnyPolicy:
     )
 
 
+def layer_policy(dtype: Any, global_name: str = FLOATX) -> AnyPolicy:
+    """Return the policy of a layer that is given a ``dtype``.
+
+    Raises:
+        InvalidValue, InvalidType: as ``get_policy``; Keras trips over the name of a class that it does not know.
+    """
+    try:
+        return get_policy(dtype, global_name)
+    except InvalidValue as error:
+        raise tripped(error) from error
+
+
+def tripped(error: InvalidValue) -> InvalidValue:
+    """Return the error of who uses what Keras could not read and handed back, in place of the error of reading it."""
+    if error.code != UNKNOWN:
+        return error
+    return InvalidValue(error.message, code=error.code, path=error.path, original="AttributeError")
+
+
+def stripped_names(policies: DTypePolicyMap) -> tuple[str, ...]:
+    """Return the places in a serialized map that Keras leaves empty, in the text as in the map that it wrote.
+
+    Where a map has no default of its own, Keras takes the names off its policies when it is written; read again, they
+    are all the global policy of that moment.
+    """
+    if policies.default is not None:
+        return ()
+    return tuple(f"config.policy_map.{key}.config.{_name_key(policy)}" for key, policy in policies.entries.items())
+
+
+def _name_key(policy: DTypePolicy) -> str:
+    return "name" if "name" in policy.get_config() else "source_name"
+
+
 def deserialize_policy(config: Any, global_name: str = FLOATX) -> Read[AnyPolicy]:
     """Read what ``serialize_policy`` wrote, or a class name.
 
@@ -113,7 +149,7 @@ def _made(class_name: Any, config: Any, global_name: str) -> AnyPolicy:
     if not isinstance(class_name, str) or class_name not in CLASSES:
         raise InvalidValue(
             f"Unknown dtype policy: {class_name}. Keras 3 has {', '.join([*CLASSES, _MAP])}.",
-            code="unknown_dtype_policy",
+            code=UNKNOWN,
         )
     try:
         return CLASSES[class_name].from_config(config, global_name)
@@ -132,8 +168,8 @@ def _map_config(policies: DTypePolicyMap) -> dict[str, Any]:
     written = {key: serialize_policy(policy) for key, policy in policies.entries.items()}
     if policies.default is not None:
         return {"default_policy": policies.default.name, "policy_map": written}
-    for entry in written.values():
-        entry["config"] = {**entry["config"], "name" if "name" in entry["config"] else "source_name": None}
+    for key, policy in policies.entries.items():
+        written[key]["config"] = {**policy.get_config(), _name_key(policy): None}
     return {"default_policy": None, "policy_map": written}
 
 

@@ -17,6 +17,8 @@ from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 
 _NAMES = {name.lower(): name for name in OPTIMIZERS}
 _WRAPPER = Keras3LossScaleOptimizer.class_name
+NAMES = frozenset({*_NAMES, _WRAPPER.lower()})
+"""Of every optimizer here, in lower case."""
 _MODULES = ("keras", "keras.optimizers")
 
 
@@ -105,7 +107,9 @@ def _read_inner(config: Any) -> Any:
 def _built(name: Any, config: Any) -> Optimizer:
     if name not in OPTIMIZERS:
         raise InvalidValue(
-            f"Unknown optimizer: {name}. Keras 3 has {', '.join([*OPTIMIZERS, _WRAPPER])}.", code="unknown_optimizer"
+            f"Unknown optimizer: {name}. Keras 3 has {', '.join([*OPTIMIZERS, _WRAPPER])}.",
+            code="unknown_optimizer",
+            original="AttributeError",  # of whoever then uses the name as an optimizer
         )
     if not isinstance(config, dict):
         raise InvalidType(f"A config must be a dict, but got: {config!r}", code="not_a_dict")

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from engine import policy as tf24_policy
 from engine.errors import InvalidType, InvalidValue, located
 from engine.policy import Policy
+from engine.serialization.keras3 import UNKNOWN, tripped
 from engine.serialization.reading import Read
 from engine.serialization.tf24_layers import DATA_TYPES
 
@@ -72,7 +73,10 @@ def get_policy(identifier: Any, global_policy: Policy) -> Policy:
     if isinstance(identifier, Policy):
         return identifier
     if isinstance(identifier, dict):
-        return deserialize_policy(identifier).value
+        try:
+            return deserialize_policy(identifier).value
+        except InvalidValue as error:
+            raise tripped(error) from error
     if isinstance(identifier, str) and identifier in ("mixed_float16", "mixed_bfloat16"):
         return TfKerasPolicy(identifier)
     if not identifier:
@@ -139,7 +143,5 @@ def deserialize_policy(config: Any) -> Read[Policy]:
 
 def _made(class_name: Any, config: Any) -> Policy:
     if class_name not in _CLASSES:
-        raise InvalidValue(
-            f"Unknown dtype policy: {class_name}. tf_keras has {', '.join(_CLASSES)}.", code="unknown_dtype_policy"
-        )
+        raise InvalidValue(f"Unknown dtype policy: {class_name}. tf_keras has {', '.join(_CLASSES)}.", code=UNKNOWN)
     return TfKerasPolicy.from_config(config)

@@ -8,6 +8,7 @@ from engine.errors import EngineError, Unsupported
 from engine.keras_config import check_arguments
 from engine.optimizers.hyperparameters import hyperparameter, with_hyperparameter
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer, LossScaleOptimizerV1, deprecation_warning
+from engine.serialization.left_behind import by_tf24_wrapper
 from engine.serialization.tf24_optimizers import AnyOptimizer, deserialize_optimizer
 from tests.golden.outcome import NotBuilt, accepted, refused
 
@@ -90,14 +91,16 @@ def lso_wrap_twice(given: dict[str, Any]) -> dict[str, Any]:
 
 def lso_from_config(given: dict[str, Any]) -> dict[str, Any]:
     config = copy.deepcopy(given["config"])
-    unchanged = {"input_unchanged": True}
+    # Ours leaves what it reads alone, and tells what TF leaves of it.
+    left = by_tf24_wrapper(CLASSES[given["class"]], config)
+    changed = {"input_unchanged": False, "input_after": left} if left != config else {"input_unchanged": True}
     try:
         optimizer = CLASSES[given["class"]].from_config(config, read)
     except EngineError as error:
         assert config == given["config"]
-        return {**refused(error), **unchanged}
+        return {**refused(error), **changed}
     assert config == given["config"]
-    return accepted(warnings=warnings_of(optimizer), **facts(optimizer), **unchanged)
+    return accepted(warnings=warnings_of(optimizer), **facts(optimizer), **changed)
 
 
 def optimizers_deserialize(given: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`.keras` files: the places Keras uses, the same bytes every time, and nothing that a bad file can do.
 
 `data/keras_datasets.json` was made by Keras 3.14.0 on TensorFlow 2.21: one model of each kind, saved with
-`model.save()`; of each the config.json and the shapes of the datasets in model.weights.h5.
+`model.save()` (the nested ones by 3.15.1); of each the config.json and the shapes of the datasets in model.weights.h5.
 """
 
 import io

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from engine.graph import Outline
 from engine.layers import InputLayer, Layer
 from engine.layers.attention import Projected
 from engine.layers.recurrent import Recurrent
 from engine.layers.wrappers import Bidirectional, TimeDistributed
+from engine.nested import Nested
 from engine.network import Network
 from engine.weights import WeightSpec
 
@@ -69,13 +71,13 @@ def groups_of(network: Network) -> tuple[Group, ...]:
     for specs in by_scope.values():
         specs.sort(key=lambda spec: spec.overwritten)  # the scales of float8 are made first and saved last
     own = Group("", network.name)
-    return (own, *_in_model(_written(network), "", "", by_scope))
+    return (own, *_in_model(_counted(network.class_name, network.outline), "", "", by_scope))
 
 
-def _written(network: Network) -> list[Layer]:
+def _counted(class_name: str, outline: Outline) -> list[Layer]:
     """Return the layers that Keras counts: those of a Sequential model are without its input."""
-    sequential = network.class_name == "Sequential"
-    return [layer for layer in network.layers if not (sequential and isinstance(layer, InputLayer))]
+    sequential = class_name == "Sequential"
+    return [layer for layer in outline.in_order if not (sequential and isinstance(layer, InputLayer))]
 
 
 def _in_model(
@@ -91,6 +93,10 @@ def _in_model(
 
 
 def _in_layer(layer: Layer, scope: str, place: str, by_scope: Mapping[str, list[WeightSpec]]) -> Iterator[Group]:
+    if isinstance(layer, Nested):
+        yield Group(place, (layer.name or "").rpartition("/")[2])
+        yield from _in_model(_counted(layer.class_name, layer.outline), f"{scope}/", f"{place}/", by_scope)
+        return
     parts = next((parts(layer) for kind, parts in _PARTS if isinstance(layer, kind)), ())
     taken = {part.scope for part in parts}
     yield Group(place, (layer.name or "").rpartition("/")[2], () if "" in taken else tuple(by_scope.get(scope, ())))

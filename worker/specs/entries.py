@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.dtypes import DType
-from engine.layers import Layer
+from engine.layers import InputLayer, Layer
 from engine.layers.embedding import Embedding
 from engine.layers.merging import Concatenate
 from engine.layers.reshaping import (
@@ -71,7 +71,7 @@ def check_entries(findings: Findings, network: Network, places: Mapping[str | No
             findings.add("unsupported", text, *places.get(layer.name, ("model",)), "config", "dtype")
             return
     for use in _uses(network):
-        if not use.dtype.is_floating and not isinstance(use.layer, (Embedding, *MOVERS)):
+        if not use.dtype.is_floating and not isinstance(use.layer, (Embedding, InputLayer, *MOVERS)):
             text = (
                 f"{use.layer.class_name} {use.name!r} would compute with {use.dtype.name} data. Integers enter a "
                 "model through an Embedding; for other layers give the input a floating-point dtype."
@@ -151,6 +151,8 @@ def _uses(network: Network) -> Iterator[_Use]:
         for source in {source for source, _ in call.sources} & arriving.keys():
             dtype = arriving[source]
             yield _Use(call.layer.name or "", layer, dtype)
-            if isinstance(layer, MOVERS):
+            if isinstance(layer, InputLayer):  # of a nested model, which brings what enters to its dtype
+                arriving[index] = layer.input_dtype
+            elif isinstance(layer, MOVERS):
                 # Every layer casts floats to its compute dtype first, whatever it then does with them.
                 arriving[index] = layer.policy.compute if dtype.is_floating else dtype

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from engine.graph import Call
 from engine.layers import InputLayer, Layer
 from engine.model import Model
+from engine.nested import Nested
 from worker.specs.entries import check_entries
 from worker.specs.findings import Findings
 from worker.specs.places import reachable
@@ -37,7 +38,7 @@ def check_graph(findings: Findings, model: Model) -> None:
             "No variable that training would change leads to the output; add a layer with weights, or set `trainable`."
         )
         findings.add("nothing_to_train", text, "model")
-    places = layer_places(model.network, findings.body["model"])
+    places = layer_places(model.network)
     for layer in model.network.layers:
         if not isinstance(layer, InputLayer):
             for inner, place in _nested(layer, places.get(layer.name, ("model",)), findings.body):
@@ -67,6 +68,9 @@ def _nested(layer: Layer, place: Place, body: Any) -> Iterator[tuple[Layer, Plac
         inner = getattr(layer, key, None)
         if inner is not None and reachable(body, (*inside, "config")) == (*inside, "config"):
             yield from _nested(inner, inside, body)
+    if isinstance(layer, Nested):
+        for member in layer.inner_layers():
+            yield from _nested(member, (*place, *layer.outline.path_of((member.name or "").rpartition("/")[2])), body)
 
 
 def _check_initializers(findings: Findings, model: Model, places: dict[str | None, Place]) -> None:

@@ -55,7 +55,7 @@ def inspect_model(request: InspectRequest, limits: Limits, sources: Sources = NO
     findings.raise_if_any()
     if subject is None or seen is None:
         raise AssertionError("A stage of the inspection gave up without saying why")
-    return _answer(findings, subject, seen)
+    return _answer(subject, seen)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _check_layers(findings: Findings, subject: Subject) -> bool:
         outer = () if error.path[:1] == ("policy",) else ("model",)
         findings.errors.append(from_engine(error, findings.body, *outer))
         return False
-    places = layer_places(network, findings.body["model"])
+    places = layer_places(network)
     for layer in network.layers:
         place = (*places.get(layer.name, ("model",)), "config", "dtype")
         with findings.at(*place):
@@ -139,7 +139,7 @@ def _seen(findings: Findings, subject: Subject) -> _Seen | None:
     return None
 
 
-def _answer(findings: Findings, subject: Subject, seen: _Seen) -> Inspection:
+def _answer(subject: Subject, seen: _Seen) -> Inspection:
     own = BytesShape.of(seen.memory[subject.policy.name])
     optimizer = subject.optimizer
     memory = MemoryShape(
@@ -149,7 +149,7 @@ def _answer(findings: Findings, subject: Subject, seen: _Seen) -> Inspection:
         policy=subject.policy.name,
         policies={name: BytesShape.of(counted) for name, counted in seen.memory.items()},
     )
-    places = layer_places(subject.network, findings.body["model"])
+    places = layer_places(subject.network)
     pointers = {name: pointer_to(place) for name, place in places.items()}
     return Inspection(
         dialect=subject.conventions.name,
@@ -165,4 +165,7 @@ def _answer(findings: Findings, subject: Subject, seen: _Seen) -> Inspection:
 
 def _pointer(layer: str | None, pointers: dict[str | None, str]) -> str:
     """Return where a layer stands; one inside a wrapper has the name "wrapper/layer"."""
-    return "" if layer is None else pointers.get(layer) or pointers.get(layer.split("/")[0], "")
+    name = layer or ""
+    while name and name not in pointers:
+        name = name.rpartition("/")[0]
+    return pointers.get(name, "")

@@ -13,6 +13,7 @@ from engine.loss_scale import DynamicLossScale, FixedLossScale, LossScale
 from engine.optimizers.base import Optimizer
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from engine.serialization import keras3_optimizers, tf23_optimizers, tf24_optimizers, tf_keras_optimizers
+from engine.serialization.left_behind import by_keras3, by_tf24
 from engine.serialization.tf23_optimizers import ExperimentalLossScaleOptimizer
 from worker.specs.dialects import Dialect
 
@@ -27,11 +28,13 @@ class OptimizerDialect:
         read: a name or a serialized optimizer.
         deserialize: what `serialize` wrote, as that line does.
         serialize: writes an optimizer.
+        leaves: what it leaves of a dict that it was given to read.
     """
 
     read: Callable[[Any], Any]
     deserialize: Callable[[Any], Any]
     serialize: Callable[[Any], dict[str, Any]]
+    leaves: Callable[[Any], Any]
 
 
 def _serialize_tf24(optimizer: Optimizer | LossScaleOptimizer) -> dict[str, Any]:
@@ -47,21 +50,30 @@ def _read_keras3(value: Any) -> Any:
     return keras3_optimizers.deserialize_optimizer(value)
 
 
+def _alone(config: Any) -> Any:
+    """Of TF 2.3 and tf_keras it was not recorded what they leave."""
+    return config
+
+
 OPTIMIZER_DIALECTS: Mapping[Dialect, OptimizerDialect] = MappingProxyType(
     {
         "tf2.4": OptimizerDialect(
-            tf24_optimizers.get_optimizer, tf24_optimizers.deserialize_optimizer, _serialize_tf24
+            tf24_optimizers.get_optimizer, tf24_optimizers.deserialize_optimizer, _serialize_tf24, by_tf24
         ),
         "tf2.3": OptimizerDialect(
-            tf23_optimizers.get_optimizer, tf23_optimizers.deserialize_optimizer, tf23_optimizers.serialize_optimizer
+            tf23_optimizers.get_optimizer,
+            tf23_optimizers.deserialize_optimizer,
+            tf23_optimizers.serialize_optimizer,
+            _alone,
         ),
         "tf_keras": OptimizerDialect(
             tf_keras_optimizers.get_optimizer,
             tf_keras_optimizers.deserialize_optimizer,
             tf_keras_optimizers.serialize_optimizer,
+            _alone,
         ),
         "keras3": OptimizerDialect(
-            _read_keras3, keras3_optimizers.deserialize_optimizer, keras3_optimizers.serialize_optimizer
+            _read_keras3, keras3_optimizers.deserialize_optimizer, keras3_optimizers.serialize_optimizer, by_keras3
         ),
     }
 )

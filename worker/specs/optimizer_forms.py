@@ -88,6 +88,11 @@ class OptimizerDeserialized(Spec):
 
     optimizer: OptimizerShape
     dropped: tuple[str, ...] = Field(default=(), description='Places in the input that are lost; "class" for a V1.')
+    left: dict[str, Any] | None = Field(
+        default=None,
+        description="What the original leaves of the dict that it was given: TF 2.4 lowers class names and renames "
+        "`lr` in it, Keras 3 takes the inner optimizer out. Null where it leaves it alone.",
+    )
     warnings: tuple[Notice, ...] = ()
 
 
@@ -144,9 +149,21 @@ def deserialize_optimizer(request: OptimizerDeserializeRequest) -> OptimizerDese
         raise SpecError([from_engine(error, request.given(), key)]) from error
     lost = tuple(_lost(value, own))
     shape, unusable = _shape(optimizer, own)
+    left = rules.leaves(value)
     return OptimizerDeserialized(
-        optimizer=shape, dropped=lost, warnings=(*unusable, *dropped_notices(lost, own["class_name"]))
+        optimizer=shape,
+        dropped=lost,
+        left=None if left == value else left,
+        warnings=(*unusable, *dropped_notices(lost, own["class_name"]), *_changed(request.dialect, key, left != value)),
     )
+
+
+def _changed(dialect: Dialect, key: str, changed: bool) -> tuple[Notice, ...]:
+    """Tell that the original changes the caller's own dict."""
+    text = (
+        f"{dialect} changes the dict that it is given to read: `left` is what remains of it. Copy it to read it twice."
+    )
+    return (Notice(code="input_changed", message=text, pointer=f"/{key}"),) * changed
 
 
 def _shape(optimizer: AnyOptimizer, own: dict[str, Any]) -> tuple[OptimizerShape, tuple[Notice, ...]]:

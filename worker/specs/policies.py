@@ -10,6 +10,7 @@ from engine.dtype_policy_map import DTypePolicyMap
 from engine.errors import EngineError
 from engine.policy import Policy, PolicyV1, loss_scale_warnings
 from engine.serialization.keras3 import serialize_policy as keras3_dict
+from engine.serialization.keras3 import stripped_names
 from worker.specs import policy_translation
 from worker.specs.dialects import DIALECTS, Dialect, chosen, dialect_of_policy, is_keras3_policy_class
 from worker.specs.errors import FieldError, SpecError, from_engine
@@ -51,7 +52,11 @@ def validate_policy(request: PolicyValidateRequest) -> PolicyReport:
         dialect=dialect,
         policy=_shape(made.policy, dialect),
         dropped=made.dropped,
-        warnings=(*_logged(made.policy, "/policy"), *dropped_notices(made.dropped, type(made.policy).__name__)),
+        warnings=(
+            *_logged(made.policy, "/policy"),
+            *dropped_notices(made.dropped, type(made.policy).__name__),
+            *_stripped(_stripped_places(made.policy)),
+        ),
     )
 
 
@@ -66,7 +71,13 @@ def serialize_policy(request: PolicySerializeRequest) -> PolicySerialized:
     logged = _logged(made.policy, "/policy")
     own = POLICY_DIALECTS[dialect].serialize(made.policy)
     if request.to in (None, dialect):
-        return PolicySerialized(serialized=own, dialect=dialect, dropped=made.dropped, warnings=logged)
+        stripped = _stripped_places(made.policy)
+        return PolicySerialized(
+            serialized=own,
+            dialect=dialect,
+            dropped=(*made.dropped, *stripped),
+            warnings=(*logged, *dropped_notices(made.dropped, "the text"), *_stripped(stripped)),
+        )
     try:
         written = policy_translation.written(own, dialect, request.to)
     except EngineError as error:
@@ -156,6 +167,21 @@ def _shape(policy: AnyPolicy, dialect: Dialect) -> PolicyShape:
 def _logged(policy: AnyPolicy, pointer: str) -> tuple[Notice, ...]:
     """Return what TF logs when it makes a policy."""
     return keras_notices(policy.warnings, pointer) if isinstance(policy, Policy) else ()
+
+
+def _stripped_places(policy: AnyPolicy) -> tuple[str, ...]:
+    return tuple(f"policy.{place}" for place in stripped_names(policy)) if isinstance(policy, DTypePolicyMap) else ()
+
+
+def _stripped(places: tuple[str, ...]) -> tuple[Notice, ...]:
+    """Tell of the names that Keras 3 leaves out where it writes a map without a default of its own."""
+    if not places:
+        return ()
+    text = (
+        "Keras 3 writes a DTypePolicyMap whose default_policy is null without the names of its policies, and takes "
+        "them off the map itself: read again, all of them are the global policy. Give it a default_policy."
+    )
+    return (Notice(code="names_stripped", message=text, pointer="/policy"),)
 
 
 def _said_before(request: PolicyRequest, dialect: Dialect) -> tuple[Notice, ...]:

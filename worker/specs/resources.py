@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
+from engine.graph import Outline
 from engine.model import Model
+from engine.nested import Nested
 from engine.network import Network
 from engine.training import FitOptions
 from worker.settings import Limits
@@ -14,16 +16,23 @@ from worker.specs.findings import Findings
 from worker.specs.working import working_values
 
 CODE = "resource_limit"
+Place: TypeAlias = tuple[str | int, ...]
 
 
 def check_layer_count(findings: Findings, limits: Limits) -> bool:
     """Note a model of too many layers; return whether it may be read."""
-    count = len(findings.body["model"]["config"]["layers"])
+    count = _layers_in(findings.body["model"])
     if count <= limits.max_layers:
         return True
     text = f"The model has {count} layers; the limit is {limits.max_layers:,}."
     findings.add(CODE, text, "model", "config", "layers")
     return False
+
+
+def _layers_in(model: Mapping[str, Any]) -> int:
+    """Return how many layers a model lists, those of models in it included."""
+    inside = [item for item in model["config"]["layers"] if "layers" in item["config"]]
+    return len(model["config"]["layers"]) + sum(_layers_in(item) for item in inside)
 
 
 def check_fit(findings: Findings, limits: Limits, fit: FitOptions, rows: int) -> None:
@@ -59,7 +68,7 @@ def check_network(findings: Findings, limits: Limits, network: Network, batch: i
         network: the model.
         batch: samples of one step.
     """
-    places = layer_places(network, findings.body["model"])
+    places = layer_places(network)
     parameters = {call.layer.name: sum(spec.size for spec in call.weights) for call in network.graph.calls}
     outputs = {layer.name: 0 for layer in network.layers}
     for call in network.graph.calls:
@@ -99,15 +108,17 @@ def _note(
     findings.add(CODE, f"{text} the limit is {most:,}. {hint}", *places.get(name, ("model",)))
 
 
-def layer_places(network: Network, model: Mapping[str, Any]) -> dict[str | None, tuple[str | int, ...]]:
+def layer_places(network: Network) -> dict[str | None, Place]:
     """Return where in the job each layer stands; in a Sequential model the engine may have put an input before."""
-    written: Sequence[Any] = model["config"]["layers"]
-    if network.class_name == "Sequential":
-        made_up = len(network.layers) - len(written)
-        order = {layer.name: index - made_up for index, layer in enumerate(network.layers)}
-    else:
-        order = {layer["config"].get("name"): index for index, layer in enumerate(written)}
-    return {name: ("model", "config", "layers", max(index, 0)) for name, index in order.items()}
+    return dict(_places(network.outline, ("model",), ""))
+
+
+def _places(outline: Outline, outer: Place, scope: str) -> Iterator[tuple[str, Place]]:
+    for index, member in enumerate(outline.members):
+        name, place = f"{scope}{member.name}", (*outer, "config", "layers", max(index - outline.made_up, 0))
+        yield name, place
+        if isinstance(member, Nested):
+            yield from _places(member.outline, place, f"{name}/")
 
 
 def _count(number: int) -> str:

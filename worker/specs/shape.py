@@ -118,15 +118,23 @@ def _storable(value: str) -> str:
     return value
 
 
-def shallow(value: object) -> object:
-    """Refuse nesting beyond what readers written in recursion can follow."""
-    level, depth = [value], 0
-    while level:
-        if depth > DEEPEST:
-            raise PydanticCustomError("too_deep", "nested too deeply")
-        level = [item for holder in level for item in _items(holder) if isinstance(item, dict | list | tuple)]
-        depth += 1
-    return value
+def not_deeper(most: int) -> Callable[[object], object]:
+    """Return a check of nesting: lists and objects may stand `most` deep in each other."""
+
+    def check(value: object) -> object:
+        level, depth = [value], 0
+        while level:
+            if depth > most:
+                raise PydanticCustomError("too_deep", "nested too deeply")
+            level = [item for holder in level for item in _items(holder) if isinstance(item, dict | list | tuple)]
+            depth += 1
+        return value
+
+    return check
+
+
+shallow = not_deeper(DEEPEST)
+"""Refuses nesting beyond what readers written in recursion can follow."""
 
 
 def _items(holder: object) -> Iterable[object]:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from engine import conventions, datasets, layers, losses, metrics, optimizers
+from engine import conventions, datasets, losses, metrics, optimizers
 from engine.errors import EngineError
 from engine.losses import Loss
 from engine.model import Model, model_from_config
+from engine.model_configs import read_layer
 from engine.optimizers import AnyOptimizer
 from engine.optimizers.wrapping import wrap
 from engine.policy import Policy
@@ -108,7 +109,7 @@ def read_model(findings: Findings, limits: Limits, policy: Policy, samples: Samp
     before = len(findings.errors)
     for index, layer in enumerate(config["config"]["layers"]):
         with findings.at("model", "config", "layers", index):
-            layers.from_config(layer, line)
+            read_layer(layer, line)
     if len(findings.errors) > before:
         return None
     shape = (None, *samples.x.shape[1:]) if samples else None

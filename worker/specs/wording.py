@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from engine.model_configs import operation_refusal
+
 Wording: TypeAlias = Callable[[str, Any, Mapping[str, Any]], tuple[str, str, str]]
 
 LONGEST = 60
@@ -111,6 +113,9 @@ def _unknown_class(name: str, value: Any, context: Mapping[str, Any]) -> tuple[s
         problem = f"A serialized {family} must have a string `class_name`; received {shown(value.get('class_name'))}."
         return "improper_config", "ValueError", f"{problem} Accepted: {accepted}."
     given = value["class_name"]
+    operation = operation_refusal(value) if family == "layer" else None
+    if operation:
+        return "unsupported_operation", "ValueError", operation
     text = f"Unknown {family}: {shown(given)}.{did_you_mean(given, known)} Known here: {listed(known)}."
     return f"unknown_{family.replace(' ', '_')}", "ValueError", text
 
@@ -189,7 +194,9 @@ WORDINGS: Mapping[str, Wording] = {
     "string_unicode": _received("text that UTF-8 can carry (no lone surrogates)", "ValueError", "invalid_text"),
     "nul_character": _received("text without the NUL character", "ValueError", "invalid_text"),
     "too_deep": _received(
-        "nested less deeply: at most 32 lists or objects within each other", "ValueError", "too_deep"
+        "nested less deeply: at most 32 lists or objects within each other, 64 in a nested model",
+        "ValueError",
+        "too_deep",
     ),
     "list_type": _received("a list"),
     "tuple_type": _received("a list"),

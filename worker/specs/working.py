@@ -12,6 +12,7 @@ from engine.layers.convolutional import Conv2D, Conv2DTranspose, Windowed
 from engine.layers.pooling import Pooling
 from engine.layers.recurrent import Recurrent
 from engine.layers.wrappers import Bidirectional, TimeDistributed
+from engine.nested import Nested
 
 Estimate: TypeAlias = Callable[[Any, Sequence[Shape], int], int]
 
@@ -85,6 +86,13 @@ def _each_step(layer: TimeDistributed, shapes: Sequence[Shape], batch: int) -> i
     return working_values(layer.layer, [(first, *rest)], batch * (steps or 1))
 
 
+def _inside(layer: Nested, shapes: Sequence[Shape], batch: int) -> int:
+    """Return what the calls inside a model that a wrapper holds keep, their outputs included."""
+    calls = layer.graph(*shapes).calls
+    outputs = sum(batch * _volume(shape[1:]) for call in calls for shape in call.output_shapes)
+    return outputs + sum(working_values(call.layer, call.input_shapes, batch) for call in calls)
+
+
 ESTIMATES: Mapping[type[Layer], Estimate] = {
     Windowed: _padded,
     Pooling: _pooled,
@@ -95,5 +103,6 @@ ESTIMATES: Mapping[type[Layer], Estimate] = {
     Recurrent: _steps,
     Bidirectional: _both_ways,
     TimeDistributed: _each_step,
+    Nested: _inside,
 }
 """By class; a layer of several of them needs the sum."""

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from engine.errors import InvalidType, InvalidValue
-from tests.worker.specs.jobs import D1, JOB, changed
+from tests.worker.specs.jobs import D1, D2, JOB, changed
 from worker.specs.errors import FieldError, SpecError, from_engine, from_pydantic, from_validation, pointer_to
 from worker.specs.job import JobSpec
 
@@ -28,7 +28,7 @@ UNKNOWN_LAYER = (
     'Unknown layer: "Dens". Did you mean "Dense"? Known here: "InputLayer", "Dense", "Conv1D", "Conv2D", '
     '"MaxPooling1D", "MaxPooling2D", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "Flatten", "Reshape", '
     '"Dropout", "BatchNormalization", "LayerNormalization", "Activation", "ReLU", "Softmax", "Embedding", "LSTM", '
-    '"GRU", "Bidirectional", "MultiHeadAttention", "Add", "Concatenate", "Rescaling" and 43 more.'
+    '"GRU", "Bidirectional", "MultiHeadAttention", "Add", "Concatenate", "Rescaling" and 46 more.'
 )
 UNKNOWN_KEY = (
     '`unit` is not a known key (its value: 32). Did you mean "units"? Accepted here: "units", "name", "trainable", '
@@ -67,6 +67,15 @@ def distributed(layer: Any, depth: int = 1) -> dict[str, Any]:
     return layer
 
 
+def stacked(layer: Any, depth: int = 1) -> dict[str, Any]:
+    for _ in range(depth):
+        layer = {"class_name": "Sequential", "config": {"layers": [layer]}}
+    return layer
+
+
+TWO_IN = "/config/layers/0/config/layers/0"
+MISSPELT = {"class_name": "Dense", "config": {"units": 1, "unit": 1}}
+TF_ADDED = {"class_name": "TFOpLambda", "config": {"name": "tf.math.add", "function": "math.add"}}
 DEEP = json.loads("[" * 40 + "]" * 40)
 
 
@@ -91,6 +100,10 @@ DEEP = json.loads("[" * 40 + "]" * 40)
         ({f"{D1}/module": "my.layers"}, "custom_class", f"{D1}/module"),
         ({f"{D1}/inbound_nodes": DEEP}, "too_deep", f"{D1}/inbound_nodes/0"),
         ({D1: distributed(DENSE, 5000)}, "too_deep", f"{CONFIG}/layer"),
+        ({D2: stacked(DENSE, 5000)}, "too_deep", "/model/config/layers/1/config/layers"),
+        ({D2: stacked({"class_name": "Dens", "config": {}}, 2)}, "unknown_layer", f"{D2}{TWO_IN}/class_name"),
+        ({D2: stacked(MISSPELT, 2)}, "unknown_key", f"{D2}{TWO_IN}/config/unit"),
+        ({D1: TF_ADDED}, "unsupported_operation", f"{D1}/class_name"),
         ({f"{D1}": 3}, "invalid_type", D1),
         ({LAYERS: {}}, "invalid_type", LAYERS),
         ({"/model": None}, "invalid_type", "/model"),

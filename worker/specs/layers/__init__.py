@@ -20,6 +20,15 @@ from worker.specs.layers.convolutional import (
 from worker.specs.layers.dense import Dense, EinsumDense
 from worker.specs.layers.embedding import Embedding, Masking
 from worker.specs.layers.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
+from worker.specs.layers.models import (
+    FunctionalConfig,
+    NestedFunctional,
+    NestedFunctionalConfig,
+    NestedModel,
+    NestedSequential,
+    NestedSequentialConfig,
+    SequentialConfig,
+)
 from worker.specs.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -76,8 +85,14 @@ LAYERS = tabulate(
     Subtract, Multiply, Average, Maximum, Minimum, Dot, Permute, RepeatVector,
     ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D,
 )  # fmt: skip
-LayerValue: TypeAlias = Annotated[LayerNode, OneOf("layer", LAYERS)]
+# Models, which may stand wherever a layer does.
+NESTED = tabulate(NestedSequential, NestedFunctional, NestedModel)
+LayerValue: TypeAlias = Annotated[LayerNode, OneOf("layer", {**LAYERS, **NESTED})]
 
-# Only now is known what a wrapper may wrap; inner first.
-for _model in (TimeDistributedConfig, BidirectionalConfig, TimeDistributed, Bidirectional):
+# Only now is known what a wrapper or a model may hold; inner first.
+for _model in (
+    TimeDistributedConfig, BidirectionalConfig, TimeDistributed, Bidirectional,
+    SequentialConfig, FunctionalConfig, NestedSequentialConfig, NestedFunctionalConfig,
+    NestedSequential, NestedFunctional, NestedModel,
+):  # fmt: skip
     _model.model_rebuild(_types_namespace={"LayerValue": LayerValue})
