@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from app.client import DEFAULT_URL, TERMINAL, ApiError, Client, HalfstepError, Invalid, Unreachable
@@ -192,6 +193,54 @@ def cancel(job: str, wait: bool, url: str) -> None:
         if wait and status not in TERMINAL:
             status = [event["type"] for event in client.events(job)][-1].removeprefix("job.")
     out.print(f"{job} {status}")
+
+
+@main.group()
+def files() -> None:
+    """Upload files of training data, list and delete them."""
+
+
+@files.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--purpose", default="fine-tune", show_default=True, help="A word to find it by.")
+@url_option
+def upload(paths: tuple[Path, ...], purpose: str, url: str) -> None:
+    """Send PATHS (.npz, .npy, .safetensors, .csv, .jsonl, .parquet); print an id for each."""
+    with connected(url) as client:
+        for path in paths:
+            out.print(client.upload(path, purpose=purpose)["id"])
+
+
+@files.command("list")
+@click.option("--purpose", default=None, help="Only files of this purpose.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@url_option
+def list_files(purpose: str | None, as_json: bool, url: str) -> None:
+    """List files, newest first."""
+    with connected(url) as client:
+        rows = list(client.files(purpose=purpose, limit=100))
+    if as_json:
+        for file in rows:
+            click.echo(json.dumps(file))
+        return
+    table = Table(Column("file", no_wrap=True), "name", "purpose", "bytes", "rows", "arrays", box=None)
+    for file in rows:
+        shapes = ", ".join(f"{array['name']} {array['dtype']}{array['shape']}" for array in file["arrays"][:3])
+        more = f" and {len(file['arrays']) - 3} more" if len(file["arrays"]) > 3 else ""
+        cells = (file["id"], file["filename"], file["purpose"], f"{file['bytes']:,}", str(file["rows"]), shapes + more)
+        table.add_row(*map(escape, cells))
+    out.print(table)
+
+
+@files.command("delete")
+@click.argument("ids", nargs=-1, required=True)
+@url_option
+def delete_files(ids: tuple[str, ...], url: str) -> None:
+    """Delete the files IDS, unless a job that may still run is trained on one."""
+    with connected(url) as client:
+        for file_id in ids:
+            client.delete_file(file_id)
+            out.print(f"{file_id} deleted")
 
 
 @main.command()

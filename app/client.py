@@ -40,6 +40,7 @@ from app.policy_calls import PolicyCalls
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 JOBS = "/v1/training/jobs"
+FILES = "/v1/files"
 SWEEPS = "/v1/sweeps"
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 RECONNECTS, RECONNECT_SECONDS = 30, 0.5
@@ -228,6 +229,33 @@ class Client(PolicyCalls):
             if not page["has_more"]:
                 return
             params["after"] = page["last_id"]
+
+    def upload(self, path: Path, *, purpose: str = "fine-tune") -> dict[str, Any]:
+        """Send a file of training data; it is streamed from the disk.
+
+        Raises:
+            Invalid: rows of it cannot be used; `errors` names them.
+        """
+        with path.open("rb") as file:
+            return self._json("POST", FILES, files={"file": (path.name, file)}, data={"purpose": purpose}, timeout=None)
+
+    def files(self, **filters: Any) -> Iterator[dict[str, Any]]:
+        """Yield uploaded files, newest first, page after page; filters are those of the API (purpose, order, limit)."""
+        params = {name: value for name, value in filters.items() if value is not None}
+        while True:
+            page = self._json("GET", FILES, params=params)
+            yield from page["data"]
+            if not page["has_more"]:
+                return
+            params["after"] = page["last_id"]
+
+    def delete_file(self, file_id: str) -> dict[str, Any]:
+        """Delete a file.
+
+        Raises:
+            Conflict: a job that may still run is trained on it.
+        """
+        return self._json("DELETE", f"{FILES}/{quote(file_id, safe='')}")
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         """Cancel a job; its status is `cancelled`, or `cancelling` until its worker acts.

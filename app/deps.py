@@ -18,6 +18,7 @@ from app.waker import Waker
 from worker.jobs import database
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.errors import JobNotFound
+from worker.jobs.files import FileStore
 from worker.jobs.store import JobStore
 from worker.jobs.sweeps import SweepStore
 from worker.jobs.webhooks import WebhookStore
@@ -39,6 +40,7 @@ class Services:
         sweeps: jobs that belong together.
         webhooks: who is told of jobs.
         artifacts: files of jobs.
+        files: uploaded ones.
         queue: tells workers that a job waits.
         waker: uses the queue in a thread of its own, so that a slow broker holds up no request.
         predictor: asks finished models.
@@ -52,6 +54,7 @@ class Services:
     sweeps: SweepStore
     webhooks: WebhookStore
     artifacts: ArtifactStore
+    files: FileStore
     queue: CeleryQueue
     waker: Waker
     feed: Feed
@@ -61,7 +64,11 @@ class Services:
         """Return the services as the caller may use them: whatever is not his tenant's is not there."""
         tenant = caller.tenant
         return replace(
-            self, store=self.store.of(tenant), sweeps=self.sweeps.of(tenant), webhooks=self.webhooks.of(tenant)
+            self,
+            store=self.store.of(tenant),
+            sweeps=self.sweeps.of(tenant),
+            webhooks=self.webhooks.of(tenant),
+            files=self.files.of(tenant),
         )
 
 
@@ -69,15 +76,17 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
     """Return the real services; connections are made when first used."""
     engine = database.create(shared.database_url)
     store = JobStore(engine)
+    artifacts = ArtifactStore(shared.artifacts_url)
     queue = CeleryQueue(shared.broker_url)
     return Services(
         settings=settings,
         shared=shared,
         database=engine,
         store=store,
+        artifacts=artifacts,
+        files=FileStore(engine, artifacts),
         sweeps=SweepStore(engine),
         webhooks=WebhookStore(engine),
-        artifacts=ArtifactStore(shared.artifacts_url),
         queue=queue,
         waker=Waker(partial(deliver, store, queue)),
         feed=Feed(store, settings.sse_poll_seconds),

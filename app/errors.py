@@ -27,8 +27,9 @@ from starlette.responses import Response
 from app.openapi import methods_at
 from app.problems import NO_RETRY, Problem
 from engine.errors import EngineError
-from worker.jobs.errors import IdempotencyMismatch, JobNotFound, TooManyWebhooks, TransitionRefused
+from worker.jobs.errors import FileInUse, IdempotencyMismatch, JobNotFound, TooManyWebhooks, TransitionRefused
 from worker.specs.errors import FieldError, SpecError, from_engine
+from worker.specs.files.content import BadRows
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,20 @@ _HTTP_DETAILS: Mapping[int, str] = MappingProxyType(
 
 def _spec(error: SpecError) -> Problem:
     return invalid(error.errors)
+
+
+def _bad_rows(error: BadRows) -> Problem:
+    first, listed = error.errors[0], error.errors[:MOST_ERRORS]
+    more = (
+        f" There are {error.total:,} such cells or rows, of which errors lists {len(listed)}."
+        if error.total > 1
+        else ""
+    )
+    return Problem(422, "data_invalid", first.message + more, listed)
+
+
+def _file_in_use(error: FileInUse) -> Problem:
+    return Problem(409, "file_in_use", str(error), headers=NO_RETRY)
 
 
 def _engine(error: EngineError) -> Problem:
@@ -134,9 +149,11 @@ TRANSLATIONS: Mapping[type[Exception], Callable[[Any], Problem]] = MappingProxyT
         HTTPException: _http,
         RequestValidationError: _request,
         SpecError: _spec,
+        BadRows: _bad_rows,
         EngineError: _engine,
         JobNotFound: _not_found,
         TransitionRefused: _transition,
+        FileInUse: _file_in_use,
         IdempotencyMismatch: _idempotency,
         TooManyWebhooks: _too_many_webhooks,
         OperationalError: _store_busy,

@@ -58,6 +58,9 @@ class AppSettings(BaseSettings):
     max_body_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1024, description="A longer request body is refused with 413."
     )
+    max_file_bytes: int = Field(
+        default=512 * 1024 * 1024, ge=1024, description="A larger uploaded file is refused with 413."
+    )
     max_simulated_steps: int = Field(
         default=100_000, ge=1, description="A longer simulation of a loss scale is refused with 422."
     )

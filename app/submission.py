@@ -23,6 +23,7 @@ from worker.specs.check import prepare
 from worker.specs.errors import FieldError, SpecError, pointer_to
 from worker.specs.job import JobSpec
 from worker.specs.resources import layer_places
+from worker.specs.uploads import Uploads
 from worker.specs.webhooks import WebhookSpec
 
 _START = "from_checkpoint"
@@ -49,7 +50,7 @@ def check(services: Services, spec: JobSpec) -> Checked:
     Raises:
         SpecError: every fault there is, each with a pointer into the job.
     """
-    prepared = prepare(spec, services.shared.limits)
+    prepared = prepare(spec, services.shared.limits, Uploads(services.files))
     given = spec.given()
     given.pop("webhooks", None)
     hooks = tuple(

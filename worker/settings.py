@@ -31,6 +31,8 @@ class Limits(BaseModel):
     sweep_jobs: int = Field(default=64, gt=0, description="jobs of one sweep")
     inline_rows: int = Field(default=20_000, gt=0, description="samples of data sent inside the job")
     inline_values: int = Field(default=5_000_000, gt=0, description="numbers of data sent inside the job")
+    file_values: int = Field(default=50_000_000, gt=0, description="numbers in one file of training data")
+    file_columns: int = Field(default=10_000, gt=0, description="columns or arrays in one file")
 
 
 _SOCKET_BYTES = 100

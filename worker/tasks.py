@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from worker.jobs import database, logs
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.figures import SliceFigures
+from worker.jobs.files import FileStore
 from worker.jobs.records import Wakeup
 from worker.jobs.store import JobStore
 from worker.lifeline import end_with_parent, this_process
@@ -36,6 +37,7 @@ from worker.runner import Prepare, RunnerDeps, SliceOutcome, run_next
 from worker.settings import WorkerSettings
 from worker.specs import check
 from worker.specs.job import JobSpec
+from worker.specs.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +175,10 @@ def consumer_sign(broker_url: str) -> type[bootsteps.StartStopStep]:
 
 def prepare_job(settings: WorkerSettings) -> Prepare:
     """The real way from a JobSpec (as JSON) to a trainer: the same check that let the job in."""
-    return lambda spec: check.prepare(JobSpec.model_validate(spec), settings.limits).trainer
+    # Connections are made when first used, so after the fork. A job's file is pinned by its SHA-256.
+    artifacts = ArtifactStore(settings.artifacts_url)
+    uploads = Uploads(FileStore(database.create(settings.database_url), artifacts))
+    return lambda spec: check.prepare(JobSpec.model_validate(spec), settings.limits, uploads).trainer
 
 
 @click.command()

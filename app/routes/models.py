@@ -9,6 +9,7 @@ from app.json_route import JsonRoute
 from app.problems import declared
 from worker.specs.inspect_model import inspect_model as look_at
 from worker.specs.inspection import Inspection, InspectRequest
+from worker.specs.uploads import Uploads
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 
@@ -16,4 +17,4 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 @router.post("/inspect", responses=declared(400, 413, 415, 422))
 def inspect_model(request: InspectRequest, services: ServicesDep) -> Inspection:
     """Tell dtypes, loss scaling, memory and what is doubtful about a model's numerics, before anything is allocated."""
-    return look_at(request, services.shared.limits)
+    return look_at(request, services.shared.limits, Uploads(services.files))

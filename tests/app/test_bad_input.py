@@ -36,7 +36,7 @@ FAULTS = {
     "unknown optimizer": ("/compile/optimizer", "sgdd", None, "sgdd"),
     "unknown metric": ("/compile/metrics/0", "acc_uracy", None, "acc_uracy"),
     "unknown data set": ("/data", {"dataset": "mnist"}, None, "digits"),
-    "an upload": ("/data", {"file": "file-1"}, "unsupported", "not offered yet"),
+    "no such upload": ("/data", {"file": "file-1"}, "file_not_found", "GET /v1/files"),
     "rows too narrow": ("/data/x", [[0.0] * 63, [0.0] * 63], None, "64"),
     "ragged rows": ("/data/x", [[0.0] * 64, [0.0] * 63], None, ""),
     "label out of range": ("/data/y", [0, 10], None, "10"),

@@ -114,3 +114,23 @@ def test_the_doctor_names_what_is_missing(run):
     assert result.exit_code == cli.FAILED
     assert "not ok broker: does not answer" in result.stdout
     assert "ok     database: ok" in result.stdout or "database: ok" in result.stdout
+
+
+def test_files_are_uploaded_listed_and_deleted(run, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,label\n1,0\n2,1\n", encoding="utf-8")
+    sent = run("files", "upload", str(table))
+    file_id = sent.stdout.strip()
+    assert (sent.exit_code, file_id[:5]) == (0, "file-")
+    assert json.loads(run("files", "list", "--json").stdout)["columns"] == ["a", "label"]
+    assert "label int64[2]" in run("files", "list").stdout
+    assert run("files", "delete", file_id).stdout == f"{file_id} deleted\n"
+    assert run("files", "list", "--json").stdout == ""
+
+
+def test_a_bad_row_is_told_on_the_command_line(run, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,label\n1,0\n2,oops\n", encoding="utf-8")
+    result = run("files", "upload", str(table))
+    assert result.exit_code == cli.USAGE
+    assert "Row 1, column 'label'" in result.stderr

@@ -29,13 +29,15 @@ def things_of(service: Keyed, tenant: str) -> dict[str, str]:
         sweep = http.post("/v1/sweeps", json=swept).json()["id"]
         hook = {"url": f"https://{SECRET}.example/", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
         webhook = http.post("/v1/webhooks", json=hook).json()["id"]
+        upload = {"file": (f"{SECRET}.csv", b"a,y\n1,0\n")}
+        sent = http.post("/v1/files", files=upload, data={"purpose": "evals"}).json()["id"]
     store, artifacts = service.served.services.store, service.served.services.artifacts
     saved = artifacts.put(job, "checkpoint-1.safetensors", b"weights")
     report = artifacts.put(job, "report.json", b"{}")
     store.record(claim, Flush(1, 0, rows=({"step": 1, "loss": 0.5},), checkpoint=NewCheckpoint(1, 1, saved)))
     store.succeed(claim, [report])
     named = {"job_id": job, "name": "report.json", "checkpoint_id": store.checkpoints(job)[0].id}
-    return {**named, "sweep_id": sweep, "webhook_id": webhook}
+    return {**named, "sweep_id": sweep, "webhook_id": webhook, "file_id": sent}
 
 
 def operations(http: httpx.Client) -> Iterator[tuple[str, str]]:

@@ -6,8 +6,11 @@ JobsError
 ├── IdempotencyMismatch    the key was used before with another request
 ├── KeyRefused             an API key cannot be made so, or is not there
 ├── TooManyWebhooks        a tenant has as many as he may
+├── FileInUse              a job that may still run is trained on the file
 └── LeaseLost              a slice wrote after its job was taken from it
 """
+
+from collections.abc import Sequence
 
 from worker.jobs.states import JobStatus
 
@@ -51,6 +54,17 @@ class TooManyWebhooks(JobsError):
 
     def __init__(self, most: int) -> None:
         super().__init__(f"There are {most} webhooks already, the most there may be; delete one first.")
+
+
+class FileInUse(JobsError):
+    """Jobs that may still run are trained on the file."""
+
+    def __init__(self, file_id: str, job_ids: Sequence[str], count: int) -> None:
+        more = f" and {count - len(job_ids)} more" if count > len(job_ids) else ""
+        what = f"{', '.join(job_ids)}{more}"
+        super().__init__(f"File {file_id!r} is the data of {what}; cancel them or wait for their end, then delete it.")
+        self.file_id = file_id
+        self.job_ids = tuple(job_ids)
 
 
 class LeaseLost(JobsError):

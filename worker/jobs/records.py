@@ -90,6 +90,29 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class StoredFile:
+    """An uploaded file. `sha256` is of the content as it came, `arrays_sha256` of what jobs read of it."""
+
+    id: str
+    tenant: str
+    filename: str
+    purpose: str
+    size: int
+    sha256: str
+    arrays_sha256: str
+    described: Mapping[str, Any]
+    created_at: float
+
+
+@dataclass(frozen=True)
+class FilePage:
+    """One page of a list of files."""
+
+    data: tuple[StoredFile, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True)
 class Start:
     """The checkpoint of another job that a job begins with: a copy of its own, so the other may be deleted.
 

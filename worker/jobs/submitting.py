@@ -2,18 +2,28 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from worker.jobs import moves
-from worker.jobs.errors import IdempotencyMismatch, TransitionRefused
+from worker.jobs.errors import IdempotencyMismatch, JobNotFound, TransitionRefused
 from worker.jobs.moves import Change
 from worker.jobs.notices import NewWebhook
 from worker.jobs.records import NOTHING, NewEvent, Start
 from worker.jobs.states import TERMINAL, JobStatus
-from worker.jobs.tables import events, idempotency_keys, inline_data, jobs, labels, transitions, webhooks
+from worker.jobs.tables import (
+    events,
+    file_uses,
+    files,
+    idempotency_keys,
+    inline_data,
+    jobs,
+    labels,
+    transitions,
+    webhooks,
+)
 
 _INLINE = frozenset({"x", "y"})
 
@@ -60,9 +70,16 @@ def replayed(connection: sa.Connection, tenant: str, key: str, request_hash: str
 
 
 def insert(connection: sa.Connection, tenant: str, new: NewJob, now: float) -> None:
-    """Write the tenant's job, its first events and its wake-up; it is queued as soon as the transaction is durable."""
+    """Write the tenant's job, its first events and its wake-up; it is queued as soon as the transaction is durable.
+
+    Raises:
+        JobNotFound: the file of its data was deleted since the job was checked.
+    """
+    file_id, new = _pinned(connection, tenant, new)
     job_id = new.id
     connection.execute(sa.insert(jobs).values(tenant=tenant, **_columns(new, now)))
+    if file_id is not None:
+        connection.execute(sa.insert(file_uses).values(job_id=job_id, file_id=file_id))
     data = new.spec.get("data")
     if _is_inline(data):
         connection.execute(sa.insert(inline_data).values(job_id=job_id, body=data))
@@ -87,6 +104,21 @@ def insert_webhook(connection: sa.Connection, tenant: str, job_id: str | None, n
     values |= {"events": list(new.events), "condition": new.condition and dict(new.condition), "created_at": now}
     connection.execute(sa.insert(webhooks).values(**values))
     return str(values["id"])
+
+
+def _pinned(connection: sa.Connection, tenant: str, new: NewJob) -> tuple[str | None, NewJob]:
+    """Return the file that the job is trained on, kept from deletion, and the job with the file's SHA-256 in it."""
+    data = new.spec.get("data")
+    file_id = data.get("file") if isinstance(data, Mapping) else None
+    if file_id is None:
+        return None, new
+    mine = sa.select(files.c.sha256).where(
+        files.c.id == file_id, files.c.tenant == tenant, files.c.deleted_at.is_(None)
+    )
+    sha256 = connection.execute(mine.with_for_update(read=True)).scalar_one_or_none()
+    if sha256 is None:
+        raise JobNotFound(str(file_id))
+    return str(file_id), replace(new, spec={**new.spec, "data": {**dict(data or {}), "sha256": sha256}})
 
 
 def remember_key(connection: sa.Connection, tenant: str, key: str, request_hash: str, job_id: str, now: float) -> None:
@@ -133,7 +165,7 @@ def _write_history(connection: sa.Connection, job_id: str, now: float) -> None:
 
 
 def _is_inline(data: Any) -> bool:
-    return isinstance(data, Mapping) and not _INLINE.isdisjoint(data)
+    return isinstance(data, Mapping) and "file" not in data and not _INLINE.isdisjoint(data)
 
 
 def _abbreviated(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -167,6 +167,31 @@ idempotency_keys = Table(
     Index(None, "job_id"),
 )
 
+files = Table(
+    "files",
+    metadata,
+    Column("number", _COUNTER, primary_key=True),  # order of creation; the cursor of lists
+    Column("id", String(40), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False, server_default="default"),
+    Column("filename", String(255), nullable=False),
+    Column("purpose", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),  # of the content as it was uploaded
+    Column("arrays_sha256", String(64), nullable=False),  # of what jobs read of it
+    Column("described", JSON, nullable=False),  # format, rows, columns, dtypes, shapes
+    Column("created_at", Double, nullable=False),
+    Column("deleted_at", Double),  # the row stays, so that a second delete is told from a wrong id
+    Index(None, "tenant", "number"),
+)
+
+file_uses = Table(  # which job is trained on which file: while it may run, the file stays
+    "file_uses",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("file_id", ForeignKey("files.id"), primary_key=True),
+    Index(None, "file_id"),
+)
+
 sweeps = Table(
     "sweeps",
     metadata,

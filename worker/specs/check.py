@@ -22,6 +22,7 @@ from worker.specs.notices import Notice
 from worker.specs.resources import check_fit, check_metrics, check_network
 from worker.specs.samples import Samples
 from worker.specs.scale_limits import check_scale, scale_place
+from worker.specs.sources import NO_FILES, Sources
 from worker.specs.stages import compile_model, data_place, read_data, read_fit, read_model, read_policy
 
 
@@ -73,12 +74,13 @@ class Prepared:
     summary: Summary
 
 
-def prepare(spec: JobSpec, limits: Limits) -> Prepared:
+def prepare(spec: JobSpec, limits: Limits, sources: Sources = NO_FILES) -> Prepared:
     """Return the trainer of a job.
 
     Args:
         spec: the job.
         limits: what one job may ask for.
+        sources: uploaded files that the job may name.
 
     Raises:
         SpecError: every fault there is, each with a pointer into the job. Nothing was allocated but the data.
@@ -86,7 +88,7 @@ def prepare(spec: JobSpec, limits: Limits) -> Prepared:
     findings = Findings(spec.given())
     policy = read_policy(findings)
     fit = read_fit(findings)
-    samples = read_data(findings, limits)
+    samples = read_data(findings, limits, sources)
     model = read_model(findings, limits, policy or Policy("float32"), samples)
     compiled = compile_model(findings, model)
     if model is not None:

@@ -30,24 +30,26 @@ from worker.specs.inspection import (
 from worker.specs.notices import keras_notices
 from worker.specs.resources import CODE, layer_places
 from worker.specs.scale_limits import check_scale, scale_place
+from worker.specs.sources import NO_FILES, Sources
 from worker.specs.stages import check_trainable, compile_model, policy_place, read_data, read_fit, read_model
 
 MOST_BYTES = 2**53
 """A model beyond it fits nowhere, and every JSON reader still holds its figures exactly."""
 
 
-def inspect_model(request: InspectRequest, limits: Limits) -> Inspection:
+def inspect_model(request: InspectRequest, limits: Limits, sources: Sources = NO_FILES) -> Inspection:
     """Look at a model.
 
     Args:
         request: the model, and what is known beside it.
         limits: only those on its data and on the number of its layers hold: looking is cheap.
+        sources: uploaded files that it may name.
 
     Raises:
         SpecError: every fault there is, each with a pointer into the request.
     """
     findings = Findings(request.given())
-    subject = _read(findings, limits)
+    subject = _read(findings, limits, sources)
     findings.raise_if_any()
     seen = _seen(findings, subject) if subject else None
     findings.raise_if_any()
@@ -64,11 +66,11 @@ class _Seen:
     lint: tuple[Finding, ...]
 
 
-def _read(findings: Findings, limits: Limits) -> Subject | None:
+def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | None:
     body = findings.body
     policy = _read_policy(findings)
     fit = read_fit(findings) or FitOptions()
-    samples = read_data(findings, limits) if body.get("data") is not None else None
+    samples = read_data(findings, limits, sources) if body.get("data") is not None else None
     plain = (policy or read_model_policy(None)).plain
     before = len(findings.errors)
     model = read_model(findings, limits, plain, samples)

@@ -59,18 +59,44 @@ class InlineData(Spec):
     y: Anything = Field(json_schema_extra={"type": "array", "items": {}}, examples=[[0, 1]])
 
 
+ColumnNames: TypeAlias = Text | Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
+class FileData(Spec):
+    """An uploaded file (see POST /v1/files), and which of its arrays or columns are inputs and labels."""
+
+    file: Text = Field(description="Id of an uploaded file.", examples=["file-0123456789abcdef"])
+    x: ColumnNames | None = Field(
+        default=None,
+        description="Inputs: the name of an array, or names of columns that are put beside each other. Null takes `x`, "
+        "or every column of a table but the labels.",
+        examples=["x", ["width", "height"]],
+    )
+    y: ColumnNames | None = Field(
+        default=None,
+        description="Labels, likewise. Null takes `y`, `label`, `labels` or `target`, or the last column of a table.",
+        examples=["y"],
+    )
+    sha256: Text | None = Field(
+        default=None,
+        description="Of the file's content. The service fills it in; a job that names another is refused.",
+    )
+
+
 def _kind_of_data(value: object) -> str | None:
     """Choose by the keys, so that a misspelt neighbour is reported where it stands."""
-    if isinstance(value, BuiltinData | InlineData):
+    if isinstance(value, BuiltinData | FileData | InlineData):
         return type(value).__name__
     if not isinstance(value, dict):
         return None
-    kinds = {"file": "file", "dataset": "BuiltinData", "x": "InlineData", "y": "InlineData"}
+    kinds = {"file": "FileData", "dataset": "BuiltinData", "x": "InlineData", "y": "InlineData"}
     return next((kind for key, kind in kinds.items() if key in value), None)
 
 
 DataValue: TypeAlias = Annotated[
-    Annotated[BuiltinData, Tag("BuiltinData")] | Annotated[InlineData, Tag("InlineData")],
+    Annotated[BuiltinData, Tag("BuiltinData")]
+    | Annotated[FileData, Tag("FileData")]
+    | Annotated[InlineData, Tag("InlineData")],
     Discriminator(_kind_of_data, custom_error_type="unknown_data", custom_error_message="unknown data"),
 ]
 MetadataKey: TypeAlias = Annotated[Text, StringConstraints(max_length=64)]

@@ -19,9 +19,11 @@ from engine.training import FitOptions
 from worker.settings import Limits
 from worker.specs.errors import pointer_to
 from worker.specs.findings import Findings
+from worker.specs.job import FileData
 from worker.specs.places import reachable
 from worker.specs.resources import check_layer_count
 from worker.specs.samples import Samples, read_samples
+from worker.specs.sources import NO_FILES, Sources, read_file
 
 FIT_KEYS = ("batch_size", "epochs", "validation_split")
 NEEDS_SHAPE = "missing_shape"
@@ -79,10 +81,12 @@ def read_fit(findings: Findings) -> FitOptions | None:
     return FitOptions(**options, shuffle=given.get("shuffle", True), terminate_on_nonfinite=True)
 
 
-def read_data(findings: Findings, limits: Limits) -> Samples | None:
+def read_data(findings: Findings, limits: Limits, sources: Sources = NO_FILES) -> Samples | None:
     """Return the data of the job."""
     data = findings.body["data"]
-    with findings.at("data", "dataset"):
+    with findings.at(*data_place(findings)):
+        if "file" in data:
+            return read_file(FileData.model_validate(data), sources)
         if "dataset" not in data:
             return read_samples(data["x"], data["y"], rows=limits.inline_rows, values=limits.inline_values)
         found = datasets.load(data["dataset"])
@@ -92,7 +96,8 @@ def read_data(findings: Findings, limits: Limits) -> Samples | None:
 
 def data_place(findings: Findings) -> tuple[str, ...]:
     """Return under which path faults of the arrays belong."""
-    return ("data", "dataset") if "dataset" in findings.body["data"] else ("data",)
+    data = findings.body["data"]
+    return next((("data", key) for key in ("dataset", "file") if key in data), ("data",))
 
 
 def read_model(findings: Findings, limits: Limits, policy: Policy, samples: Samples | None) -> Model | None:

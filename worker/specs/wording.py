@@ -126,9 +126,7 @@ def _unknown_class(name: str, value: Any, context: Mapping[str, Any]) -> tuple[s
 
 
 def _unknown_data(name: str, value: Any, _: Mapping[str, Any]) -> tuple[str, str, str]:
-    accepted = '{"dataset": "digits"} or {"x": [...], "y": [...]}'
-    if isinstance(value, dict) and "file" in value:
-        return "unsupported", "ValueError", f"`{name}`: uploaded files are not offered yet. Accepted: {accepted}."
+    accepted = '{"dataset": "digits"}, {"file": "file-..."} or {"x": [...], "y": [...]}'
     return "unknown_data", "ValueError", f"`{name}` must be {accepted}. Received: {shown(value)}."
 
 
