@@ -1,4 +1,4 @@
-"""Training steps beside those of the peers, in turns. `python -m benchmarks.training [--rows cnn] [--policies float32]`.
+"""Training steps beside those of the peers, in turns: `python -m benchmarks.training [--rows cnn]`.
 
 Ratios are the peer's time by ours in the same round: above 1 means that Halfstep is faster. ``make bench`` first sets
 up the peers' environment, .venv-peers; ``--systems halfstep`` needs none.
