@@ -7,6 +7,8 @@ SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
+# What `make bench` measures beside us has an environment of its own.
+PEERS := .venv-peers
 INSTALL := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install
 # The locks are whole, so nothing is left to resolve; older pips would still look for newer versions of what has extras.
 HASHED := $(INSTALL) --require-hashes --no-deps --only-binary :all:
@@ -38,7 +40,8 @@ lint: $(VENV)/.dev  ## style, types, and who may import whom
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.dev  ## measure rounding and the queue beside what they are compared with
+bench: $(VENV)/.dev $(PEERS)/.peers  ## measure training, rounding and the queue beside what they are compared with
+	@$(BIN)/python -m benchmarks.training
 	@$(BIN)/python -m benchmarks.rounding
 	@$(BIN)/python -m benchmarks.queue_latency
 	@$(BIN)/python -m benchmarks.validate_throughput
@@ -53,9 +56,10 @@ audit: $(VENV)/.dev  ## known holes in what the locks install; a finding fails
 lock: $(VENV)/.dev  ## resolve dependencies anew: the one target that changes versions
 	@$(COMPILE) --extra build --output-file requirements.lock
 	@$(COMPILE) --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(subst pyproject.toml,benchmarks/training/peers.in,$(subst --universal,,$(COMPILE))) --output-file benchmarks/training/peers.lock
 
 clean:  ## remove the environment and everything that tools left
-	@rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(PEERS) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -72,4 +76,11 @@ $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@echo "installing what testing needs"
 	@$(HASHED) -r requirements-dev.lock
+	@touch $@
+
+# The build of torch for CPUs alone is not on every index: pip has to be told where it is (docs/benchmarks.md).
+$(PEERS)/.peers: benchmarks/training/peers.lock | $(BIN)/python
+	@echo "installing the peers that are measured beside us: some 1 GB"
+	@$(BIN)/python -m venv $(PEERS)
+	@$(subst $(BIN),$(PEERS)/bin,$(HASHED)) -r benchmarks/training/peers.lock
 	@touch $@
