@@ -223,10 +223,17 @@ def list_files(purpose: str | None, as_json: bool, url: str) -> None:
         for file in rows:
             click.echo(json.dumps(file))
         return
-    table = Table(Column("file", no_wrap=True), Column("name", overflow="fold"), "bytes", "rows", "arrays", box=None)
+    table = Table(
+        Column("file", no_wrap=True),
+        Column("name", overflow="fold"),
+        "bytes",
+        "rows",
+        "arrays",
+        box=None,
+    )
     for file in rows:
-        shapes = ", ".join(f"{array['name']} {array['dtype']}{array['shape']}" for array in file["arrays"][:3])
-        more = f" and {len(file['arrays']) - 3} more" if len(file["arrays"]) > 3 else ""
+        shapes = "\n".join(f"{array['name']} {array['dtype']}{array['shape']}" for array in file["arrays"][:3])
+        more = f"\nand {len(file['arrays']) - 3} more" if len(file["arrays"]) > 3 else ""
         cells = (file["id"], file["filename"], f"{file['bytes']:,}", str(file["rows"]), shapes + more)
         table.add_row(*map(escape, cells))
     out.print(table)

@@ -94,12 +94,16 @@ def test_a_revoked_key_is_refused_from_the_next_request_on(service):
 def test_the_openai_client_raises_its_own_errors(service):
     _, reader = service.keys.create("anna", ["metrics"])
     url = f"{service.served.url}/v1"
-    with openai.OpenAI(base_url=url, api_key="hs_wrong", max_retries=0) as client:
-        with pytest.raises(openai.AuthenticationError) as unknown:
-            client.files.list()
-    with openai.OpenAI(base_url=url, api_key=reader, max_retries=0) as client:
-        with pytest.raises(openai.PermissionDeniedError) as lacking:
-            client.files.list()
+    with (
+        openai.OpenAI(base_url=url, api_key="hs_wrong", max_retries=0) as client,
+        pytest.raises(openai.AuthenticationError) as unknown,
+    ):
+        client.files.list()
+    with (
+        openai.OpenAI(base_url=url, api_key=reader, max_retries=0) as client,
+        pytest.raises(openai.PermissionDeniedError) as lacking,
+    ):
+        client.files.list()
     assert unknown.value.code == "invalid_api_key"
     assert lacking.value.code == "scope_missing"
 
