@@ -41,11 +41,17 @@ def refusal(call):
         ({"class_name": 5, "config": {}}, "AttributeError"),
         ({"class_name": "SGD", "config": 5}, "TypeError"),
         ({"class_name": "SGD", "config": {}, "module": None}, "TypeError"),
-        ({"class_name": "NoSuch", "config": {}}, "ValueError"),
     ],
 )
 def test_what_is_no_optimizer_is_refused(deserialize, config, original):
     assert refusal(lambda: deserialize(config)).original == original
+
+
+@pytest.mark.parametrize(("line", "original"), [("tf_keras", "ValueError"), ("keras3", "AttributeError")])
+def test_an_unknown_optimizer_is_refused_as_its_package_comes_to_refuse_it(line, original):
+    dialect, _, _ = LINES[line]
+    unknown = {"class_name": "NoSuch", "config": {}}
+    assert refusal(lambda: dialect.deserialize_optimizer(unknown)).original == original
 
 
 def test_tf_keras_asks_for_a_config():

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from tests.worker.clocks import ManualClock
 from tests.worker.fakes import SPEC
 from worker.jobs.errors import LeaseLost
-from worker.jobs.records import Artifact, Claim, Flush, JobError, NewCheckpoint, NewEvent
+from worker.jobs.records import Artifact, Claim, Flush, JobError, NewCheckpoint, NewEvent, Trouble
 from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
 from worker.jobs.tables import metadata
@@ -30,6 +30,7 @@ WRITES: dict[str, Callable[[JobStore, Claim], object]] = {
     "directive": lambda store, claim: store.directive(claim),
     "rewind": lambda store, claim: store.rewind(claim, None),
     "release": lambda store, claim: store.release(claim),
+    "give_back": lambda store, claim: store.give_back(claim, Trouble("storage_full", "no room"), 3),
     "succeed": lambda store, claim: store.succeed(claim, [FILE]),
     "fail": lambda store, claim: store.fail(claim, JobError("internal", "no")),
 }

@@ -122,7 +122,7 @@ DEEP = json.loads("[" * 40 + "]" * 40)
         ({"/fit/validation_split": float("nan")}, "not_finite", "/fit/validation_split"),
         ({"/compile/optimizer/config/learning_rate": 1e39}, "not_finite", "/compile/optimizer/config/learning_rate"),
         ({"/fit/epochs": 10**5000}, "not_finite", "/fit/epochs"),
-        ({"/data": {"file": "file-1"}}, "unsupported", "/data"),
+        ({"/data": {"file": 3}}, "invalid_type", "/data/file"),
         ({"/data": {}}, "unknown_data", "/data"),
         ({"/data": None}, "unknown_data", "/data"),
         ({"/data/x": []}, "unknown_key", "/data/x"),
