@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from engine import checkpoint as files
-from engine.compilation import Compilation
+from engine.compilation import Compilation, with_rate
 from engine.network import Network
 from engine.rounding import to_edge
 from engine.state import TrainState
@@ -50,8 +50,9 @@ def save_model(artifacts: ArtifactStore, job_id: str, arrays: Mapping[str, Array
 
 def save_keras(artifacts: ArtifactStore, job_id: str, trainer: Trained, state: TrainState) -> Artifact:
     """Write `model.keras`, which Keras 3 opens: config, weights, optimizer. Its bytes, too, depend on nothing else."""
+    settled = with_rate(trainer.compilation, state.learning_rate)
     return artifacts.put(
-        job_id, "model.keras", lambda file: keras_files.write_model(file, trainer.network, state, trainer.compilation)
+        job_id, "model.keras", lambda file: keras_files.write_model(file, trainer.network, state, settled)
     )
 
 
