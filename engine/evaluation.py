@@ -47,17 +47,22 @@ class Evaluation:
     @cached_property
     def _metrics(self) -> list[tuple[str, int, Metric]]:
         """Return the metrics with the names that their results have in the logs, and the place of their output."""
-        names, found = ["loss", *self._loss_names], []
+        counts = dict.fromkeys(("loss", *self._loss_names), 1)
         heads = list(enumerate(self.compilation.heads))
-        plain = [(place, head, metric) for place, head in heads for metric in head.metrics]
-        weighted = [(place, head, metric) for place, head in heads for metric in head.weighted_metrics]
-        for place, head, metric in plain + weighted:
-            short = metric.name or metric.class_name
-            base = short if len(heads) == 1 else f"{head.name}_{short}"
-            taken = sum(name == base or name.startswith(f"{base}_") for name in names)
-            names.append(f"{base}_{taken}" if base in names else base)
-            found.append((names[-1], place, metric))
-        return found
+        plain = [(place, metric) for place, head in heads for metric in head.metrics]
+        weighted = [(place, metric) for place, head in heads for metric in head.weighted_metrics]
+        named = [(_free(self._name(place, metric), counts), place, metric) for place, metric in plain]
+        for place, metric in weighted:
+            name = self._name(place, metric)
+            if name in counts and self.network.conventions.keras3:
+                name = self._name(place, metric, "weighted_")
+            named.append((_free(name, counts), place, metric))
+        return named
+
+    def _name(self, place: int, metric: Metric, mark: str = "") -> str:
+        """Return what a metric is called: of several outputs with the name of its output in front."""
+        name = f"{mark}{metric.name or metric.class_name}"
+        return name if len(self.compilation.heads) == 1 else f"{self.compilation.heads[place].name}_{name}"
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -93,10 +98,12 @@ class Evaluation:
             predictions: one an output.
         """
         rows = np.float32(len(batch))
+        # Keras 3 weighs the outputs' own losses by the batch's static size, which TensorFlow does not know: not at all.
+        single = np.float32(1) if self.network.conventions.keras3 else rows
         after = {"loss": _counted(tracked["loss"], loss, rows)}
         if self._loss_names:
             for name, part in zip(self._loss_names, parts, strict=True):
-                after[name] = _counted(tracked[name], float(part.data), rows)
+                after[name] = _counted(tracked[name], float(part.data), single)
         for index, (name, place, metric) in enumerate(self._metrics):
             state, weights = self._state(name, place, metric, tracked), batch.weights[place]
             seen = None if index < self._plain else weights
@@ -127,6 +134,12 @@ class Evaluation:
                 loss = total_loss(weighted_sum(self.compilation, parts, line), self.network.penalties(run), line)
                 tracked = self.updated(tracked, float(loss.data), parts, batch, predictions)
         return self.results(tracked)
+
+
+def _free(name: str, counts: dict[str, int]) -> str:
+    """Return a name, with a number if it is taken, and count it."""
+    counts[name] = counts.get(name, 0) + 1
+    return name if counts[name] == 1 else f"{name}_{counts[name] - 1}"
 
 
 def _counted(total: Array, value: float, rows: np.float32) -> Array:

@@ -117,10 +117,13 @@ class Trainer:
         self.fit, self.seed = fit, seed
         self._watch = watching(observer)
         data = labelled(self.network, self.compilation.heads, x, y, sample_weight)
-        if fit.class_weight is not None:
-            data = _weighted(data, fit.class_weight)
+        if fit.class_weight is not None and sample_weight is not None:
+            text = "You cannot give `class_weight` and `sample_weight` at the same time: multiply them yourself."
+            raise InvalidValue(text, path=("class_weight",))
         train, validation = datasets.split(len(data), fit.validation_split)
         self.train, self.validation = data.part(train), data.part(validation)
+        if fit.class_weight is not None:  # what is validated on is not weighted by class
+            self.train = _weighted(self.train, fit.class_weight)
         self.steps_per_epoch = math.ceil(len(self.train) / fit.batch_size)
         self.total_steps = self.steps_per_epoch * fit.epochs
         self._order: tuple[int, Array] = (-1, np.empty(0, np.int64))
@@ -328,13 +331,16 @@ def _weighted(rows: Rows, class_weight: Mapping[int, float]) -> Rows:
     """Return rows with the weights that class weights make: of class numbers, or of the largest of one-hot labels.
 
     Raises:
-        InvalidValue: there is not one output.
+        InvalidValue: there is not one output, or not one label a row.
     """
     if len(rows.labels) != 1:
         text = "`class_weight` is only supported for models with a single output."
         raise InvalidValue(text, path=("class_weight",))
-    y, given = rows.labels[0], rows.weights[0]
-    classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(-1).astype(np.int64)
-    weights = np.array([class_weight.get(int(label), 1.0) for label in classes.reshape(-1)], np.float32)
-    weights = weights.reshape(classes.shape)
-    return replace(rows, weights=(weights if given is None else weights * given,))
+    y = rows.labels[0]
+    if y.ndim > 1:
+        y = y.argmax(axis=-1) if y.shape[-1] != 1 else y[..., 0]
+    if y.ndim != 1:
+        text = f"`class_weight` needs one label a row, but labels have the shape {list(rows.labels[0].shape[1:])}."
+        raise InvalidValue(text, path=("class_weight",))
+    weights = np.array([class_weight.get(int(label), 1.0) for label in np.round(y)], np.float32)
+    return replace(rows, weights=(weights,))

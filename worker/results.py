@@ -60,7 +60,8 @@ def save_history(artifacts: ArtifactStore, job_id: str, history: Sequence[Mappin
     """Write `history.json`: for each epoch its loss and metrics, as `Model.fit` returns them."""
     logs = [finite(epoch) for epoch in history]
     nonfinite = {str(number): log.pop("nonfinite") for number, log in enumerate(logs, 1) if "nonfinite" in log}
-    names = dict.fromkeys(name for log in logs for name in log)
+    # Sorted, as Keras has them: a checkpoint does not keep the order of names.
+    names = sorted({name for log in logs for name in log})
     value = {
         "schema": HISTORY_FORMAT,
         "epoch": list(range(1, len(logs) + 1)),
