@@ -285,16 +285,15 @@ class Client(PolicyCalls):
         """Return what is known of the run's numerics; what nobody measured is None, and named in `not_recorded`."""
         return self._json("GET", f"{JOBS}/{quote(job_id, safe='')}/report")
 
-    def predict(self, job_id: str, x: Any) -> list[Any]:
-        """Return what a finished job's model says of x, one entry a sample.
+    def predict(self, job_id: str, x: Any) -> Any:
+        """Return what a finished job's model says of x, one entry a sample; of several outputs a dict by output name.
 
         Raises:
             Conflict: the job has not succeeded.
             Invalid: x does not fit the model.
         """
         answer = self._json("POST", f"{JOBS}/{quote(job_id, safe='')}/predict", json={"x": x})
-        predictions: list[Any] = answer["predictions"]
-        return predictions
+        return answer["predictions"]
 
     def artifacts(self, job_id: str) -> list[dict[str, Any]]:
         """Return the files that a job left."""

@@ -28,6 +28,7 @@ class Limits(BaseModel):
     max_activation_values: int = Field(
         default=200_000_000, gt=0, description="values of all layer outputs of one step together"
     )
+    saved_models: int = Field(default=100, gt=0, description="files that one ModelCheckpoint of a job may leave")
     sweep_jobs: int = Field(default=64, gt=0, description="jobs of one sweep")
     inline_rows: int = Field(default=20_000, gt=0, description="samples of data sent inside the job")
     inline_values: int = Field(default=5_000_000, gt=0, description="numbers of data sent inside the job")

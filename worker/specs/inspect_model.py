@@ -92,7 +92,7 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | Non
         loss=loss,
         auto_scale_loss=(body.get("compile") or {}).get("auto_scale_loss", True),
         batch_size=fit.batch_size,
-        input_shape=(None, *samples.x.shape[1:]) if samples else None,
+        input_shape=samples.input_shape if samples else None,
     )
     return subject if _check_layers(findings, subject) else None
 

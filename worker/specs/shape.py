@@ -243,6 +243,47 @@ class OneOf:
         )
 
 
+@dataclass(frozen=True)
+class Many:
+    """Several values of one kind, in a list or by name."""
+
+    item: Any
+
+
+class ByOutput:
+    """Annotation: one value for all outputs of a model, a list of them, or a dict of them by output name.
+
+    Args:
+        item: what stands for one output.
+        alone: whether a value may stand by itself; else only lists and dicts may.
+        nested: whether an output may have a list of values.
+    """
+
+    def __init__(self, item: OneOf, *, alone: bool, nested: bool) -> None:
+        self.item = item
+        inside = ByOutput(item, alone=True, nested=False) if nested else item
+        self.branches: dict[str, Any] = {"list": Many(inside), "names": Many(inside)}
+        if alone:
+            self.branches["one"] = item
+
+    def _tag(self, value: object) -> str:
+        if isinstance(value, list | tuple):
+            return "list"
+        plain = not isinstance(value, dict) or "class_name" in value
+        return ("one" if "one" in self.branches else "list") if plain else "names"
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Build the tagged union; a value that is neither list nor dict is refused by the branch it would belong to."""
+        inside = self.branches["list"].item.__get_pydantic_core_schema__(source, handler)
+        choices: dict[Hashable, CoreSchema] = {
+            "list": core_schema.tuple_variable_schema(inside),
+            "names": core_schema.dict_schema(handler.generate_schema(Text), inside),
+        }
+        if "one" in self.branches:
+            choices["one"] = self.item.__get_pydantic_core_schema__(source, handler)
+        return core_schema.tagged_union_schema(choices=choices, discriminator=self._tag)
+
+
 def tabulate(*nodes: type[Node]) -> Table:
     """Return the nodes by class name, in the order given."""
     return dict(_named(nodes))
