@@ -20,6 +20,7 @@ from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.errors import InvalidType
 from engine.gradients import Gradient, Gradients, mapped, values_of
 from engine.network import Network
+from engine.optimizers.arithmetic import number_on
 from engine.optimizers.overwriting import kept_scaled
 from engine.rows import Rows, tensors
 from engine.run import Noise
@@ -175,12 +176,12 @@ def unscaled(
             if gradient is None:
                 found.append(None)
                 continue
-            by = rounded(np.array([number], dtype=dtype.storage), dtype)
+            by = number_on(number, dtype)
             found.append(mapped(partial(_combined, operation, by, dtype), gradient))
     return found
 
 
-def _combined(operation: np.ufunc, by: Array, dtype: DType, values: Array) -> Array:
+def _combined(operation: np.ufunc, by: Any, dtype: DType, values: Array) -> Array:
     return rounded(operation(values, by), dtype)
 
 

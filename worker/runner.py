@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
+from engine import allocation
 from engine.starting import begun_with
 from engine.state import TrainState
 from engine.training import EpochRecord, StepRecord
@@ -168,7 +169,8 @@ class _Slice:
         self._saver.sweep()
         begun = self._deps.monotonic()
         try:
-            state = self._train(trainer, state)
+            with allocation.kept():
+                state = self._train(trainer, state)
         finally:
             self._training_seconds += self._deps.monotonic() - begun
         wanted = self._heartbeat.directive()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from app.answers import CheckpointAnswer, DryRunAnswer, JobAnswer, ListAnswer, MetricsAnswer
+from app.answers import CheckpointAnswer, DryRunAnswer, JobAnswer, ListAnswer, MetricsAnswer, ThinningAnswer
 from app.deps import JobId, ServicesDep
 from app.finite_json import FiniteJSONResponse
 from app.json_route import JsonRoute
@@ -159,8 +159,10 @@ def job_metrics(
 ) -> MetricsAnswer:
     """Tell what each training step measured."""
     services.store.get(job_id)
+    steps = services.store.last_metrics(job_id) - after_step
     columns = services.store.metrics(job_id, names=tuple(name or ()), after_step=after_step, max_points=max_points)
-    return MetricsAnswer(job_id=job_id, columns=columns)
+    thinned = ThinningAnswer(steps=steps) if len(columns["step"]) < steps else None
+    return MetricsAnswer(job_id=job_id, columns=columns, thinned=thinned)
 
 
 @router.get("/{job_id}/checkpoints", responses=declared(404, 422, 503))
