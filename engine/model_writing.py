@@ -64,7 +64,11 @@ class _Writer:
             return [
                 [*self.reference(source), options if index == 0 else {}] for index, source in enumerate(node.sources)
             ]
-        tensors = [self._tensor(source) for source in node.sources]
+        tensors: list[Any] = [self._tensor(source) for source in node.sources]
+        if node.masked:
+            options["mask"] = tensors.pop()
+        for place, number in options.pop("constants", ()):
+            tensors.insert(place, number)
         return {"args": [tensors] if self._members[node.layer].merges else tensors, "kwargs": options}
 
     def _tensor(self, source: Reference) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from engine import ops
 from engine.configured import any_integer, boolean, fraction, not_negative, optional, setting, unsupported_unless
 from engine.layers.base import Layer
 from engine.layers.noise import dropped
+from engine.layers.readers import data_format
 from engine.regularizers import L1L2, Regularizer
 from engine.run import Run
 from engine.tape import Array, Tensor
@@ -59,7 +60,7 @@ class SpatialDropout1D(Dropout):
 class SpatialDropout2D(SpatialDropout1D):
     """Drops whole channels of an image. Source: ``keras.layers.SpatialDropout2D``."""
 
-    data_format: str | None = setting(unsupported_unless(None, "channels_last"), None, only="keras3")
+    data_format: str = setting(data_format, "channels_last", only="keras3")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from engine.dtypes import DType
 from engine.layers import InputLayer, Layer
 from engine.layers.embedding import Embedding
 from engine.layers.merging import Concatenate
+from engine.layers.operations import Operation
 from engine.layers.reshaping import (
     Cropping1D,
     Cropping2D,
@@ -71,6 +72,8 @@ def check_entries(findings: Findings, network: Network, places: Mapping[str | No
             findings.add("unsupported", text, *places.get(layer.name, ("model",)), "config", "dtype")
             return
     for use in _uses(network):
+        if isinstance(use.layer, Operation) and use.layer.compares:
+            continue
         if not use.dtype.is_floating and not isinstance(use.layer, (Embedding, InputLayer, *MOVERS)):
             text = (
                 f"{use.layer.class_name} {use.name!r} would compute with {use.dtype.name} data. Integers enter a "
@@ -179,7 +182,7 @@ def _uses(network: Network, only: int | None = None) -> Iterator[_Use]:
         layer = call.layer
         while isinstance(layer, TimeDistributed):
             layer = layer.layer
-        for source in {source for source, _ in call.sources} & arriving.keys():
+        for source in {source for source, _ in call.arguments} & arriving.keys():
             dtype = arriving[source]
             yield _Use(call.layer.name or "", layer, dtype)
             if isinstance(layer, InputLayer):  # of a nested model, which brings what enters to its dtype

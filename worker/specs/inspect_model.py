@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from engine import conventions, optimizers
 from engine.errors import EngineError
+from engine.layers import InputLayer
+from engine.layers.operations import Operation
 from engine.model import model_from_config
 from engine.numerics.findings import Finding
 from engine.numerics.linter import lint
@@ -117,6 +119,8 @@ def _check_layers(findings: Findings, subject: Subject) -> bool:
         return False
     places = layer_places(network)
     for layer in network.layers:
+        if isinstance(layer, InputLayer | Operation):
+            continue  # they compute nothing in a dtype of their own
         place = (*places.get(layer.name, ("model",)), "config", "dtype")
         with findings.at(*place):
             check_trainable(findings, layer.policy, place)

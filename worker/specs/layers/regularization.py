@@ -30,7 +30,7 @@ class SpatialDropout1DConfig(LayerConfig):
 class SpatialDropout2DConfig(SpatialDropout1DConfig):
     """What `SpatialDropout2D.get_config()` returns."""
 
-    data_format: Annotated[Text | None, KERAS3] = None
+    data_format: Annotated[Text | None, KERAS3] = "channels_last"
 
 
 class GaussianDropoutConfig(LayerConfig):
