@@ -5,7 +5,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.campaign import ALL_PATHS, campaign
+from tests.fuzz import campaign as open_to_all
+from tests.fuzz import tenants
+from tests.fuzz.campaign import ALL_PATHS
 
 
 def main() -> int:
@@ -20,7 +22,9 @@ def main() -> int:
         default=ALL_PATHS,
         help="only operations at these paths, such as '/v1/policies*' (default all)",
     )
+    parser.add_argument("--auth", action="store_true", help="of a service that asks for keys, as those without rights")
     given = parser.parse_args()
+    campaign = tenants.campaign if given.auth else open_to_all.campaign
     with tempfile.TemporaryDirectory() as folder:
         report = campaign(Path(folder), cases=given.cases, changed_jobs=given.jobs, start=given.seed, paths=given.paths)
     sys.stdout.write("".join(f"{fault}\n" for fault in report.faults) + report.summary() + "\n")
