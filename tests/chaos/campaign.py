@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.disk import NotHere
-from tests.chaos.faults import FAULTS, WAIT_SECONDS, held, taken_up
+from tests.chaos.faults import FAULTS, WAIT_SECONDS, held, saved, taken_up
 from tests.chaos.service import Service
 from tests.waiting import until
 from tests.worker.specs.jobs import changed
@@ -133,12 +133,19 @@ class Campaign:
         outcome.cut_off += len(leases)
         until(lambda: all(map(self._goes_on, leases)), WAIT_SECONDS, f"recovery: {name}")
         outcome.longest = max(outcome.longest, time.monotonic() - begun)
+        # Nor may the same job be hit again and again before it could save: that is what `worker_lost` is for.
+        cut_off = [lease for lease in leases if not self._held(lease)]
+        until(lambda: all(saved(self.service, lease) for lease in cut_off), WAIT_SECONDS, f"a checkpoint after: {name}")
 
     def _goes_on(self, lease: Lease) -> bool:
         """Whether the same slice still holds the job, or a later one trains it."""
         now = self.service.here.store.leases()
         renewed = any((held.job_id, held.attempt) == (lease.job_id, lease.attempt) and held != lease for held in now)
         return renewed or taken_up(self.service, lease)
+
+    def _held(self, lease: Lease) -> bool:
+        now = self.service.here.store.leases()
+        return any((held.job_id, held.attempt) == (lease.job_id, lease.attempt) for held in now)
 
     def _judge(self, ids: Mapping[str, Kind]) -> Verdict:
         verdict = Verdict(jobs=len(ids))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tests.chaos import disk
 from tests.chaos.disk import NotHere
 from tests.chaos.service import WORKERS, Service
-from tests.e2e.workers import writable
+from tests.e2e.workers import stop_group, writable
 from tests.waiting import until
 from worker.jobs.recovery import Lease
 
@@ -116,24 +116,29 @@ def set_clock_back(service: Service) -> Sequence[Lease]:
 
 
 def freeze_worker(service: Service) -> Sequence[Lease]:
-    lease, group = _frozen(service)
+    return _freeze(service, lambda: True)
+
+
+def freeze_writer(service: Service) -> Sequence[Lease]:
     url = service.here.settings.database_url
-    # A writer of SQLite that is frozen all the same holds up everybody, which docs/operations.md says: then wake it.
-    until(lambda: taken_up(service, lease) or not writable(url), WAIT_SECONDS, "another worker to take the job")
-    os.killpg(group, signal.SIGCONT)
-    return [lease]
+    if not url.startswith("sqlite"):
+        raise NotHere("PostgreSQL ends such sessions")
+    return _freeze(service, lambda: not writable(url))
 
 
-def _frozen(service: Service) -> tuple[Lease, int]:
-    """Stop a worker in mid-slice; on SQLite not within a write, whose lock is that of the whole database."""
+def _freeze(service: Service, caught: Callable[[], bool]) -> Sequence[Lease]:
+    """Stop a worker in mid-slice, where `caught` says so, until another has its job; then let it go on."""
     while True:
         lease = held(service)
         group = service.parts[service.worker_of(lease) or WORKERS[0]].pid
-        os.killpg(group, signal.SIGSTOP)
+        stop_group(group)
         mine = {(now.job_id, now.attempt) for now in service.here.store.leases()}
-        if writable(service.here.settings.database_url) and (lease.job_id, lease.attempt) in mine:
-            return lease, group
+        if (lease.job_id, lease.attempt) in mine and caught():
+            break
         os.killpg(group, signal.SIGCONT)
+    until(lambda: taken_up(service, lease), WAIT_SECONDS, "another worker to take the job")
+    os.killpg(group, signal.SIGCONT)
+    return [lease]
 
 
 def triple_messages(service: Service) -> Sequence[Lease]:
@@ -145,14 +150,22 @@ def triple_messages(service: Service) -> Sequence[Lease]:
 
 def taken_up(service: Service, lease: Lease) -> bool:
     """Whether the job of a lease trains again in a later slice, or need do so no more."""
+    return _later(service, lease, frozenset({"job.metrics", "job.checkpoint"}))
+
+
+def saved(service: Service, lease: Lease) -> bool:
+    """Whether a later slice saved a checkpoint, or need do so no more."""
+    return _later(service, lease, frozenset({"job.checkpoint"}))
+
+
+def _later(service: Service, lease: Lease, kinds: frozenset[str]) -> bool:
+    """Whether an event of these kinds came in a later slice, or the job has ended."""
     job = service.here.store.get(lease.job_id)
     if job.terminal:
         return True
     events = service.here.store.events(job.id, limit=100_000)
-    later = [event for event in events if event.type == "job.running" and event.data["attempt"] > lease.attempt]
-    return bool(later) and any(
-        event.id > later[0].id and event.type in {"job.metrics", "job.checkpoint"} for event in events
-    )
+    later = [event.id for event in events if event.type == "job.running" and event.data["attempt"] > lease.attempt]
+    return bool(later) and any(event.id > later[0] and event.type in kinds for event in events)
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -167,5 +180,6 @@ FAULTS: Mapping[str, Fault] = {
     "rolling restart (SIGTERM)": rolling_restart,
     "reaper's clock an hour back": set_clock_back,
     "worker frozen past its lease": freeze_worker,
+    "worker frozen within a write": freeze_writer,
     "every message tripled": triple_messages,
 }
