@@ -21,6 +21,7 @@ class Follower:
 
     cut_after: int
     heard: list[int] = field(default_factory=list)
+    cut: bool = False
 
     async def follow(self, http: httpx.AsyncClient, job_id: str) -> None:
         """Listen to the end; once hang up in the middle and come back with the last id."""
@@ -41,7 +42,8 @@ class Follower:
                     kind = value
                 elif not line and kind in {"job.succeeded", "job.failed", "job.cancelled"}:
                     return True
-                elif not line and len(self.heard) == self.cut_after:
+                elif not line and not self.cut and len(self.heard) == self.cut_after:
+                    self.cut = True
                     return False
         return False
 
