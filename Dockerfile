@@ -12,7 +12,11 @@ COPY pyproject.toml README.md LICENSE ./
 COPY engine engine
 COPY worker worker
 COPY app app
-RUN pip install --quiet --no-build-isolation --no-deps . && python -m compileall -q /opt/halfstep/lib
+# What only builds, and what only others' compilers and tests need, stays here.
+RUN pip install --quiet --no-build-isolation --no-deps . \
+    && pip uninstall --quiet --yes setuptools pip \
+    && rm -r /opt/halfstep/lib/python3*/site-packages/pyarrow/include /opt/halfstep/lib/python3*/site-packages/pyarrow/tests \
+    && python -m compileall -q /opt/halfstep/lib
 
 FROM ${BASE}
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin halfstep \

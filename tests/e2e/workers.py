@@ -134,10 +134,13 @@ def stop_group(group: int) -> None:
 
 def _states(group: int) -> Iterator[str]:
     """States of all threads of all processes of a group that are not dead."""
-    for task in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            fields = task.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except OSError:
+            texts = [
+                (task / "stat").read_text(encoding="utf-8", errors="replace") for task in (process / "task").iterdir()
+            ]
+        except OSError:  # it, or a thread of it, ended meanwhile
             continue
-        if int(fields[2]) == group and fields[0] not in {"Z", "X"}:
-            yield fields[0]
+        for fields in (text.rpartition(")")[2].split() for text in texts):
+            if int(fields[2]) == group and fields[0] not in {"Z", "X"}:
+                yield fields[0]
