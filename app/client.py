@@ -274,9 +274,13 @@ class Client(PolicyCalls):
         with self._reachable():
             _checked(self._http.delete(f"{JOBS}/{quote(job_id, safe='')}"))
 
-    def metrics(self, job_id: str, *names: str, after_step: int = 0, max_points: int = 1000) -> dict[str, list[Any]]:
+    def metrics(
+        self, job_id: str, *names: str, after_step: int = 0, until_step: int | None = None, max_points: int = 1000
+    ) -> dict[str, list[Any]]:
         """Return what the training steps measured, as columns of equal length."""
-        params = {"name": list(names), "after_step": after_step, "max_points": max_points}
+        params: dict[str, Any] = {"name": list(names), "after_step": after_step, "max_points": max_points}
+        if until_step is not None:
+            params["until_step"] = until_step
         answer = self._json("GET", f"{JOBS}/{quote(job_id, safe='')}/metrics", params=params)
         columns: dict[str, list[Any]] = answer["columns"]
         return columns

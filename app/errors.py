@@ -27,6 +27,7 @@ from starlette.responses import Response
 from app.openapi import methods_at
 from app.problems import NO_RETRY, Problem
 from engine.errors import EngineError
+from worker.jobs.artifacts import Unreachable
 from worker.jobs.errors import FileInUse, IdempotencyMismatch, JobNotFound, TooManyWebhooks, TransitionRefused
 from worker.specs.errors import FieldError, SpecError, from_engine
 from worker.specs.files.content import BadRows
@@ -139,6 +140,12 @@ def _store_busy(_error: Exception) -> Problem:
     return Problem(503, "store_unavailable", "The job store does not answer; try again.", headers={"Retry-After": "1"})
 
 
+def _files_away(_error: Exception) -> Problem:
+    return Problem(
+        503, "artifacts_unavailable", "The store of files does not answer; try again.", headers={"Retry-After": "1"}
+    )
+
+
 def _unexpected(_error: Exception) -> Problem:
     return Problem(500, "internal", "Something went wrong here; the server's log has it under the request id.")
 
@@ -158,6 +165,7 @@ TRANSLATIONS: Mapping[type[Exception], Callable[[Any], Problem]] = MappingProxyT
         TooManyWebhooks: _too_many_webhooks,
         OperationalError: _store_busy,
         PoolTimeout: _store_busy,
+        Unreachable: _files_away,
         Exception: _unexpected,
     }
 )

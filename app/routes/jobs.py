@@ -155,12 +155,15 @@ def job_metrics(
     services: ServicesDep,
     name: Annotated[list[str] | None, Query(description="Only these columns, and `step`.")] = None,
     after_step: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    max_points: Annotated[int, Query(ge=1, le=100_000, description="About so many steps.")] = 1000,
+    until_step: Annotated[int, Query(ge=0, le=2**53, description="The last step wanted.")] = 2**53,
+    max_points: Annotated[int, Query(ge=1, le=100_000, description="About so many steps are told.")] = 1000,
 ) -> MetricsAnswer:
     """Tell what each training step measured."""
     services.store.get(job_id)
-    steps = services.store.last_metrics(job_id) - after_step
-    columns = services.store.metrics(job_id, names=tuple(name or ()), after_step=after_step, max_points=max_points)
+    steps = min(services.store.last_metrics(job_id), until_step) - after_step
+    columns = services.store.metrics(
+        job_id, names=tuple(name or ()), after_step=after_step, until_step=until_step, max_points=max_points
+    )
     thinned = ThinningAnswer(steps=steps) if len(columns["step"]) < steps else None
     return MetricsAnswer(job_id=job_id, columns=columns, thinned=thinned)
 

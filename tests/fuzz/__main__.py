@@ -6,7 +6,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.campaign import ALL_PATHS, campaign
+from tests.fuzz import campaign as open_to_all
+from tests.fuzz import tenants
+from tests.fuzz.campaign import ALL_PATHS
 
 
 def main() -> int:
@@ -22,7 +24,9 @@ def main() -> int:
         help="only operations at these paths, such as '/v1/policies*' (default all)",
     )
     parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    parser.add_argument("--auth", action="store_true", help="of a service that asks for keys, as those without rights")
     given = parser.parse_args()
+    campaign = tenants.campaign if given.auth else open_to_all.campaign
     with tempfile.TemporaryDirectory() as folder:
         report = campaign(Path(folder), cases=given.cases, changed_jobs=given.jobs, start=given.seed, paths=given.paths)
     told = "".join(f"{fault}\n" for fault in report.faults) + report.summary()

@@ -128,6 +128,18 @@ def test_a_plot_of_many_chunks_reads_their_summaries(store: JobStore, engine: sa
     assert plot == {name: [values[row] for row in chosen] for name, values in whole.items()}
 
 
+@pytest.mark.parametrize(("after", "until"), [(0, 10), (600, 700), (700, 30 * CHUNK_STEPS), (0, 10**6), (9, 3)])
+def test_a_stretch_is_told_alone(store: JobStore, engine: sa.Engine, job_id: str, after: int, until: int):
+    last = 40 * CHUNK_STEPS
+    append(engine, job_id, rows(1, last))
+    plot = store.metrics(job_id, after_step=after, until_step=until, max_points=100)["step"]
+    wanted = range(after + 1, min(until, last) + 1)
+    assert len(plot) <= 100
+    assert set(plot) <= set(wanted)
+    assert plot[-1:] == list(wanted)[-1:]
+    assert len(plot) == len(wanted) or len(wanted) > 100
+
+
 def test_chunks_without_summaries_are_read_whole(store: JobStore, engine: sa.Engine, job_id: str):
     append(engine, job_id, rows(1, 40 * CHUNK_STEPS))
     plot = store.metrics(job_id, max_points=100)

@@ -20,7 +20,8 @@ def configure(form: Format) -> None:
     """Send every logger of this process to standard error, from level INFO."""
     last: Processor = structlog.processors.JSONRenderer()
     if form == "console":
-        last = structlog.dev.ConsoleRenderer(colors=False)
+        # Its own choice, where rich is installed, shows the values of all variables: tokens and passwords among them.
+        last = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

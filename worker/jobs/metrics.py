@@ -100,49 +100,61 @@ def skipped_steps(connection: sa.Connection, job_id: str) -> int:
     return int(connection.execute(total.where(metric_chunks.c.job_id == job_id)).scalar_one())
 
 
-def read(connection: sa.Connection, job_id: str, after_step: int = 0, skipped_only: bool = False) -> Columns:
-    """All rows after `after_step`, or only those of steps that were not applied; empty columns if there are none."""
-    wanted = [metric_chunks.c.job_id == job_id, metric_chunks.c.last_step > after_step]
+NO_END = 2**62
+"""Beyond every step."""
+
+
+def read(
+    connection: sa.Connection, job_id: str, after_step: int = 0, until_step: int = NO_END, *, skipped_only: bool = False
+) -> Columns:
+    """All rows of a stretch, or only those of steps that were not applied; empty columns if there are none."""
+    table = metric_chunks.c
+    wanted = [table.job_id == job_id, table.last_step > after_step, table.first_step <= until_step]
     if skipped_only:
-        wanted.append(metric_chunks.c.skipped > 0)
-    query = sa.select(metric_chunks.c.body).where(*wanted).order_by(metric_chunks.c.first_step)
+        wanted.append(table.skipped > 0)
+    query = sa.select(table.body).where(*wanted).order_by(metric_chunks.c.first_step)
     parts = [decode(body) for body in connection.execute(query).scalars()]
     if not parts:
         return {name: np.empty(0) for name in COLUMNS}
     columns = join(parts)
-    keep = columns["step"] > after_step
+    keep = (columns["step"] > after_step) & (columns["step"] <= until_step)
     if skipped_only:
         keep &= columns["applied"] == 0
     return pick(columns, keep)
 
 
 def last_step(connection: sa.Connection, job_id: str) -> int:
-    """The last step that the job has rows of, 0 if there are none."""
+    """The last step that the job has a row of, 0 if it has none."""
     query = sa.select(sa.func.coalesce(sa.func.max(metric_chunks.c.last_step), 0))
     return int(connection.execute(query.where(metric_chunks.c.job_id == job_id)).scalar_one())
 
 
-def read_thinned(connection: sa.Connection, job_id: str, after_step: int, max_points: int) -> Columns:
-    """Rows after `after_step`, thinned by `thinning.RULE` to about `max_points`, or all if they are fewer.
+def read_thinned(
+    connection: sa.Connection, job_id: str, after_step: int, max_points: int, until_step: int = NO_END
+) -> Columns:
+    """Rows after `after_step` up to `until_step`, thinned by `thinning.RULE` to about `max_points` if there are more.
 
     Where a stretch is longer than a chunk, it is made to end with one, and summaries are read in place of rows, some at
     a time: it takes neither much longer nor more memory for a million steps than for some thousands.
     """
-    last = last_step(connection, job_id)
+    last = min(last_step(connection, job_id), until_step)
     if last - after_step <= max_points:
-        return read(connection, job_id, after_step)
+        return read(connection, job_id, after_step, until_step)
     ends = thinning.stretches(after_step, last, max_points)
     if (last - after_step) / len(ends) < CHUNK_STEPS:
-        return thinning.thin(read(connection, job_id, after_step), ends)
+        return thinning.thin(read(connection, job_id, after_step, until_step), ends)
     ends = np.ceil(ends / CHUNK_STEPS) * CHUNK_STEPS
     table = metric_chunks.c
-    # The chunk in which the rows begin is cut; those of before revision 0007 have no summary.
-    wanted = sa.case((table.first_step <= after_step, table.body), else_=sa.func.coalesce(table.summary, table.body))
-    query = sa.select(wanted).where(table.job_id == job_id, table.last_step > after_step).order_by(table.first_step)
+    # The chunks in which the rows begin and end are cut; those of before revision 0007 have no summary.
+    cut = sa.or_(table.first_step <= after_step, table.last_step > until_step)
+    wanted = sa.case((cut, table.body), else_=sa.func.coalesce(table.summary, table.body))
+    here = (table.job_id == job_id, table.last_step > after_step, table.first_step <= until_step)
+    query = sa.select(wanted).where(*here).order_by(table.first_step)
     parts: list[Columns] = []
     for bodies in connection.execute(query.execution_options(yield_per=_READ_CHUNKS)).scalars().partitions():
         columns = join([decode(body) for body in bodies])
-        parts.append(thinning.thin(pick(columns, columns["step"] > after_step), ends))
+        inside = (columns["step"] > after_step) & (columns["step"] <= until_step)
+        parts.append(thinning.thin(pick(columns, inside), ends))
     return thinning.thin(join(parts), ends)
 
 

@@ -226,11 +226,17 @@ class JobStore:
             return reading.read_events_back(connection, job_id, before, limit)
 
     def metrics(
-        self, job_id: str, *, names: Sequence[str] = (), after_step: int = 0, max_points: int = 1000
+        self,
+        job_id: str,
+        *,
+        names: Sequence[str] = (),
+        after_step: int = 0,
+        until_step: int = metrics.NO_END,
+        max_points: int = 1000,
     ) -> dict[str, list[Any]]:
         """Metrics per step as columns, thinned to about `max_points` rows: `metrics.read_thinned`, `metrics.listed`."""
         with self._look(job_id) as connection:
-            columns = metrics.read_thinned(connection, job_id, after_step, max_points)
+            columns = metrics.read_thinned(connection, job_id, after_step, max_points, until_step)
         return metrics.listed(columns, names)
 
     def last_metrics(self, job_id: str) -> int:
