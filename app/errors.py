@@ -22,6 +22,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app.openapi import methods_at
@@ -146,6 +147,11 @@ def _files_away(_error: Exception) -> Problem:
     )
 
 
+def _gone(_error: Exception) -> Problem:
+    """Nobody reads it, but the log and the figures tell whose fault it was."""
+    return Problem(400, "body_incomplete", "The connection ended before the body did.")
+
+
 def _unexpected(_error: Exception) -> Problem:
     return Problem(500, "internal", "Something went wrong here; the server's log has it under the request id.")
 
@@ -166,6 +172,7 @@ TRANSLATIONS: Mapping[type[Exception], Callable[[Any], Problem]] = MappingProxyT
         OperationalError: _store_busy,
         PoolTimeout: _store_busy,
         Unreachable: _files_away,
+        ClientDisconnect: _gone,
         Exception: _unexpected,
     }
 )

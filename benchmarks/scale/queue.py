@@ -56,4 +56,4 @@ def _fill(on: Stage, jobs: int) -> None:
     summary = check.prepare(JobSpec.model_validate(JOB), Limits()).summary
     for _ in range(jobs):
         on.store.create(JOB, total_steps=summary.total_steps, epochs=summary.epochs)
-    until(lambda: on.store.waiting() == 0, "the reaper to announce every job", 300)
+    until(lambda: not on.store.undelivered(limit=1), "the reaper to announce every job", 300)

@@ -23,6 +23,7 @@ from engine.configured import (
     unsupported_unless,
 )
 from engine.constraints import Constraint
+from engine.conventions import Conventions
 from engine.dtypes import FLOAT32, FLOAT64
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.initializers import GlorotUniform, Initializer, Ones, Zeros
@@ -282,6 +283,11 @@ def _only_steps(key: str, value: Any) -> tuple[int, ...]:
     return axes
 
 
+def _written_axes(axes: tuple[int, ...] | None, conventions: Conventions) -> list[int] | None:
+    """Return what configs show: Keras 3 fills in the axis of the steps when the layer is built."""
+    return [1] if conventions.keras3 else None if axes is None else list(axes)
+
+
 @dataclass(frozen=True, kw_only=True)
 class MultiHeadAttention(Projected):
     """Attention in many heads (Vaswani 2017). Source: ``keras.layers.MultiHeadAttention``."""
@@ -290,7 +296,7 @@ class MultiHeadAttention(Projected):
     key_dim: int = setting(positive_integer)
     value_dim: int | None = setting(optional(positive_integer), None)
     output_shape: tuple[int, ...] | None = setting(optional(_output_shape), None)
-    attention_axes: tuple[int, ...] | None = setting(optional(_only_steps), None)
+    attention_axes: tuple[int, ...] | None = setting(optional(_only_steps), None, write=_written_axes)
     query_shape: Shape | None = setting(optional(dimensions), None, only="set")
     key_shape: Shape | None = setting(optional(dimensions), None, only="set")
     value_shape: Shape | None = setting(optional(dimensions), None, only="set")

@@ -16,6 +16,7 @@ import numpy as np
 
 from engine import ops
 from engine.configured import setting
+from engine.conventions import KERAS3, Conventions
 from engine.dtypes import BOOL, FLOAT32, FLOAT64, DType
 from engine.errors import ShapeMismatch
 from engine.layers.base import Layer, Shape
@@ -36,6 +37,10 @@ class Operation(Layer):
     """Whether the result is true or false."""
     options: ClassVar[tuple[str, ...]] = ("constants",)
     origin: ClassVar[tuple[str, str | None]] = ("keras.src.ops.numpy", None)
+
+    def get_config(self, conventions: Conventions = KERAS3) -> dict[str, Any]:
+        """Return its name, which is all that Keras writes."""
+        return {"name": self.name}
 
     @property
     def arity(self) -> tuple[int, int]:  # type: ignore[override]

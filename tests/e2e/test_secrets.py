@@ -96,6 +96,17 @@ def test_a_trace_shows_no_values(form):
     assert "a-token-in-a-variable" not in done.stderr
 
 
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_nobody_writes_a_line_into_the_log(form):
+    program = (
+        TRACE.split("def fails", maxsplit=1)[0]
+        + "logging.getLogger('a').warning('%s', 'x\\n2026 [info] forged \\x1b[2J\\u2028')"
+    )
+    done = subprocess.run([sys.executable, "-c", program, form], check=True, stderr=subprocess.PIPE, text=True)
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.strip().isprintable()
+
+
 @pytest.mark.timeout(240)
 def test_no_process_writes_a_secret_down(tmp_path, postgresql_url):
     logs = tmp_path / "logs"

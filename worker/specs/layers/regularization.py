@@ -14,7 +14,9 @@ class DropoutConfig(LayerConfig):
     """What `Dropout.get_config()` and `AlphaDropout.get_config()` return."""
 
     rate: Number = Field(description="Fraction of the inputs set to zero, from 0 to 1.", examples=[0.2])
-    noise_shape: Shape | None = Field(default=None, description="Must be null here: each value is drawn by itself.")
+    noise_shape: Shape | None = Field(
+        default=None, description="Shape of what is drawn; null, or a null in it, is the input's size."
+    )
     seed: Seed = None
 
 
