@@ -163,8 +163,9 @@ class Tape:
 
     def push_back(self, node: Node, op: Op) -> None:
         """Give the inputs of a node their gradients, each on the grid of its tensor."""
-        needed = tuple(tensor.node is not None for tensor in node.inputs)
-        gradients = op.backward(node.tensor_dtype, node.gradient, node.saved, needed)
+        needed = tuple([tensor.node is not None for tensor in node.inputs])  # a list: faster than a generator
+        given = node.gradient  # many ops hand it on as it is
+        gradients = op.backward(node.tensor_dtype, given, node.saved, needed)
         for tensor, gradient in zip(node.inputs, gradients, strict=True):
             receiver = tensor.node
             if receiver is None or gradient is None:
@@ -172,7 +173,8 @@ class Tape:
             if isinstance(gradient, RowGradient):
                 _receive_rows(receiver, gradient, tensor.dtype)
                 continue
-            if tensor.dtype.low_precision and not op.gradient_on_grid:
+            on_grid = op.gradient_on_grid or (gradient is given and tensor.dtype is node.tensor_dtype)
+            if tensor.dtype.low_precision and not on_grid:
                 gradient = rounded(gradient, tensor.dtype)  # noqa: PLW2901  the grid holds at every edge
             if receiver.gradient is not None:
                 gradient = rounded(dense(receiver.gradient) + gradient, tensor.dtype)  # noqa: PLW2901

@@ -12,16 +12,16 @@ from engine.tape import Array, Op, Tensor, apply, rounded
 
 
 def _log_probabilities(logits: Array, axis: int = -1) -> Array:
-    shifted = logits - logits.max(axis=axis, keepdims=True)
+    shifted = np.subtract(logits, logits.max(axis=axis, keepdims=True), order="C")
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 
 def _sparse_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array, Any]:
     log_probabilities = _log_probabilities(logits)
-    index = labels[..., np.newaxis]
-    losses = -np.take_along_axis(log_probabilities, index, axis=-1)[..., 0]
     slope = np.exp(log_probabilities)
-    np.put_along_axis(slope, index, np.take_along_axis(slope, index, axis=-1) - slope.dtype.type(1), axis=-1)
+    at = (np.arange(labels.size), labels.reshape(-1))  # of every row its label
+    losses = -log_probabilities.reshape(-1, logits.shape[-1])[at].reshape(labels.shape)
+    slope.reshape(-1, logits.shape[-1])[at] -= slope.dtype.type(1)
     return losses, rounded(slope, dtype)
 
 
@@ -69,9 +69,9 @@ def sparse_softmax_crossentropy(logits: Tensor, labels: Array) -> Tensor:
 
 def softmax_crossentropy(logits: Tensor, labels: Array, axis: int = -1) -> Tensor:
     """Return ``-sum(labels * log softmax(logits))`` over the axis of the classes; labels have the logits' shape."""
-    return apply(SOFTMAX_CROSSENTROPY, logits, labels=labels, axis=axis)
+    return apply(SOFTMAX_CROSSENTROPY, logits, labels=labels.astype(logits.data.dtype, copy=False), axis=axis)
 
 
 def sigmoid_crossentropy(logits: Tensor, labels: Array) -> Tensor:
     """Return the elementwise binary cross-entropy of logits, computed without overflow."""
-    return apply(SIGMOID_CROSSENTROPY, logits, labels=labels)
+    return apply(SIGMOID_CROSSENTROPY, logits, labels=labels.astype(logits.data.dtype, copy=False))
