@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from engine import datasets
+from engine.allocator import keep_freed_memory
 from engine.compilation import Compilation
 from engine.data_check import check_labels, check_weights
 from engine.errors import EngineError, InvalidValue
@@ -187,6 +188,7 @@ class Trainer:
         self.steps_per_epoch = math.ceil(len(self.train) / fit.batch_size)
         self.total_steps = self.steps_per_epoch * fit.epochs
         self._order: tuple[int, Array] = (-1, np.empty(0, np.int64))
+        keep_freed_memory()
 
     def initial_state(self) -> TrainState:
         """Return the state before the first step; here the arrays are allocated."""
