@@ -61,7 +61,11 @@ class Evaluation:
     def results(self, tracked: Tracked) -> dict[str, float]:
         """Return what was measured so far; of a metric with several results each, as "<metric>/<index>"."""
         total, count = tracked["loss"]
-        logs = {"loss": float(total / count) if count else 0.0}
+        return {"loss": float(total / count) if count else 0.0, **self.metrics(tracked)}
+
+    def metrics(self, tracked: Tracked) -> dict[str, float]:
+        """Return what :meth:`results` does, but for the loss."""
+        logs: dict[str, float] = {}
         for name, metric in self._metrics():
             result = metric.result(self._state(name, metric, tracked))
             if result.ndim == 0:

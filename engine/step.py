@@ -18,8 +18,9 @@ from engine.compilation import Compilation
 from engine.conventions import Conventions
 from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.errors import InvalidType
-from engine.gradients import Gradient, Gradients, mapped, values_of
+from engine.gradients import Gradient, Gradients, RowGradient, mapped, values_of
 from engine.network import Network
+from engine.optimizers.joined import Settled
 from engine.optimizers.overwriting import kept_scaled
 from engine.rows import Rows, tensors
 from engine.run import Noise
@@ -136,9 +137,13 @@ def widest(dtypes: Sequence[DType]) -> DType:
 
 
 def unscaled(
-    gradients: Gradients, dtypes: Sequence[DType], rule: ScalerRule, loss_scale: float
+    gradients: Gradients,
+    dtypes: Sequence[DType],
+    rule: ScalerRule,
+    loss_scale: float,
+    room: Sequence[Array | None] = (),
 ) -> list[Gradient | None]:
-    """Return gradients without the loss scale, in new arrays unless nothing is scaled.
+    """Return gradients without the loss scale, in other arrays unless nothing is scaled.
 
     TF multiplies by the float32 reciprocal (3 * 0.1 / 3 is 0.10000001), Keras 3 divides; either number is first cast
     to the gradient's dtype, so that 1/65536 is subnormal in float16.
@@ -148,24 +153,27 @@ def unscaled(
         dtypes: of the gradients, one each.
         rule: how the loss is scaled.
         loss_scale: what it was multiplied by.
+        room: an array to write to, or None, for each gradient; for none of them by default.
     """
     if rule == UNSCALED:
         return list(gradients)
     number = np.float32(loss_scale) if rule.unscale == "divide" else np.float32(scaler.reciprocal(rule, loss_scale))
     operation = np.divide if rule.unscale == "divide" else np.multiply
+    on_grid = {dtype.name: rounded(np.array([number], dtype=dtype.storage), dtype) for dtype in dtypes}
     found: list[Gradient | None] = []
     with np.errstate(all="ignore"):
-        for gradient, dtype in zip(gradients, dtypes, strict=True):
+        for gradient, dtype, out in zip(gradients, dtypes, room or [None] * len(dtypes), strict=True):
             if gradient is None:
                 found.append(None)
-                continue
-            by = rounded(np.array([number], dtype=dtype.storage), dtype)
-            found.append(mapped(partial(_combined, operation, by, dtype), gradient))
+            elif isinstance(gradient, RowGradient):
+                found.append(mapped(partial(_combined, operation, on_grid[dtype.name], dtype), gradient))
+            else:
+                found.append(_combined(operation, on_grid[dtype.name], dtype, gradient, out))
     return found
 
 
-def _combined(operation: np.ufunc, by: Array, dtype: DType, values: Array) -> Array:
-    return rounded(operation(values, by), dtype)
+def _combined(operation: np.ufunc, by: Array, dtype: DType, values: Array, out: Array | None = None) -> Array:
+    return rounded(operation(values, by, out=out), dtype)
 
 
 def norm_and_finiteness(gradients: Gradients) -> tuple[float, bool]:
@@ -183,8 +191,7 @@ def norm_and_finiteness(gradients: Gradients) -> tuple[float, bool]:
 def apply_gradients(
     network: Network,
     compilation: Compilation,
-    arrays: Mapping[str, Array],
-    slots: Mapping[str, Array],
+    settled: Settled,
     scaled_gradients: Gradients,
     state: ScalerState,
     iterations: int,
@@ -193,17 +200,29 @@ def apply_gradients(
     """Unscale, decide, and update variables and slots in place unless the step is skipped.
 
     Keras 3 tests the scaled gradients, Keras 2 the unscaled ones.
+
+    Args:
+        network: whose variables they are.
+        compilation: its loss scale.
+        settled: values of the variables, and the slots.
+        scaled_gradients: of the scaled loss, one per trainable variable.
+        state: of the loss scale.
+        iterations: of the optimizer.
+        watch: who looks on.
     """
     specs = network.trainable_specs
-    rule, inner = compilation.optimizer.rule, compilation.optimizer.inner_optimizer
-    gradients = unscaled(scaled_gradients, [spec.dtype for spec in specs], rule, state.loss_scale)
+    rule = compilation.optimizer.rule
+    gradients = unscaled(scaled_gradients, [spec.dtype for spec in specs], rule, state.loss_scale, settled.room)
     gradients = kept_scaled(specs, scaled_gradients, gradients)
     watch.unscaled(specs, scaled_gradients, gradients, 1.0 if rule == UNSCALED else state.loss_scale)
     norm, finite = norm_and_finiteness([g for g, spec in zip(gradients, specs, strict=True) if not spec.overwritten])
     if rule.unscale == "divide" and finite and state.loss_scale > 1:
-        finite = norm_and_finiteness(scaled_gradients)[1]
+        # What is finite was so before it was divided, but for what overwrites variables and was left out above.
+        overwriting = [g for g, spec in zip(scaled_gradients, specs, strict=True) if spec.overwritten]
+        finite = norm_and_finiteness(overwriting)[1]
     following, applied = update(rule, state, finite)
     if applied:
-        watch.update(inner, iterations, specs, [arrays[spec.path] for spec in specs], gradients, slots)
+        variables = [settled.variables[spec.path] for spec in specs]
+        watch.update(settled.updater, iterations, specs, variables, gradients, settled.slots)
     counted = iterations + 1 if applied or rule.skip_advances_iterations else iterations
     return Verdict(finite, applied, following, counted, norm)

@@ -25,10 +25,11 @@ from engine.errors import EngineError, InvalidValue
 from engine.evaluation import Evaluation, predict
 from engine.network import Network
 from engine.observation import NOBODY, Observer
+from engine.optimizers.joined import JoinedUpdates
 from engine.rows import Data, Rows, entered
 from engine.run import Noise
 from engine.state import TrainState
-from engine.step import apply_gradients, backward
+from engine.step import Verdict, apply_gradients, backward
 from engine.tape import Array
 from engine.watching import watching
 
@@ -188,6 +189,8 @@ class Trainer:
         self.steps_per_epoch = math.ceil(len(self.train) / fit.batch_size)
         self.total_steps = self.steps_per_epoch * fit.epochs
         self._order: tuple[int, Array] = (-1, np.empty(0, np.int64))
+        self._updates = JoinedUpdates(self.compilation.optimizer.inner_optimizer, self.network.trainable_specs)
+        self._evaluation = Evaluation(self.network, self.compilation)
         keep_freed_memory()
 
     def initial_state(self) -> TrainState:
@@ -218,33 +221,24 @@ class Trainer:
 
     def empty_totals(self) -> dict[str, Array]:
         """Return the totals of loss and metrics with which an epoch begins."""
-        return self._evaluation().initial()
+        return self._evaluation.initial()
 
     def step(self, state: TrainState) -> tuple[TrainState, StepRecord]:
         """Do the next step; see :meth:`advance`."""
         batch = self.train.part(self._rows(state))
-        scale = state.scaler.loss_scale
-        noise = Noise(state.seed, state.step + 1)
+        settled = self._updates.settled(state.variables, state.slots)
         watch = self._watch.at(state.step + 1)
+        model, scaler = (self.network, self.compilation), state.scaler
         with np.errstate(all="ignore"):
-            done = backward(self.network, self.compilation, state.variables, batch, scale, noise, watch)
-            verdict = apply_gradients(
-                self.network,
-                self.compilation,
-                state.variables,
-                state.slots,
-                done.gradients,
-                state.scaler,
-                state.iterations,
-                watch,
-            )
-        evaluation = self._evaluation()
+            noise = Noise(state.seed, state.step + 1)
+            done = backward(*model, settled.variables, batch, scaler.loss_scale, noise, watch)
+            verdict = apply_gradients(*model, settled, done.gradients, scaler, state.iterations, watch)
         loss = float(done.loss.data)
-        tracked = evaluation.updated(state.tracked, loss, batch.y, done.predictions)
         following = replace(
             state,
-            variables={**state.variables, **done.updates},
-            tracked=tracked,
+            variables={**settled.variables, **done.updates} if done.updates else settled.variables,
+            slots=settled.slots,
+            tracked=self._evaluation.updated(state.tracked, loss, batch.y, done.predictions),
             scaler=verdict.scaler,
             iterations=verdict.iterations,
             step=state.step + 1,
@@ -252,13 +246,18 @@ class Trainer:
             skipped=state.skipped + (not verdict.applied),
             skipped_in_a_row=0 if verdict.applied else state.skipped_in_a_row + 1,
         )
-        logs = evaluation.results(tracked)
-        record = StepRecord(
+        record = self._record(state, following, loss, verdict)
+        if self.fit.terminate_on_nonfinite:
+            self._give_up_if_hopeless(record, following)
+        return following, record
+
+    def _record(self, state: TrainState, following: TrainState, loss: float, verdict: Verdict) -> StepRecord:
+        return StepRecord(
             step=following.step,
             epoch=state.epoch + 1,
             loss=loss,
-            metrics={name: value for name, value in logs.items() if name != "loss"},
-            loss_scale=scale,
+            metrics=self._evaluation.metrics(following.tracked),
+            loss_scale=state.scaler.loss_scale,
             loss_scale_after=verdict.scaler.loss_scale,
             counter_after=verdict.scaler.counter,
             grads_finite=verdict.finite,
@@ -267,9 +266,6 @@ class Trainer:
             learning_rate=self.compilation.optimizer.inner_optimizer.rate(state.iterations),
             iterations=verdict.iterations,
         )
-        if self.fit.terminate_on_nonfinite:
-            self._give_up_if_hopeless(record, following)
-        return following, record
 
     def _rows(self, state: TrainState) -> Array:
         if self._order[0] != state.epoch:
@@ -295,10 +291,9 @@ class Trainer:
             )
 
     def _end_epoch(self, state: TrainState) -> tuple[TrainState, EpochRecord]:
-        evaluation = self._evaluation()
-        logs = evaluation.results(state.tracked)
+        logs = self._evaluation.results(state.tracked)
         if len(self.validation):
-            checked = evaluation.over(state.variables, self.validation, self.fit.batch_size)
+            checked = self._evaluation.over(state.variables, self.validation, self.fit.batch_size)
             logs |= {f"val_{name}": value for name, value in checked.items()}
         if state.epoch + 1 == self.fit.epochs:
             inner = self.compilation.optimizer.inner_optimizer
@@ -307,7 +302,7 @@ class Trainer:
             state,
             epoch=state.epoch + 1,
             batch=0,
-            tracked=evaluation.initial(),
+            tracked=self._evaluation.initial(),
             history=(*state.history, logs),
         )
         return following, EpochRecord(epoch=following.epoch, step=state.step, logs=logs)
@@ -318,14 +313,11 @@ class Trainer:
         """Return loss and metrics over given data, checked first."""
         rows = Rows(entered(self.network, x), np.asarray(y), sample_weight)
         check_labels(rows.y, len(rows), self.network.output_shapes[0], self.compilation.loss)
-        return self._evaluation().over(state.variables, rows, batch_size or self.fit.batch_size)
+        return self._evaluation.over(state.variables, rows, batch_size or self.fit.batch_size)
 
     def predict(self, state: TrainState, x: Data, batch_size: int = 256) -> Array:
         """Return the model's output for x, in the true dtype of the output layer."""
         return predict(self.network, state.variables, x, batch_size)
-
-    def _evaluation(self) -> Evaluation:
-        return Evaluation(self.network, self.compilation)
 
 
 def _weighted(y: Array, class_weight: Mapping[int, float], sample_weight: Array | None) -> Array:

@@ -12,7 +12,7 @@ from engine.conventions import Conventions
 from engine.dtypes import FLOAT64
 from engine.gradients import Gradients, mapped, values_of
 from engine.observation import NOBODY, Observer, View
-from engine.optimizers.base import Optimizer
+from engine.optimizers.joined import Updater
 from engine.run import Noise, Run
 from engine.tape import Array, Tape
 from engine.watched_tape import WatchedRun, WatchedTape
@@ -35,7 +35,7 @@ class Watch(Protocol):
 
     def update(
         self,
-        optimizer: Optimizer,
+        optimizer: Updater,
         iterations: int,
         specs: Sequence[WeightSpec],
         variables: Sequence[Array],
@@ -65,7 +65,7 @@ class Unwatched:
 
     def update(
         self,
-        optimizer: Optimizer,
+        optimizer: Updater,
         iterations: int,
         specs: Sequence[WeightSpec],
         variables: Sequence[Array],
@@ -119,7 +119,7 @@ class Watched:
 
     def update(
         self,
-        optimizer: Optimizer,
+        optimizer: Updater,
         iterations: int,
         specs: Sequence[WeightSpec],
         variables: Sequence[Array],
@@ -149,7 +149,7 @@ class _Updated:
 
 
 def _in_float64(
-    optimizer: Optimizer,
+    optimizer: Updater,
     iterations: int,
     specs: Sequence[WeightSpec],
     variables: Sequence[Array],

@@ -91,6 +91,8 @@ class Optimizer(Configured):
 
     tf24_touches: ClassVar[Touches] = "rows"
     """What TF 2.4 touches where only some rows have a gradient."""
+    elementwise: ClassVar[bool] = True
+    """Whether an update treats every number of a variable by itself."""
 
     name: str | None = setting(optional(text), None)
     learning_rate: float | Schedule = setting(read_rate, 0.001, write=write_rate)
