@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from engine import losses, metrics, optimizers
@@ -15,6 +16,7 @@ from engine.network import Network
 from engine.optimizers import AnyOptimizer
 from engine.optimizers.low_precision import NEAREST
 from engine.optimizers.wrapping import wrap
+from engine.scaler import ScalerRule
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Compilation:
     optimizer: AnyOptimizer
     loss: Loss
     metrics: tuple[Metric, ...] = ()
+
+    @cached_property
+    def rule(self) -> ScalerRule:
+        """How the loss is scaled, read once from the optimizer."""
+        return self.optimizer.rule
 
 
 def compiled(

@@ -103,10 +103,10 @@ class Run:
         """Note that the scaled loss is there."""
 
     @contextmanager
-    def behaving(self, training: bool | None) -> Iterator[None]:
-        """Behave as in training or not for a while; None changes nothing."""
+    def behaving(self, training: bool) -> Iterator[None]:
+        """Behave as in training or not for a while."""
         before = self.training
-        self.training = before if training is None else training
+        self.training = training
         yield
         self.training = before
 

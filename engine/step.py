@@ -93,7 +93,7 @@ def backward(
         compilation.loss(batch.y, predictions, batch.weights), network.penalties(run), network.conventions
     )
     run.loss_done(loss)
-    scaled = loss if compilation.optimizer.rule == UNSCALED else scaled_loss(loss, loss_scale, network.conventions)
+    scaled = loss if compilation.rule == UNSCALED else scaled_loss(loss, loss_scale, network.conventions)
     run.backward_begins()
     leaves = [run.variables[spec.path] for spec in network.trainable_specs]
     return Backward(loss, predictions, tape.gradient_or_rows(scaled, leaves), run.updates)
@@ -211,7 +211,7 @@ def apply_gradients(
         watch: who looks on.
     """
     specs = network.trainable_specs
-    rule = compilation.optimizer.rule
+    rule = compilation.rule
     gradients = unscaled(scaled_gradients, [spec.dtype for spec in specs], rule, state.loss_scale, settled.room)
     gradients = kept_scaled(specs, scaled_gradients, gradients)
     watch.unscaled(specs, scaled_gradients, gradients, 1.0 if rule == UNSCALED else state.loss_scale)

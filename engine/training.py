@@ -195,14 +195,13 @@ class Trainer:
 
     def initial_state(self) -> TrainState:
         """Return the state before the first step; here the arrays are allocated."""
-        optimizer = self.compilation.optimizer
         variables = self.network.initial_arrays(self.seed)
         return TrainState(
             seed=self.seed,
             variables=variables,
-            slots=optimizer.inner_optimizer.initial_slots(self.network.weight_specs, variables),
+            slots=self.compilation.optimizer.inner_optimizer.initial_slots(self.network.weight_specs, variables),
             tracked=self.empty_totals(),
-            scaler=optimizer.rule.initial(),
+            scaler=self.compilation.rule.initial(),
         )
 
     def finished(self, state: TrainState) -> bool:
