@@ -6,7 +6,7 @@ Only models use a loss scale, layers never do: it multiplies the total loss, cas
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -69,7 +69,7 @@ class Verdict:
 def backward(
     network: Network,
     compilation: Compilation,
-    arrays: Mapping[str, Array],
+    settled: Settled,
     batch: Rows,
     loss_scale: float,
     noise: Noise,
@@ -80,13 +80,13 @@ def backward(
     Args:
         network: what to run.
         compilation: its loss and optimizer.
-        arrays: value of every variable by path.
+        settled: values of the variables.
         batch: the rows of the step.
         loss_scale: what the loss is multiplied by.
         noise: where random layers draw from.
         watch: who looks on.
     """
-    tape, run = watch.run(network.weight_specs, arrays, network.conventions, noise)
+    run = watch.run(network.weight_specs, settled, network.conventions, noise)
     predictions = network.forward(run, tensors(network, batch.inputs))[0]
     run.forward_done()
     loss = total_loss(
@@ -95,8 +95,7 @@ def backward(
     run.loss_done(loss)
     scaled = loss if compilation.rule == UNSCALED else scaled_loss(loss, loss_scale, network.conventions)
     run.backward_begins()
-    leaves = [run.variables[spec.path] for spec in network.trainable_specs]
-    return Backward(loss, predictions, tape.gradient_or_rows(scaled, leaves), run.updates)
+    return Backward(loss, predictions, run.gradients(scaled, network.trainable_specs), run.updates)
 
 
 def scaled_loss(loss: Any, loss_scale: float, conventions: Conventions) -> Tensor:

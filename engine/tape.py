@@ -110,6 +110,13 @@ class Tape:
         self.nodes.append(tensor.node)
         return tensor
 
+    def reading(self, data: Array, dtype: DType) -> Tensor:
+        """Return a variable as it is read in another dtype: ready-made, and a place where gradients gather."""
+        tensor = Tensor(data, dtype)
+        tensor.node = Node(self, READ, (), None, dtype)
+        self.nodes.append(tensor.node)
+        return tensor
+
     def gradient(self, target: Tensor, sources: Sequence[Tensor], seed: Array | None = None) -> list[Array | None]:
         """Return d(target)/d(source) for each source, None where the target does not depend on it.
 
@@ -200,6 +207,9 @@ def _collect(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]
 
 
 PART = Op("part", lambda dtype: (np.empty(0), None), _collect, on_grid=True, gradient_on_grid=True)
+
+
+READ = Op("read", lambda dtype: (np.empty(0), None), lambda dtype, gradient, saved, needed: ())
 
 
 def apply_parts(op: Op, *inputs: Tensor, **attributes: Any) -> list[Tensor]:

@@ -230,20 +230,22 @@ class Trainer:
         model, scaler = (self.network, self.compilation), state.scaler
         with np.errstate(all="ignore"):
             noise = Noise(state.seed, state.step + 1)
-            done = backward(*model, settled.variables, batch, scaler.loss_scale, noise, watch)
+            done = backward(*model, settled, batch, scaler.loss_scale, noise, watch)
             verdict = apply_gradients(*model, settled, done.gradients, scaler, state.iterations, watch)
         loss = float(done.loss.data)
-        following = replace(
-            state,
+        following = TrainState(
+            seed=state.seed,
             variables={**settled.variables, **done.updates} if done.updates else settled.variables,
             slots=settled.slots,
             tracked=self._evaluation.updated(state.tracked, loss, batch.y, done.predictions),
             scaler=verdict.scaler,
             iterations=verdict.iterations,
             step=state.step + 1,
+            epoch=state.epoch,
             batch=state.batch + 1,
             skipped=state.skipped + (not verdict.applied),
             skipped_in_a_row=0 if verdict.applied else state.skipped_in_a_row + 1,
+            history=state.history,
         )
         record = self._record(state, following, loss, verdict)
         if self.fit.terminate_on_nonfinite:

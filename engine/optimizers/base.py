@@ -266,9 +266,8 @@ class Optimizer(Configured):
         """Do one update: ``iterations`` is what schedules see, ``count`` what bias corrections see."""
         worked_in = [self._worked_in(spec.dtype) for spec in specs]
         self.advance(count, slots, specs)
-        moments = {
-            dtype.name: Moment(dtype, self.rate_on(iterations, dtype), count) for dtype in dict.fromkeys(worked_in)
-        }
+        distinct = {dtype.name: dtype for dtype in worked_in}  # by name, which is hashed in no time
+        moments = {name: Moment(dtype, self.rate_on(iterations, dtype), count) for name, dtype in distinct.items()}
         numbers = {name: self.numbers(moment, slots) for name, moment in moments.items()}
         clipped = self.clipped(gradients, [spec.dtype for spec in specs])
         for spec, dtype, variable, gradient in zip(specs, worked_in, variables, clipped, strict=True):

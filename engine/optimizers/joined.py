@@ -6,16 +6,18 @@ optimizer that treats every number by itself does not see where one variable end
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Protocol, Self
 
 import numpy as np
 
+from engine.dtypes import FLOAT32, DType
 from engine.gradients import Gradients
 from engine.optimizers import low_precision
 from engine.optimizers.base import Optimizer
+from engine.rounding import round_to
 from engine.tape import Array
 from engine.weights import WeightSpec
 
@@ -71,6 +73,10 @@ class _Stretches:
         return all(array is part for array, part in zip(arrays, self.parts, strict=True))
 
 
+def _not_ready(path: str, dtype: DType) -> Array | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Settled:
     """Variables and slots, and what updates them.
@@ -80,12 +86,15 @@ class Settled:
         slots: of the optimizer.
         updater: an optimizer that is not wrapped, or one for just these.
         room: an array to write its gradient to, or None, for each trainable variable; for none of them by default.
+        ready: ``(path, dtype) -> array``, the variable on the grid of a narrow dtype where it is cheap to have, good
+            until the next step; else None.
     """
 
     variables: Mapping[str, Array]
     slots: Mapping[str, Array]
     updater: Updater
     room: Sequence[Array | None] = ()
+    ready: Callable[[str, DType], Array | None] = _not_ready
 
 
 class JoinedUpdates:
@@ -111,6 +120,9 @@ class JoinedUpdates:
             self._variables = _Stretches.of(self._joined)
             self._slots: Mapping[str, Array] = {}
             self._own: Mapping[str, Array] = {}
+            self._places = {spec.path: place for place, spec in enumerate(self._joined)}
+            self._narrow: dict[str, _Stretches] = {}  # by the name of their dtype
+            self._fresh: set[str] = set()  # those of them that hold this step's values
             self._specs.append(replace(self._joined[0], path=_JOINED, name=_JOINED, shape=self._gradients.whole.shape))
             rooms = dict(zip(self._members, self._gradients.parts, strict=True))
             self._room = tuple(rooms.get(index) for index in range(len(specs)))
@@ -120,8 +132,11 @@ class JoinedUpdates:
 
         What lies there already stays.
         """
-        if not self._members or (slots is self._slots and self._variables.hold(self._of(variables))):
-            return Settled(variables, slots, self, self._room)
+        if not self._members:
+            return Settled(variables, slots, self)
+        self._fresh.clear()
+        if slots is self._slots and self._variables.hold(self._of(variables)):
+            return Settled(variables, slots, self, self._room, self._ready)
         self._variables = _Stretches.of(self._joined)
         self._variables.take(self._of(variables))
         kept: dict[str, Array] = dict(slots)
@@ -135,7 +150,7 @@ class JoinedUpdates:
         self._slots, self._own = kept, kept | own
         paths = [spec.path for spec in self._joined]
         moved = {**variables, **dict(zip(paths, self._variables.parts, strict=True))}
-        return Settled(moved, kept, self, self._room)
+        return Settled(moved, kept, self, self._room, self._ready)
 
     def apply(
         self,
@@ -156,6 +171,18 @@ class JoinedUpdates:
         arrays = [*(variables[index] for index in self._others), self._variables.whole]
         by_array = [*(gradients[index] for index in self._others), self._gradients.whole]
         self._optimizer.apply(iterations, self._specs, arrays, by_array, self._own)
+
+    def _ready(self, path: str, dtype: DType) -> Array | None:
+        """Return a joined variable on the grid of a dtype; all of them are rounded as one."""
+        place = self._places.get(path)
+        if place is None or not dtype.low_precision or self._joined[0].dtype is not FLOAT32:
+            return None
+        if dtype.name not in self._narrow:
+            self._narrow[dtype.name] = _Stretches.of(self._joined)
+        if dtype.name not in self._fresh:
+            round_to(self._variables.whole, dtype, out=self._narrow[dtype.name].whole)
+            self._fresh.add(dtype.name)
+        return self._narrow[dtype.name].parts[place]
 
     def _of(self, variables: Mapping[str, Array]) -> list[Array]:
         return [variables[spec.path] for spec in self._joined]
