@@ -158,7 +158,8 @@ def unscaled(
         return list(gradients)
     number = np.float32(loss_scale) if rule.unscale == "divide" else np.float32(scaler.reciprocal(rule, loss_scale))
     operation = np.divide if rule.unscale == "divide" else np.multiply
-    on_grid = {dtype.name: rounded(np.array([number], dtype=dtype.storage), dtype) for dtype in dtypes}
+    distinct = {dtype.name: dtype for dtype in dtypes}
+    on_grid = {name: rounded(np.array([number], dtype.storage), dtype) for name, dtype in distinct.items()}
     found: list[Gradient | None] = []
     with np.errstate(all="ignore"):
         for gradient, dtype, out in zip(gradients, dtypes, room or [None] * len(dtypes), strict=True):
