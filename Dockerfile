@@ -1,5 +1,7 @@
 # syntax=docker/dockerfile:1
-FROM python:3.11-slim AS build
+# Any image with Python 3.11 and its venv: tests/deployment builds on one of Debian's packages.
+ARG BASE=python:3.11-slim
+FROM ${BASE} AS build
 WORKDIR /src
 RUN python -m venv /opt/halfstep
 ENV PATH=/opt/halfstep/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -10,9 +12,13 @@ COPY pyproject.toml README.md LICENSE ./
 COPY engine engine
 COPY worker worker
 COPY app app
-RUN pip install --quiet --no-build-isolation --no-deps . && python -m compileall -q /opt/halfstep/lib
+# What only builds, and what only others' compilers and tests need, stays here.
+RUN pip install --quiet --no-build-isolation --no-deps . \
+    && pip uninstall --quiet --yes setuptools pip \
+    && rm -r /opt/halfstep/lib/python3*/site-packages/pyarrow/include /opt/halfstep/lib/python3*/site-packages/pyarrow/tests \
+    && python -m compileall -q /opt/halfstep/lib
 
-FROM python:3.11-slim
+FROM ${BASE}
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin halfstep \
     && install -d -o halfstep -g halfstep /data
 COPY --from=build /opt/halfstep /opt/halfstep

@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help setup demo test lint bench chaos audit lock clean
+.PHONY: help setup demo test lint bench chaos image audit lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,7 +32,7 @@ demo: $(VENV)/.runtime  ## set up, start everything, train the digits in float16
 	@$(BIN)/python -m examples.demo
 
 test: $(VENV)/.dev  ## every test, with branch coverage
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --quiet --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --quiet --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.dev  ## style, types, and who may import whom
 	@$(BIN)/ruff check --quiet .
@@ -49,6 +49,9 @@ bench: $(VENV)/.dev $(PEERS)/.peers  ## measure training, rounding and the queue
 chaos: $(VENV)/.dev  ## kill, freeze and starve every part in mid-training (CHAOS="--jobs 200 --seed 2")
 	@$(BIN)/python -m pytest -m chaos
 	@$(BIN)/python -m tests.chaos $(CHAOS)
+
+image: $(VENV)/.dev  ## as root: build the image without a container engine, and train a job in it (IMAGE="--folder /kept")
+	@$(BIN)/python -m tests.deployment $(IMAGE)
 
 audit: $(VENV)/.dev  ## known holes in what the locks install; a finding fails
 	@$(BIN)/python -m tests.audit requirements.lock requirements-dev.lock

@@ -22,11 +22,13 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app.openapi import methods_at
 from app.problems import NO_RETRY, Problem
 from engine.errors import EngineError
+from worker.jobs.artifacts import Unreachable
 from worker.jobs.errors import FileInUse, IdempotencyMismatch, JobNotFound, TooManyWebhooks, TransitionRefused
 from worker.specs.errors import FieldError, SpecError, from_engine
 from worker.specs.files.content import BadRows
@@ -139,6 +141,17 @@ def _store_busy(_error: Exception) -> Problem:
     return Problem(503, "store_unavailable", "The job store does not answer; try again.", headers={"Retry-After": "1"})
 
 
+def _files_away(_error: Exception) -> Problem:
+    return Problem(
+        503, "artifacts_unavailable", "The store of files does not answer; try again.", headers={"Retry-After": "1"}
+    )
+
+
+def _gone(_error: Exception) -> Problem:
+    """Nobody reads it, but the log and the figures tell whose fault it was."""
+    return Problem(400, "body_incomplete", "The connection ended before the body did.")
+
+
 def _unexpected(_error: Exception) -> Problem:
     return Problem(500, "internal", "Something went wrong here; the server's log has it under the request id.")
 
@@ -158,6 +171,8 @@ TRANSLATIONS: Mapping[type[Exception], Callable[[Any], Problem]] = MappingProxyT
         TooManyWebhooks: _too_many_webhooks,
         OperationalError: _store_busy,
         PoolTimeout: _store_busy,
+        Unreachable: _files_away,
+        ClientDisconnect: _gone,
         Exception: _unexpected,
     }
 )

@@ -149,11 +149,15 @@ class Gate:
 
 
 def _read(scope: Scope) -> tuple[str, str | None, str | None]:
-    """Return the Host, Origin and Authorization headers."""
+    """Return the Host, Origin and Authorization headers; one that came twice is good for nothing, and never half of it.
+
+    Whoever stands before us (a proxy) may have judged the other one.
+    """
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
         if name in _READ:
-            found[name] = value.decode("latin-1")
+            text = value.decode("latin-1")
+            found[name] = f"{found[name]}, {text}" if name in found else text
     return found.get(b"host", ""), found.get(b"origin"), found.get(b"authorization")
 
 

@@ -7,8 +7,7 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 64 * 1024
-HEAD_SECONDS = 15.0
-"""How long a connection may take to say what it wants; between two requests, uvicorn's own keep-alive time counts."""
+BODY_BYTES = 4096
 _REFUSAL = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-type: text/plain; charset=utf-8\r\ncontent-length: 27\r\nconnection: close\r\n\r\n"
@@ -17,9 +16,18 @@ _REFUSAL = (
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """One connection; the head of a request may have 64 KiB and take 15 seconds."""
+    """One connection; the head of a request may have 64 KiB and take 15 seconds, its body must not drip.
 
+    Attributes:
+        head_seconds: how long a connection may take to say what it wants; between two requests, uvicorn's own
+            keep-alive time counts.
+        body_seconds: in each such time, 4 KiB of a body must come: who drips it holds a connection for nothing.
+    """
+
+    head_seconds = 15.0
+    body_seconds = 15.0
     _head = 0
+    _body = 0
     _reading = False
     _fresh = False
     _timer: asyncio.TimerHandle | None = None
@@ -27,7 +35,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, and wait no longer than that for the first head."""
         super().connection_made(transport)
-        self._timer = self.loop.call_later(HEAD_SECONDS, transport.close)
+        self._timer = self.loop.call_later(self.head_seconds, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -43,16 +51,38 @@ class BoundedHttp(HttpToolsProtocol):
         self._head += 0 if self._fresh else len(data)
         self._fresh = False
         if self._timer is None and not self.transport.is_closing():
-            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+            self._timer = self.loop.call_later(self.head_seconds, self.transport.close)
         if self._head > HEAD_BYTES and not self.transport.is_closing():
             self.transport.write(_REFUSAL)
             self.transport.close()
 
     def on_headers_complete(self) -> None:
-        """The head is whole: what follows is a body, which routes bound."""
+        """The head is whole: what follows is a body, whose length routes bound."""
         self._reading = False
         self._unset_timer()
+        self._expect_body()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body came."""
+        self._body += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The body is whole."""
+        self._unset_timer()
+        super().on_message_complete()
+
+    def _expect_body(self) -> None:
+        self._body = 0
+        self._timer = self.loop.call_later(self.body_seconds, self._look_at_body)
+
+    def _look_at_body(self) -> None:
+        # While we hold it up ourselves, because the route is not done with what came, nothing can come.
+        if self._body < BODY_BYTES and not self.flow.read_paused:
+            self.transport.close()
+        else:
+            self._expect_body()
 
     def on_message_begin(self) -> None:
         """A head begins."""

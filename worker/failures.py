@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from engine.errors import EngineError
 from engine.training import TrainingFailed
+from worker.jobs.artifacts import Unreachable
 from worker.jobs.records import JobError, Trouble
 from worker.saving import BadCheckpoint
 from worker.specs.errors import SpecError
@@ -73,6 +74,10 @@ def _os_error(error: OSError) -> NoReturn:
     raise WorkerTrouble(Trouble("storage_trouble", f"The worker cannot reach the job's files: {error}")) from error
 
 
+def _unreachable(error: Unreachable) -> NoReturn:
+    raise WorkerTrouble(Trouble("storage_trouble", f"The worker cannot reach the job's files: {error}")) from error
+
+
 _TOLD: tuple[tuple[type[Exception], Callable[..., JobError]], ...] = (
     (TrainingFailed, _training_failed),
     (SpecError, _spec_error),
@@ -80,5 +85,6 @@ _TOLD: tuple[tuple[type[Exception], Callable[..., JobError]], ...] = (
     (BadCheckpoint, _bad_checkpoint),
     (MemoryError, _memory_error),
     (OSError, _os_error),
+    (Unreachable, _unreachable),
 )
 """First match wins: from the special to the general."""

@@ -22,13 +22,43 @@ def this_process() -> str:
 
 def is_dead(owner: str) -> bool:
     """Whether the process `owner` names is known to be gone; False whenever we cannot know."""
+    pid, started = _here(owner)
+    return pid > 0 and _started(pid) != started
+
+
+def end_frozen(owner: str) -> bool:
+    """Kill the process that `owner` names if it is one of this host and is stopped (SIGSTOP); whether it was.
+
+    Whoever runs takes SIGTERM, and a debugger's hold (`t`) is somebody's wish: both are left alone.
+    """
+    pid, started = _here(owner)
+    if pid == 0:
+        return False
+    try:
+        # Held by descriptor: the number may go to another process at any moment, the descriptor does not.
+        process = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if (_state(pid), _started(pid)) != ("T", started):
+            return False
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+    except OSError:
+        return False
+    finally:
+        os.close(process)
+    return True
+
+
+def _here(owner: str) -> tuple[int, str]:
+    """Pid and start of an owner on this host, in this namespace; 0 if it is elsewhere or nobody can tell."""
     host, _, rest = owner.partition("/")
     namespace, _, rest = rest.partition("/")
     pid, _, started = rest.partition("/")
     here = (socket.gethostname(), _namespace())
     if _ELSEWHERE in (namespace, started) or (host, namespace) != here or not pid.isdigit():
-        return False
-    return _started(int(pid)) != started
+        return 0, started
+    return int(pid), started
 
 
 def _namespace() -> str:
@@ -41,12 +71,22 @@ def _namespace() -> str:
 
 def _started(pid: int) -> str:
     """Start time of a process in clock ticks since boot; `-` if there is no such process, or it is a zombie."""
+    fields = _fields(pid)
+    return _ELSEWHERE if not fields or fields[0] in {"Z", "X"} else fields[19]
+
+
+def _state(pid: int) -> str:
+    """What the system says a process does: R, S, D, T (stopped) ...; `-` if there is none."""
+    return (_fields(pid) or [_ELSEWHERE])[0]
+
+
+def _fields(pid: int) -> list[str]:
+    """What the system tells of a process, from its state on; nothing if there is none."""
     try:
         # The command's name, in parentheses, may hold spaces; what follows does not.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
-        return _ELSEWHERE
-    return _ELSEWHERE if fields[0] in {"Z", "X"} else fields[19]
+        return []
 
 
 def end_with_parent(parent: int) -> None:

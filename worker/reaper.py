@@ -24,7 +24,7 @@ from worker.jobs.recovery import Lease
 from worker.jobs.states import JobStatus
 from worker.jobs.store import Clock, JobStore
 from worker.jobs.webhooks import WebhookStore
-from worker.lifeline import end_with_parent, is_dead
+from worker.lifeline import end_frozen, end_with_parent, is_dead
 from worker.queue import CeleryQueue, Queue, QueueUnavailable, deliver
 from worker.sending import Sender
 from worker.settings import WorkerSettings
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 1.0
 """How long whoever wrote an outbox entry is given to send it."""
+BUSY_SECONDS = 2.0
+"""How long a round waits for another writer of SQLite before it asks who that is."""
 BATCH = 500
 """Wake-ups sent in one round at most, so that a round stays short."""
 
@@ -78,6 +80,7 @@ class Reaper:
         is_dead: whether the process of an owner's name is known to be gone.
         clock: unix seconds; the store's.
         watch: remembers leases from round to round.
+        end_frozen: kills the process of an owner's name if it is stopped.
     """
 
     store: JobStore
@@ -86,11 +89,17 @@ class Reaper:
     is_dead: Callable[[str], bool] = is_dead
     clock: Clock = time.time
     watch: Watch = field(default_factory=Watch)
+    end_frozen: Callable[[str], bool] = end_frozen
 
     def round(self) -> Round:
         """Look once. Raises: QueueUnavailable, after everything that needs no broker is done."""
         ages = self.watch.ages(self.store.leases())
-        taken = [lease for lease, age in ages.items() if self._take_back(lease, age)]
+        try:
+            taken = [lease for lease, age in ages.items() if self._take_back(lease, age)]
+        except DBAPIError as error:
+            if database.is_locked(error):
+                self._unlock(ages)
+            raise
         sent = self._send_outbox({lease.job_id for lease in taken})
         done = Round(len(taken), sent, self._send_again())
         if done.taken_back or done.sent_again:
@@ -105,6 +114,15 @@ class Reaper:
         if status is not None:
             logger.warning("job %s: slice %d lost (%s), now %s", lease.job_id, lease.attempt, reason, status)
         return status is JobStatus.QUEUED
+
+    def _unlock(self, ages: Mapping[Lease, float]) -> None:
+        """End frozen holders of leases that are over: one frozen within a write of SQLite keeps everybody from writing.
+
+        Nothing is lost by that: the write is rolled back, and whatever they wrote after waking up would be refused.
+        """
+        for lease, age in ages.items():
+            if age >= self.settings.lease_seconds and self.end_frozen(lease.owner):
+                logger.warning("job %s: its frozen worker was killed, the database is locked", lease.job_id)
 
     def _reason(self, lease: Lease, age: float) -> str | None:
         if self.is_dead(lease.owner):
@@ -175,7 +193,8 @@ def main(parent: int | None) -> None:
     engine = database.create(settings.database_url)
     telling = Thread(target=sending.run, args=(Sender(WebhookStore(engine), settings), stop), name="webhooks")
     telling.start()
-    run(Reaper(JobStore(engine), CeleryQueue(settings.broker_url), settings), stop)
+    store = JobStore(database.create(settings.database_url, busy_seconds=BUSY_SECONDS))
+    run(Reaper(store, CeleryQueue(settings.broker_url), settings), stop)
     telling.join()
 
 

@@ -19,9 +19,10 @@ def _log_probabilities(logits: Array, axis: int = -1) -> Array:
 def _sparse_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array, Any]:
     log_probabilities = _log_probabilities(logits)
     slope = np.exp(log_probabilities)
-    at = (np.arange(labels.size), labels.reshape(-1))  # of every row its label
-    losses = -log_probabilities.reshape(-1, logits.shape[-1])[at].reshape(labels.shape)
-    slope.reshape(-1, logits.shape[-1])[at] -= slope.dtype.type(1)
+    by_row = slope.reshape(-1, slope.shape[-1])
+    chosen = (np.arange(len(by_row)), labels.reshape(-1))
+    losses = -log_probabilities.reshape(by_row.shape)[chosen].reshape(labels.shape)
+    by_row[chosen] -= slope.dtype.type(1)
     return losses, rounded(slope, dtype)
 
 

@@ -27,9 +27,11 @@ def _others(axis: int, ndim: int) -> tuple[int, ...]:
 def _batch_forward(
     dtype: DType, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, axis: int, epsilon: float
 ) -> tuple[Array, Any]:
+    # As tf.nn.batch_normalization orders it: another order gives other last bits, and so other roundings below.
     inverse = np.reciprocal(np.sqrt(variance + variance.dtype.type(epsilon)))
+    scale = inverse * gamma
+    y = x * _column(scale, axis, x.ndim) + _column(beta - mean * scale, axis, x.ndim)
     normalized = (x - _column(mean, axis, x.ndim)) * _column(inverse, axis, x.ndim)
-    y = normalized * _column(gamma, axis, x.ndim) + _column(beta, axis, x.ndim)
     return y, (normalized, gamma, inverse, axis)
 
 

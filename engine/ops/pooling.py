@@ -22,12 +22,18 @@ def _max_forward(dtype: DType, x: Array, at: Windows) -> tuple[Array, Any]:
 
 def _max_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     padded, best, at = saved
-    image = np.zeros_like(padded)
-    left = gradient.copy()  # what no tap has taken yet: the first of ties takes it all
+    apart = at.strides[0] >= at.kernel[0] and at.strides[1] >= at.kernel[1]
+    covered = apart and at.padded == (at.out[0] * at.kernel[0], at.out[1] * at.kernel[1])
+    image = np.empty_like(padded) if covered else np.zeros_like(padded)
+    free = np.ones(best.shape, np.bool_)  # where no tap has taken the gradient yet: the first of ties takes it all
     for _, (rows, columns) in at.taps():
-        share = left * (padded[:, rows, columns] == best)
-        image[:, rows, columns] += share
-        left -= share
+        took = padded[:, rows, columns] == best
+        took &= free
+        free ^= took
+        if apart:
+            np.multiply(gradient, took, out=image[:, rows, columns])
+        else:
+            image[:, rows, columns] += gradient * took
     return (at.crop(image),)
 
 

@@ -127,13 +127,19 @@ class JoinedUpdates:
             rooms = dict(zip(self._members, self._gradients.parts, strict=True))
             self._room = tuple(rooms.get(index) for index in range(len(specs)))
 
-    def settled(self, variables: Mapping[str, Array], slots: Mapping[str, Array]) -> Settled:
+    def settled(self, optimizer: Optimizer, variables: Mapping[str, Array], slots: Mapping[str, Array]) -> Settled:
         """Return variables and slots with the same values, but in places where they can be updated as one.
 
         What lies there already stays.
+
+        Args:
+            optimizer: of the next update; it may differ in its learning rate.
+            variables: value of every variable by path.
+            slots: of the optimizer.
         """
+        self._optimizer = optimizer
         if not self._members:
-            return Settled(variables, slots, self)
+            return Settled(variables, slots, optimizer)
         self._fresh.clear()
         if slots is self._slots and self._variables.hold(self._of(variables)):
             return Settled(variables, slots, self, self._room, self._ready)

@@ -65,7 +65,11 @@ class Served:
 
 @contextmanager
 def serving(
-    folder: Path, settings: AppSettings | None = None, change: Callable[[FastAPI], None] | None = None, **shared: object
+    folder: Path,
+    settings: AppSettings | None = None,
+    change: Callable[[FastAPI], None] | None = None,
+    http: type[BoundedHttp] = BoundedHttp,
+    **shared: object,
 ) -> Iterator[Served]:
     """Serve from `folder` for as long as the block lasts; the broker is away unless `shared` names one."""
     worker_settings = WorkerSettings(**{"data_dir": folder, "broker_url": f"unix://{folder}/away?db=0", **shared})
@@ -75,14 +79,14 @@ def serving(
         change(app)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=5, http=BoundedHttp)
+        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=5, http=http)
         server = Server(config, app.state.services)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             until(lambda: server.started)
-            with httpx.Client(base_url=url, timeout=10) as http:
-                yield Served(app.state.services, http, url, server)
+            with httpx.Client(base_url=url, timeout=10) as client:
+                yield Served(app.state.services, client, url, server)
         finally:  # a test that fails must not leave the thread behind: the interpreter would wait for it
             server.handle_exit(0, None)
             thread.join(20)

@@ -7,9 +7,11 @@ from contextlib import suppress
 import httpx
 import pytest
 
+from app.protocol import BoundedHttp
 from app.settings import AppSettings
 from tests.app.keyed import keyed
-from tests.app.serving import JOBS, SPEC, Served, serving
+from tests.app.serving import JOBS, JSON, SPEC, Served, serving
+from tests.waiting import until
 
 _TOO_LARGE = b"Request Header Fields Too Large"
 
@@ -145,6 +147,55 @@ def test_a_head_without_end_is_refused(served):
     head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
     assert raw(served, head + b"X-Long: abc\r\n" * 60_000).partition(b"\r\n")[0][-31:] in {b"", _TOO_LARGE}
     assert b" 200 " in raw(served, head + b"X-Short: abc\r\n" * 100 + b"\r\n")
+
+
+class Hasty(BoundedHttp):
+    """The same bounds, sooner."""
+
+    head_seconds = 0.2
+    body_seconds = 0.2
+
+
+_HEAD = b"POST /v1/translate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n"
+
+
+@pytest.mark.parametrize("begun", [b"POST /v1/tran", _HEAD, _HEAD + b"\r\n", _HEAD + b"\r\n" + b" " * 4000])
+def test_who_drips_a_request_is_cut_off(tmp_path, begun):
+    with serving(tmp_path, http=Hasty) as served:
+        host, port = served.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(begun)
+            assert connection.recv(65536) == b""
+        assert served.http.post("/v1/policies/serialize", json={"policy": "float16"}).status_code == 200
+
+
+def test_a_body_that_keeps_coming_is_waited_for(tmp_path):
+    class Patient(BoundedHttp):
+        body_seconds = 0.5
+
+    with serving(tmp_path, http=Patient) as served:
+        asked = (b'{"policy":', *[b" " * 40_000] * 8, b'"float16"}')
+        answer = served.http.post("/v1/policies/serialize", content=iter(asked), headers=JSON)
+    assert answer.status_code == 200
+
+
+def test_a_header_that_comes_twice_is_good_for_nothing(tmp_path, served):
+    twice = b"GET /v1/queue HTTP/1.1\r\nHost: evil.example\r\nHost: localhost\r\n\r\n"
+    assert raw(served, twice).startswith(b"HTTP/1.1 400 ")
+    with keyed(tmp_path / "keyed", "anna") as service:
+        key = f"Authorization: Bearer {service.tokens['anna']}\r\n".encode()
+        ask = b"GET /v1/queue HTTP/1.1\r\nHost: localhost\r\n"
+        assert raw(service.served, ask + key + b"\r\n").startswith(b"HTTP/1.1 200 ")
+        assert raw(service.served, ask + b"Authorization: Bearer hs_x\r\n" + key + b"\r\n").startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_caller_who_hangs_up_is_no_fault_of_ours(served, caplog):
+    host, port = served.url.removeprefix("http://").split(":")
+    figure = 'halfstep_http_request_seconds_count{method="POST",route="/v1/translate",status="400"}'
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(_HEAD + b"\r\n{")
+    until(lambda: figure in served.http.get("/metrics").text, what="the request to end")
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_a_chunked_body_is_bounded(tmp_path):

@@ -5,39 +5,17 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.app.keyed import Keyed, keyed
+from tests.app.keyed import SECRET, Keyed, keyed, things_of
 from tests.app.serving import JOBS, SPEC
-from worker.jobs.records import Flush, NewCheckpoint
 
 BODIES = {"/v1/training/jobs": SPEC, "/v1/training/jobs/{job_id}/predict": {"x": [[0.0] * 64]}}
 """What a POST needs to get as far as looking for somebody's things; an empty object otherwise."""
-SECRET = "annas-own-name"
 
 
 @pytest.fixture
 def service(tmp_path) -> Iterator[Keyed]:
     with keyed(tmp_path, "anna", "ben") as running:
         yield running
-
-
-def things_of(service: Keyed, tenant: str) -> dict[str, str]:
-    """Let a tenant have one of everything, and return the names of path parameters with their values."""
-    with service.http(tenant) as http:
-        job = http.post(JOBS, json={**SPEC, "suffix": SECRET}, headers={"Idempotency-Key": SECRET}).json()["id"]
-        claim = service.served.claimed(job)
-        swept = {"job": {**SPEC, "suffix": SECRET}, "grid": {"/seed": [1, 2]}}
-        sweep = http.post("/v1/sweeps", json=swept).json()["id"]
-        hook = {"url": f"https://{SECRET}.example/", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
-        webhook = http.post("/v1/webhooks", json=hook).json()["id"]
-        upload = {"file": (f"{SECRET}.csv", b"a,y\n1,0\n")}
-        sent = http.post("/v1/files", files=upload, data={"purpose": "evals"}).json()["id"]
-    store, artifacts = service.served.services.store, service.served.services.artifacts
-    saved = artifacts.put(job, "checkpoint-1.safetensors", b"weights")
-    report = artifacts.put(job, "report.json", b"{}")
-    store.record(claim, Flush(1, 0, rows=({"step": 1, "loss": 0.5},), checkpoint=NewCheckpoint(1, 1, saved)))
-    store.succeed(claim, [report])
-    named = {"job_id": job, "name": "report.json", "checkpoint_id": store.checkpoints(job)[0].id}
-    return {**named, "sweep_id": sweep, "webhook_id": webhook, "file_id": sent}
 
 
 def operations(http: httpx.Client) -> Iterator[tuple[str, str]]:

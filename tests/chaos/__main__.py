@@ -35,10 +35,11 @@ def place(kind: str) -> Iterator[tuple[Postgres | None, str]]:
 def table(kind: str, outcomes: dict[str, Outcome], verdict: Verdict, seconds: float) -> Table:
     """The outcomes as people read them."""
     title = f"{kind}: {verdict.jobs} jobs in {verdict.slices} slices, {seconds:.0f} s"
-    shown = Table("fault", "times", "slices cut off", "longest until training again", title=title)
+    shown = Table("fault", "times", "slices cut off", "until training again", "until whole", title=title)
     for name, outcome in outcomes.items():
-        counts = (str(outcome.times), str(outcome.cut_off), f"{outcome.longest:.1f} s")
-        shown.add_row(name, *(("-", "-", f"not here: {outcome.refused}") if outcome.refused else counts))
+        times = (f"{outcome.longest:.1f} s" if outcome.cut_off else "-", f"{outcome.lasted:.1f} s")
+        counts = (str(outcome.times), str(outcome.cut_off), *times)
+        shown.add_row(name, *(("-", "-", "-", f"not here: {outcome.refused}") if outcome.refused else counts))
     return shown
 
 

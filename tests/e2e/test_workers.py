@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.e2e.workers import Installation, installed, writable
+from tests.e2e.workers import Installation, installed, stop_group, writable
 from tests.waiting import until
 from tests.worker.specs.jobs import changed
 from worker.jobs.states import JobStatus
@@ -148,7 +148,7 @@ def test_a_child_killed_alone_is_missed_at_once(here: Installation):
 def freeze(here: Installation, worker: subprocess.Popen) -> None:
     """Stop a worker where it stands; on SQLite not within a write, whose lock is that of the whole database."""
     while True:
-        os.killpg(worker.pid, signal.SIGSTOP)
+        stop_group(worker.pid)
         if writable(here.settings.database_url):
             return
         os.killpg(worker.pid, signal.SIGCONT)

@@ -23,6 +23,7 @@ from worker.specs.job import JobSpec
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
+STOP_SECONDS = 10.0
 
 
 @dataclass
@@ -119,3 +120,27 @@ def writable(url: str) -> bool:
             return False
         connection.execute("ROLLBACK")
     return True
+
+
+def stop_group(group: int) -> None:
+    """Stop all processes of a group, and return when they stand.
+
+    The signal alone is not enough: a thread that is within a system call ends that first, and it may be the one that
+    takes the database's lock.
+    """
+    os.killpg(group, signal.SIGSTOP)
+    until(lambda: all(state == "T" for state in _states(group)), STOP_SECONDS, "the processes to stand")
+
+
+def _states(group: int) -> Iterator[str]:
+    """States of all threads of all processes of a group that are not dead."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            texts = [
+                (task / "stat").read_text(encoding="utf-8", errors="replace") for task in (process / "task").iterdir()
+            ]
+        except OSError:  # it, or a thread of it, ended meanwhile
+            continue
+        for fields in (text.rpartition(")")[2].split() for text in texts):
+            if int(fields[2]) == group and fields[0] not in {"Z", "X"}:
+                yield fields[0]

@@ -53,7 +53,7 @@ def trained(optimizer: Optimizer, wanted: list[WeightSpec], steps: int, *, joine
     updates = JoinedUpdates(optimizer, wanted)
     for step in range(steps):
         if joined:
-            settled = updates.settled(settled.variables, settled.slots)
+            settled = updates.settled(optimizer, settled.variables, settled.slots)
         gradients = list(drawn(step + 1, wanted[0].dtype).values())
         arrays = [settled.variables[spec.path] for spec in wanted]
         with np.errstate(all="ignore"):
@@ -84,11 +84,11 @@ def test_small_variables_lie_one_after_another_and_stay_there() -> None:
     optimizer = optimizers.get("adam", KERAS3).inner_optimizer
     updates = JoinedUpdates(optimizer, specs())
     variables = drawn(0)
-    first = updates.settled(variables, optimizer.initial_slots(specs(), variables))
+    first = updates.settled(optimizer, variables, optimizer.initial_slots(specs(), variables))
     whole = first.variables["a/kernel"].base
     assert {path for path, array in first.variables.items() if array.base is whole} == set(SHAPES) - {"large/kernel"}
     assert first.variables["large/kernel"] is variables["large/kernel"]
-    again = updates.settled(first.variables, first.slots)
+    again = updates.settled(optimizer, first.variables, first.slots)
     assert again.variables is first.variables
     assert again.slots is first.slots
 
@@ -96,8 +96,8 @@ def test_small_variables_lie_one_after_another_and_stay_there() -> None:
 def test_another_state_is_taken_in_and_the_first_is_left_alone() -> None:
     optimizer = optimizers.get("adam", KERAS3).inner_optimizer
     updates = JoinedUpdates(optimizer, specs())
-    first = updates.settled(drawn(0), optimizer.initial_slots(specs(), drawn(0)))
-    second = updates.settled(drawn(1), optimizer.initial_slots(specs(), drawn(1)))
+    first = updates.settled(optimizer, drawn(0), optimizer.initial_slots(specs(), drawn(0)))
+    second = updates.settled(optimizer, drawn(1), optimizer.initial_slots(specs(), drawn(1)))
     assert_same(first, Settled(drawn(0), optimizer.initial_slots(specs(), drawn(0)), optimizer))
     arrays = [second.variables[path] for path in SHAPES]
     updates.apply(0, specs(), arrays, list(drawn(2).values()), second.slots)
@@ -109,7 +109,7 @@ def test_what_looks_at_whole_variables_keeps_them_apart(identifier: Any) -> None
     optimizer = optimizers.get(identifier, KERAS3).inner_optimizer
     variables = drawn(0)
     slots = optimizer.initial_slots(specs(), variables)
-    found = JoinedUpdates(optimizer, specs()).settled(variables, slots)
+    found = JoinedUpdates(optimizer, specs()).settled(optimizer, variables, slots)
     assert found.variables is variables
     assert found.slots is slots
 
@@ -117,20 +117,20 @@ def test_what_looks_at_whole_variables_keeps_them_apart(identifier: Any) -> None
 def test_variables_with_a_constraint_stay_apart() -> None:
     optimizer = optimizers.get("sgd", KERAS3).inner_optimizer
     variables = drawn(0)
-    assert JoinedUpdates(optimizer, specs(constraint=NonNeg())).settled(variables, {}).variables is variables
+    assert JoinedUpdates(optimizer, specs(constraint=NonNeg())).settled(optimizer, variables, {}).variables is variables
 
 
 @pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=lambda dtype: dtype.name)
 def test_narrow_values_are_those_of_the_step(dtype: DType) -> None:
     optimizer = optimizers.get("sgd", KERAS3).inner_optimizer
     updates = JoinedUpdates(optimizer, specs())
-    settled = updates.settled(drawn(0), {})
+    settled = updates.settled(optimizer, drawn(0), {})
     for _ in range(2):
         for path in set(SHAPES) - {"large/kernel"}:
             ready = settled.ready(path, dtype)
             assert ready is not None
             np.testing.assert_array_equal(ready, round_to(settled.variables[path], dtype))
         settled.variables["a/kernel"][...] += 0.3
-        settled = updates.settled(settled.variables, settled.slots)
+        settled = updates.settled(optimizer, settled.variables, settled.slots)
     assert settled.ready("large/kernel", dtype) is None
     assert settled.ready("a/kernel", FLOAT32) is None

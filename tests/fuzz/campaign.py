@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -17,6 +17,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CheckFunction, not_a_server_error
 from schemathesis.core.failures import FailureGroup
+from schemathesis.core.transport import Response
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi import checks as openapi_checks
 
@@ -37,6 +38,14 @@ ABSENT_BY_DESIGN = {("/readyz", 503)}
 """Without a broker the service says so; the campaign runs without one."""
 
 
+Judge = Callable[[Case, Response, Mapping[str, str]], Iterable[str]]
+
+
+def nothing_else(_case: Case, _response: Response, _headers: Mapping[str, str]) -> Iterable[str]:
+    """Find nothing wrong beyond what is looked for always."""
+    return ()
+
+
 @dataclass
 class Report:
     """What a campaign found.
@@ -53,6 +62,11 @@ class Report:
     statuses: Counter[int] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
+    def figures(self) -> dict[str, Any]:
+        """Return the figures and the faults as JSON can carry them."""
+        cases = {"cases": self.sent.total(), "operations": len(self.sent), "changed_jobs": self.changed_jobs}
+        return {**cases, "statuses": dict(self.statuses), "faults": self.faults}
+
     def summary(self) -> str:
         """Return the figures in a line."""
         codes = ", ".join(f"{status}: {count}" for status, count in sorted(self.statuses.items()))
@@ -60,6 +74,23 @@ class Report:
             f"{self.sent.total()} schemathesis cases over {len(self.sent)} operations and {self.changed_jobs} changed "
             f"jobs; answers {codes}; {len(self.faults)} faults"
         )
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A running server, and how it is sent to.
+
+    Attributes:
+        url: of the server.
+        things: values of path parameters that exist, so that more than 404 is seen.
+        headers: of the callers who send in turns; whoever comes first sends the changed jobs.
+        judge: what else is wrong with an answer, in words.
+    """
+
+    url: str
+    things: Sequence[Mapping[str, str]]
+    headers: Sequence[Mapping[str, str]] = ({},)
+    judge: Judge = nothing_else
 
 
 def campaign(
@@ -78,70 +109,55 @@ def campaign(
     with serving(folder, AppSettings(sse_poll_seconds=0.02, sse_longest_seconds=0.1)) as served:
         ids = [served.submit(), served.submit()]
         served.http.post(f"{JOBS}/{ids[1]}/cancel")
-        return run(served.url, ids, cases=cases, changed_jobs=changed_jobs, start=start, paths=paths)
+        aim = Aim(served.url, [{"job_id": job_id} for job_id in ids])
+        return run(aim, cases=cases, changed_jobs=changed_jobs, start=start, paths=paths)
 
 
-def run(
-    url: str,
-    job_ids: list[str],
-    *,
-    cases: int,
-    changed_jobs: int,
-    start: int = 0,
-    paths: Sequence[str] = ALL_PATHS,
-) -> Report:
-    """Send made-up requests to a running server; see `campaign`.
-
-    Args:
-        url: of the server.
-        job_ids: of jobs that exist, so that more than 404 is seen.
-        cases: of schemathesis.
-        changed_jobs: good jobs with one thing changed.
-        start: seed.
-        paths: patterns of paths.
-    """
+def run(aim: Aim, *, cases: int, changed_jobs: int, start: int = 0, paths: Sequence[str] = ALL_PATHS) -> Report:
+    """Send made-up requests to a running server; see `campaign`."""
     report = Report()
-    found = (result.ok() for result in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations())
+    found = (result.ok() for result in schemathesis.openapi.from_url(f"{aim.url}/openapi.json").get_all_operations())
     operations = [operation for operation in found if any(fnmatchcase(operation.path, path) for path in paths)]
     # An operation without parameters has one case; those with a body have no end of them, so they go last.
     operations.sort(key=lambda operation: (len(list(operation.body)) > 0, len(list(operation.iter_parameters()))))
     for index, operation in enumerate(operations):
         left = cases - report.sent.total()
-        _explore(report, operation, job_ids, -(-left // (len(operations) - index)), start)
+        _explore(report, operation, aim, -(-left // (len(operations) - index)), start)
     if changed_jobs:
-        with httpx.Client(base_url=url, timeout=30) as http:
+        with httpx.Client(base_url=aim.url, headers=dict(aim.headers[0]), timeout=30) as http:
             _change_jobs(report, http, changed_jobs, start)
     return report
 
 
-def _explore(report: Report, operation: APIOperation, job_ids: list[str], share: int, start: int) -> None:
+def _explore(report: Report, operation: APIOperation, aim: Aim, share: int, start: int) -> None:
     """Send a share of cases to one operation, half of them against its schema."""
     for mode in MODES:
-        strategy = st.tuples(operation.as_strategy(generation_mode=mode), st.sampled_from([None, *job_ids]))
+        made = operation.as_strategy(generation_mode=mode)
+        strategy = st.tuples(made, st.sampled_from([{}, *aim.things]), st.sampled_from(aim.headers))
 
-        def send(made: tuple[Case, str | None]) -> None:
-            case, job_id = made
-            if job_id is not None and "job_id" in case.path_parameters:
-                case.path_parameters["job_id"] = job_id
+        def send(made: tuple[Case, Mapping[str, str], Mapping[str, str]]) -> None:
+            case, things, headers = made
+            case.path_parameters.update({name: things[name] for name in things.keys() & case.path_parameters.keys()})
+            if things and "after" in case.query:
+                case.query["after"] = things["job_id"]
             report.sent[case.operation.label] += 1
-            _judge(report, case)
+            _judge(report, case, headers, aim.judge)
 
         # An operation without parameters has nothing to send against its schema.
         with suppress(Unsatisfiable):
             _repeat(strategy, send, -(-share // len(MODES)), start)
 
 
-def _judge(report: Report, case: Case) -> None:
-    response = case.call(timeout=30)
+def _judge(report: Report, case: Case, headers: Mapping[str, str], judge: Judge) -> None:
+    response = case.call(headers=dict(headers), timeout=30)
     report.statuses[response.status_code] += 1
-    if (case.operation.path, response.status_code) in ABSENT_BY_DESIGN:
-        return
-    try:
-        case.validate_response(response, checks=CHECKS)
-    except FailureGroup as group:
-        report.faults.extend(
-            f"{case.operation.label}: {failure}\n  {case.as_curl_command()}" for failure in group.exceptions
-        )
+    wrong = [*judge(case, response, headers)]
+    if (case.operation.path, response.status_code) not in ABSENT_BY_DESIGN:
+        try:
+            case.validate_response(response, checks=CHECKS)
+        except FailureGroup as group:
+            wrong.extend(map(str, group.exceptions))
+    report.faults.extend(f"{case.operation.label}: {fault}\n  {case.as_curl_command()}" for fault in wrong)
 
 
 def _change_jobs(report: Report, http: httpx.Client, count: int, start: int) -> None:

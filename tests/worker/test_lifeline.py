@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.waiting import until
-from worker.lifeline import is_dead, this_process
+from worker.lifeline import end_frozen, is_dead, this_process
 
 SAY_NAME = "from worker.lifeline import this_process as t; print(t(), flush=True); input()"
 
@@ -47,6 +47,23 @@ def test_of_a_stranger_nothing_is_known(owner: str):
 def test_of_a_process_on_another_host_nothing_is_known():
     _, namespace, pid, _ = this_process().split("/")
     assert not is_dead(f"another-host/{namespace}/{pid}/1")
+
+
+def test_only_a_stopped_process_is_ended():
+    process, name = other()
+    with process:
+        assert not end_frozen(name)
+        process.send_signal(signal.SIGSTOP)
+        host, namespace, pid, started = name.split("/")
+        until(lambda: end_frozen(name), what="the process to be stopped")
+        assert not end_frozen("/".join((host, namespace, pid, str(int(started) - 1))))
+        assert process.wait(10) == -signal.SIGKILL
+    assert not end_frozen(name)
+
+
+@pytest.mark.parametrize("owner", ["", "me", "elsewhere/ns/1/1", "-/-/-/-"])
+def test_a_stranger_is_never_ended(owner: str):
+    assert not end_frozen(owner)
 
 
 PARENT = """

@@ -1,5 +1,8 @@
 """The reaper: dead workers, lost messages, a broker that is down; and several reapers at once."""
 
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event, Thread
@@ -7,9 +10,11 @@ from threading import Event, Thread
 import pytest
 import sqlalchemy as sa
 
+from tests.e2e.workers import writable
 from tests.waiting import until
 from tests.worker.clocks import ManualClock
 from tests.worker.fakes import SPEC, FakeQueue, wakeup
+from worker.jobs import database
 from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
@@ -160,6 +165,40 @@ def test_many_reapers_at_once_take_back_once(reaper: Reaper, store: JobStore, cl
     for job_id in ids:
         events = [event.type for event in store.events(job_id)]
         assert events == ["job.created", "job.queued", "job.running", "job.lease_expired", "job.queued"]
+
+
+FREEZE = """
+import os, signal, sqlite3, sys
+from worker.jobs import database
+from worker.jobs.store import JobStore
+from worker.lifeline import this_process
+url, path, job_id = sys.argv[1:]
+JobStore(database.create(url)).claim(job_id, this_process(), 10.0)
+connection = sqlite3.connect(path, isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_a_worker_frozen_within_a_write_of_sqlite_is_ended_once_its_lease_is_over(tmp_path, sqlite_url, bell):
+    database.migrate(sqlite_url)
+    engine = database.create(sqlite_url, busy_seconds=0.2)
+    store = JobStore(engine)
+    job = store.create(SPEC, total_steps=12, epochs=3)
+    clock = ManualClock()
+    settings = WorkerSettings(data_dir=tmp_path, database_url=sqlite_url, lease_seconds=LEASE)
+    reaper = Reaper(store, bell, settings, watch=Watch(clock))
+    command = [sys.executable, "-c", FREEZE, sqlite_url, sqlite_url.removeprefix("sqlite:///"), job.id]
+    with subprocess.Popen(command) as frozen:
+        until(lambda: store.leases() and not writable(sqlite_url), what="the lock to be held")
+        assert reaper.round() == Round()
+        clock.move(LEASE)
+        with pytest.raises(sa.exc.OperationalError, match="locked"):
+            reaper.round()
+        assert frozen.wait(10) == -signal.SIGKILL
+        assert reaper.round().taken_back == 1
+    assert store.get(job.id).status is JobStatus.QUEUED
+    engine.dispose()
 
 
 def test_it_goes_round_through_trouble_until_it_is_stopped(

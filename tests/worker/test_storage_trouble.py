@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from tests.worker.fakes import EPOCHS, SPEC, TOTAL, FakeTrainer
 from worker.jobs.artifacts import ArtifactStore, Writer
@@ -49,7 +50,7 @@ def types(store: JobStore, job_id: str) -> list[str]:
 class FullDisk(ArtifactStore):
     """Artifacts on a disk that somebody fills up, and makes room on again."""
 
-    error: OSError | None = None
+    error: Exception | None = None
 
     def put(self, job_id: str, name: str, content: bytes | Writer) -> Artifact:
         if self.error is not None:
@@ -58,18 +59,24 @@ class FullDisk(ArtifactStore):
 
 
 @pytest.mark.parametrize(
-    ("number", "reason"),
-    [(errno.ENOSPC, "storage_full"), (errno.EDQUOT, "storage_full"), (errno.EIO, "storage_trouble")],
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "storage_full"),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "storage_full"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "storage_trouble"),
+        (EndpointConnectionError(endpoint_url="https://s3.example"), "storage_trouble"),
+    ],
+    ids=["full", "quota", "broken", "S3 away"],
 )
 def test_a_job_that_cannot_be_saved_waits_and_changes_no_bit(
-    number: int, reason: str, store: JobStore, artifacts: ArtifactStore, deps: RunnerDeps, job: Job, tmp_path: Path
+    error: Exception, reason: str, store: JobStore, artifacts: ArtifactStore, deps: RunnerDeps, job: Job, tmp_path: Path
 ):
     reference = store.create(SPEC, total_steps=TOTAL, epochs=EPOCHS)
     run_slice(reference.id, deps)
     disk = FullDisk(f"file://{tmp_path / 'disk'}")
     short = timed(replace(deps, artifacts=disk), slice_seconds=0.0)
     assert run_slice(job.id, short) is SliceOutcome.QUEUED
-    disk.error = OSError(number, os.strerror(number))
+    disk.error = error
     assert run_slice(job.id, short) is SliceOutcome.DELAYED
     delayed = store.get(job.id)
     assert (delayed.status, delayed.status_reason, delayed.error) == (JobStatus.QUEUED, reason, None)

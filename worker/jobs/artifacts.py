@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import fsspec.core
+from botocore.exceptions import BotoCoreError
 
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import Artifact
 
+Unreachable = BotoCoreError
+"""What is raised, beside OSError, where files lie on S3 and it does not answer, while reading too."""
 Writer = Callable[[BinaryIO], object]
 """Writes a file's content."""
 

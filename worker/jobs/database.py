@@ -1,6 +1,7 @@
 """Engines for SQLite and PostgreSQL, transactions that mean the same on both, and migrations."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,15 +25,16 @@ _MIGRATION_LOCK = 0x48414C46
 """Any constant will do: it names the PostgreSQL advisory lock that one migrating process holds."""
 
 
-def create(url: str) -> sa.Engine:
+def create(url: str, *, busy_seconds: float = BUSY_SECONDS) -> sa.Engine:
     """Make the engine for `url`; nothing is connected yet, and nothing is shared over a fork.
 
     Args:
         url: `sqlite:///PATH` (a file: several processes share it) or `postgresql://...` (psycopg 3 is used).
+        busy_seconds: how long a writer waits for another (SQLite).
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return _create_sqlite(parsed)
+        return _create_sqlite(parsed, busy_seconds)
     if parsed.drivername in {"postgres", "postgresql"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
     return sa.create_engine(
@@ -44,9 +46,9 @@ def create(url: str) -> sa.Engine:
     )
 
 
-def _create_sqlite(url: sa.URL) -> sa.Engine:
+def _create_sqlite(url: sa.URL, busy_seconds: float) -> sa.Engine:
     engine = sa.create_engine(
-        url, json_serializer=_to_json, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS}
+        url, json_serializer=_to_json, hide_parameters=True, connect_args={"timeout": busy_seconds}
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -83,6 +85,11 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """One transaction that may write: all or nothing, durable when the block ends without an error."""
     with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
         yield connection
+
+
+def is_locked(error: sa.exc.DBAPIError) -> bool:
+    """Whether another process kept the one lock on writing that SQLite has for longer than we wait."""
+    return isinstance(error.orig, sqlite3.OperationalError) and error.orig.sqlite_errorcode == sqlite3.SQLITE_BUSY
 
 
 def migrate(url: str) -> None:

@@ -5,22 +5,25 @@ whatever library, carries it.
 """
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 import structlog
 from structlog.contextvars import bound_contextvars
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 Format = Literal["console", "json"]
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def configure(form: Format) -> None:
     """Send every logger of this process to standard error, from level INFO."""
     last: Processor = structlog.processors.JSONRenderer()
     if form == "console":
-        last = structlog.dev.ConsoleRenderer(colors=False)
+        # Its own choice, where rich is installed, shows the values of all variables: tokens and passwords among them.
+        last = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -32,7 +35,7 @@ def configure(form: Format) -> None:
     errors: list[Processor] = [structlog.processors.format_exc_info] if form == "json" else []
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *errors, last],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *errors, _on_one_line, last],
     )
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
@@ -41,6 +44,17 @@ def configure(form: Format) -> None:
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
     for chatty in ("httpx", "alembic.runtime.plugins", "alembic.runtime.migration"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _on_one_line(_logger: object, _method: str, entry: EventDict) -> EventDict:
+    """Escape what would begin a line that we did not write, or steer a terminal: a path is what its caller likes."""
+    return {key: value if key == "exception" else _escaped(value) for key, value in entry.items()}
+
+
+def _escaped(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), value)
 
 
 @contextmanager

@@ -111,7 +111,7 @@ def test_the_loss_has_that_dtype_when_it_is_run(
 ) -> None:
     model = subject(dense("body", **body), dense("head", 2, **head), policy=policy, line=line)
     ready = compiled(model)
-    rows = Rows((np.ones((2, 4), np.float32),), np.zeros((2, 2), np.float32), None)
+    rows = Rows((np.ones((2, 4), np.float32),), (np.zeros((2, 2), np.float32),), (None,))
     settled = Settled(model.network.initial_arrays(0), {}, ready.compilation.optimizer.inner_optimizer)
     assert backward(model.network, ready.compilation, settled, rows, 1.0, Noise(0, 0)).loss.dtype is loss_dtype(model)
 
@@ -137,7 +137,7 @@ def test_the_scale_as_cast_is_what_multiplies_the_loss(scale: float, as_cast: fl
 
 
 def gradients(model: Subject, scale: float) -> float:
-    rows = Rows((np.full((2, 4), 1e-3, np.float32),), np.zeros((2, 2), np.float32), None)
+    rows = Rows((np.full((2, 4), 1e-3, np.float32),), (np.zeros((2, 2), np.float32),), (None,))
     compilation = compiled(model).compilation
     settled = Settled(model.network.initial_arrays(0), {}, compilation.optimizer.inner_optimizer)
     with np.errstate(all="ignore"):
