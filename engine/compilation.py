@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from engine import losses, metrics, optimizers
@@ -16,6 +17,7 @@ from engine.network import Network
 from engine.optimizers import AnyOptimizer
 from engine.optimizers.low_precision import NEAREST
 from engine.optimizers.wrapping import wrap
+from engine.scaler import ScalerRule
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Compilation:
     def loss(self) -> Loss:
         """Loss of the first output that has one."""
         return next(head.loss for head in self.heads if head.loss is not None)
+
+    @cached_property
+    def rule(self) -> ScalerRule:
+        """How the loss is scaled, read once from the optimizer."""
+        return self.optimizer.rule
 
 
 def compiled(

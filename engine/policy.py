@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -77,7 +78,7 @@ class Policy:
         object.__setattr__(self, "compute_dtype", compute)
         object.__setattr__(self, "variable_dtype", variable)
 
-    @property
+    @cached_property
     def compute(self) -> DType:
         """The dtype layers compute in.
 
@@ -86,7 +87,7 @@ class Policy:
         """
         return self._known(self.compute_dtype)
 
-    @property
+    @cached_property
     def variable(self) -> DType:
         """The dtype of variables.
 

@@ -34,9 +34,6 @@ Array = NDArray[Any]
 BLOCK = 65536
 """Elements per block: x, result, scratch and bound together stay within the second-level cache."""
 
-CAST_UP_TO = 768
-"""Elements up to which a plain cast there and back is faster than the ten calls of the other way."""
-
 _EXPONENT = np.array(0x7F800000, np.int32)
 _SIGN = np.array(-(2**31), np.int32)
 
@@ -116,11 +113,9 @@ def round_to(x: Array, dtype: DType, out: Array | None = None) -> Array:
     grid = _GRIDS.get(dtype.name)
     if grid is None:
         _round_by_cast(x.reshape(-1), dtype, out.reshape(-1))
-    elif x.size <= CAST_UP_TO:
-        with np.errstate(over="ignore"):
-            np.copyto(out, x.astype(dtype.edge))
     else:
-        _round_on_grid(x.reshape(-1), grid, out.reshape(-1))
+        flat = x.reshape(-1)
+        _round_on_grid(flat, grid, flat if out is x else out.reshape(-1))
     return out
 
 
@@ -172,30 +167,30 @@ def _round_by_cast(x: Float32Array, dtype: DType, out: Float32Array) -> None:
 
 
 def _round_on_grid(x: Float32Array, grid: _Grid, out: Float32Array) -> None:
-    bits = x.view(np.int32)
-    if x.size <= BLOCK:
-        _round_block(x, bits, grid, np.empty(x.size, np.int32), out)
+    size = x.size
+    if 0 < size <= BLOCK:
+        _round_block(x, grid, np.empty(size, np.float32), out)
         return
-    scratch = np.empty(BLOCK, np.int32)
-    for start in range(0, x.size, BLOCK):
-        stop = start + BLOCK
-        part = bits[start:stop]
-        _round_block(x[start:stop], part, grid, scratch[: part.size], out[start:stop])
+    scratch = np.empty(min(BLOCK, size), np.float32)
+    for start in range(0, size, BLOCK):
+        part = x[start : start + BLOCK]
+        _round_block(part, grid, scratch[: part.size], out[start : start + BLOCK])
 
 
-def _round_block(
-    x: Float32Array, bits: NDArray[np.int32], grid: _Grid, scratch: NDArray[np.int32], out: Float32Array
-) -> None:
-    np.bitwise_and(bits, _EXPONENT, scratch)
-    if scratch.item(scratch.argmax()) >= grid.rare:
+def _round_block(x: Float32Array, grid: _Grid, power: Float32Array, out: Float32Array) -> None:
+    """Round at least one number; ``power`` is as long as x, and used up: it holds the power of two of each."""
+    bits, exponents = x.view(np.int32), power.view(np.int32)
+    np.bitwise_and(bits, _EXPONENT, exponents)
+    if exponents.item(exponents.argmax()) >= grid.rare:
         _round_rare(x, grid, out)
         return
-    underflow = bits.item(bits.argmin()) <= grid.underflow
-    signs = np.bitwise_and(bits, _SIGN) if underflow else None  # before out, which may be x, is written
-    _add_and_subtract(x, grid, scratch.view(np.float32), out)
-    if signs is not None:
-        result = out.view(np.int32)
-        np.bitwise_or(result, signs, result)
+    if bits.item(bits.argmin()) > grid.underflow:
+        _add_and_subtract(x, grid, power, out)
+        return
+    signs = np.bitwise_and(bits, _SIGN)  # before out, which may be x, is written
+    _add_and_subtract(x, grid, power, out)
+    result = out.view(np.int32)
+    np.bitwise_or(result, signs, result)
 
 
 def _add_and_subtract(x: Float32Array, grid: _Grid, power: Float32Array, out: Float32Array) -> None:

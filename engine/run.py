@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from engine import ops
 from engine.conventions import TF24, Conventions
 from engine.dtypes import DType
+from engine.gradients import Gradient
 from engine.tape import Array, Tape, Tensor
 from engine.weights import WeightSpec
 
@@ -79,6 +80,11 @@ class Run:
             self._cast[key] = ops.cast(self.variables[path], dtype)
         return self._cast[key]
 
+    def gradients(self, target: Tensor, specs: Sequence[WeightSpec]) -> list[Gradient | None]:
+        """Return d(target)/d(variable) of each of these variables, in its dtype; uses the tape up."""
+        assert self.tape is not None, "a run without a tape takes no gradients"
+        return self.tape.gradient_or_rows(target, [self.variables[spec.path] for spec in specs])
+
     def add_loss(self, loss: Tensor | float) -> None:
         """Add a penalty to the model's loss: a scalar in its own dtype, or a number, which becomes ``floatx``."""
         self.losses.append(loss if isinstance(loss, Tensor) else ops.constant(loss, self.conventions.floatx))
@@ -103,10 +109,10 @@ class Run:
         """Note that the scaled loss is there."""
 
     @contextmanager
-    def behaving(self, training: bool | None) -> Iterator[None]:
-        """Behave as in training or not for a while; None changes nothing."""
+    def behaving(self, training: bool) -> Iterator[None]:
+        """Behave as in training or not for a while."""
         before = self.training
-        self.training = before if training is None else training
+        self.training = training
         yield
         self.training = before
 

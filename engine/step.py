@@ -6,7 +6,7 @@ Only models use a loss scale, layers never do: it multiplies the total loss, cas
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,9 +18,10 @@ from engine.compilation import Compilation
 from engine.conventions import Conventions
 from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.errors import InvalidType
-from engine.gradients import Gradient, Gradients, mapped, values_of
+from engine.gradients import Gradient, Gradients, RowGradient, mapped, values_of
 from engine.network import Network
 from engine.optimizers.arithmetic import number_on
+from engine.optimizers.joined import Settled
 from engine.optimizers.overwriting import kept_scaled
 from engine.rows import Rows, tensors
 from engine.run import Noise
@@ -71,7 +72,7 @@ class Verdict:
 def backward(
     network: Network,
     compilation: Compilation,
-    arrays: Mapping[str, Array],
+    settled: Settled,
     batch: Rows,
     loss_scale: float,
     noise: Noise,
@@ -82,13 +83,13 @@ def backward(
     Args:
         network: what to run.
         compilation: its loss and optimizer.
-        arrays: value of every variable by path.
+        settled: values of the variables.
         batch: the rows of the step.
         loss_scale: what the loss is multiplied by.
         noise: where random layers draw from.
         watch: who looks on.
     """
-    tape, run = watch.run(network.weight_specs, arrays, network.conventions, noise)
+    run = watch.run(network.weight_specs, settled, network.conventions, noise)
     predictions = tuple(network.forward(run, tensors(network, batch.inputs)))
     run.forward_done()
     parts = losses_of(compilation, batch, predictions)
@@ -96,10 +97,9 @@ def backward(
         weighted_sum(compilation, parts, network.conventions), network.penalties(run), network.conventions
     )
     run.loss_done(loss)
-    scaled = loss if compilation.optimizer.rule == UNSCALED else scaled_loss(loss, loss_scale, network.conventions)
+    scaled = loss if compilation.rule == UNSCALED else scaled_loss(loss, loss_scale, network.conventions)
     run.backward_begins()
-    leaves = [run.variables[spec.path] for spec in network.trainable_specs]
-    return Backward(loss, parts, predictions, tape.gradient_or_rows(scaled, leaves), run.updates)
+    return Backward(loss, parts, predictions, run.gradients(scaled, network.trainable_specs), run.updates)
 
 
 def losses_of(compilation: Compilation, batch: Rows, predictions: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -153,9 +153,13 @@ def widest(dtypes: Sequence[DType]) -> DType:
 
 
 def unscaled(
-    gradients: Gradients, dtypes: Sequence[DType], rule: ScalerRule, loss_scale: float
+    gradients: Gradients,
+    dtypes: Sequence[DType],
+    rule: ScalerRule,
+    loss_scale: float,
+    room: Sequence[Array | None] = (),
 ) -> list[Gradient | None]:
-    """Return gradients without the loss scale, in new arrays unless nothing is scaled.
+    """Return gradients without the loss scale, in other arrays unless nothing is scaled.
 
     TF multiplies by the float32 reciprocal (3 * 0.1 / 3 is 0.10000001), Keras 3 divides; either number is first cast
     to the gradient's dtype, so that 1/65536 is subnormal in float16.
@@ -165,24 +169,28 @@ def unscaled(
         dtypes: of the gradients, one each.
         rule: how the loss is scaled.
         loss_scale: what it was multiplied by.
+        room: an array to write to, or None, for each gradient; for none of them by default.
     """
     if rule == UNSCALED:
         return list(gradients)
     number = np.float32(loss_scale) if rule.unscale == "divide" else np.float32(scaler.reciprocal(rule, loss_scale))
     operation = np.divide if rule.unscale == "divide" else np.multiply
+    distinct = {dtype.name: dtype for dtype in dtypes}
+    on_grid = {name: number_on(number, dtype) for name, dtype in distinct.items()}
     found: list[Gradient | None] = []
     with np.errstate(all="ignore"):
-        for gradient, dtype in zip(gradients, dtypes, strict=True):
+        for gradient, dtype, out in zip(gradients, dtypes, room or [None] * len(dtypes), strict=True):
             if gradient is None:
                 found.append(None)
-                continue
-            by = number_on(number, dtype)
-            found.append(mapped(partial(_combined, operation, by, dtype), gradient))
+            elif isinstance(gradient, RowGradient):
+                found.append(mapped(partial(_combined, operation, on_grid[dtype.name], dtype), gradient))
+            else:
+                found.append(_combined(operation, on_grid[dtype.name], dtype, gradient, out))
     return found
 
 
-def _combined(operation: np.ufunc, by: Any, dtype: DType, values: Array) -> Array:
-    return rounded(operation(values, by), dtype)
+def _combined(operation: np.ufunc, by: Any, dtype: DType, values: Array, out: Array | None = None) -> Array:
+    return rounded(operation(values, by, out=out), dtype)
 
 
 def norm_and_finiteness(gradients: Gradients) -> tuple[float, bool]:
@@ -200,8 +208,7 @@ def norm_and_finiteness(gradients: Gradients) -> tuple[float, bool]:
 def apply_gradients(
     network: Network,
     compilation: Compilation,
-    arrays: Mapping[str, Array],
-    slots: Mapping[str, Array],
+    settled: Settled,
     scaled_gradients: Gradients,
     state: ScalerState,
     iterations: int,
@@ -210,17 +217,29 @@ def apply_gradients(
     """Unscale, decide, and update variables and slots in place unless the step is skipped.
 
     Keras 3 tests the scaled gradients, Keras 2 the unscaled ones.
+
+    Args:
+        network: whose variables they are.
+        compilation: its loss scale.
+        settled: values of the variables, and the slots.
+        scaled_gradients: of the scaled loss, one per trainable variable.
+        state: of the loss scale.
+        iterations: of the optimizer.
+        watch: who looks on.
     """
     specs = network.trainable_specs
-    rule, inner = compilation.optimizer.rule, compilation.optimizer.inner_optimizer
-    gradients = unscaled(scaled_gradients, [spec.dtype for spec in specs], rule, state.loss_scale)
+    rule = compilation.rule
+    gradients = unscaled(scaled_gradients, [spec.dtype for spec in specs], rule, state.loss_scale, settled.room)
     gradients = kept_scaled(specs, scaled_gradients, gradients)
     watch.unscaled(specs, scaled_gradients, gradients, 1.0 if rule == UNSCALED else state.loss_scale)
     norm, finite = norm_and_finiteness([g for g, spec in zip(gradients, specs, strict=True) if not spec.overwritten])
     if rule.unscale == "divide" and finite and state.loss_scale > 1:
-        finite = norm_and_finiteness(scaled_gradients)[1]
+        # What is finite was so before it was divided, but for what overwrites variables and was left out above.
+        overwriting = [g for g, spec in zip(scaled_gradients, specs, strict=True) if spec.overwritten]
+        finite = norm_and_finiteness(overwriting)[1]
     following, applied = update(rule, state, finite)
     if applied:
-        watch.update(inner, iterations, specs, [arrays[spec.path] for spec in specs], gradients, slots)
+        variables = [settled.variables[spec.path] for spec in specs]
+        watch.update(settled.updater, iterations, specs, variables, gradients, settled.slots)
     counted = iterations + 1 if applied or rule.skip_advances_iterations else iterations
     return Verdict(finite, applied, following, counted, norm)

@@ -110,6 +110,13 @@ class Tape:
         self.nodes.append(tensor.node)
         return tensor
 
+    def reading(self, data: Array, dtype: DType) -> Tensor:
+        """Return a variable as it is read in another dtype: ready-made, and a place where gradients gather."""
+        tensor = Tensor(data, dtype)
+        tensor.node = Node(self, READ, (), None, dtype)
+        self.nodes.append(tensor.node)
+        return tensor
+
     def gradient(self, target: Tensor, sources: Sequence[Tensor], seed: Array | None = None) -> list[Array | None]:
         """Return d(target)/d(source) for each source, None where the target does not depend on it.
 
@@ -163,8 +170,9 @@ class Tape:
 
     def push_back(self, node: Node, op: Op) -> None:
         """Give the inputs of a node their gradients, each on the grid of its tensor."""
-        needed = tuple(tensor.node is not None for tensor in node.inputs)
-        gradients = op.backward(node.tensor_dtype, node.gradient, node.saved, needed)
+        needed = tuple([tensor.node is not None for tensor in node.inputs])  # a list: faster than a generator
+        given = node.gradient  # many ops hand it on as it is
+        gradients = op.backward(node.tensor_dtype, given, node.saved, needed)
         for tensor, gradient in zip(node.inputs, gradients, strict=True):
             receiver = tensor.node
             if receiver is None or gradient is None:
@@ -172,10 +180,11 @@ class Tape:
             if isinstance(gradient, RowGradient):
                 _receive_rows(receiver, gradient, tensor.dtype)
                 continue
-            # What an op hands on as it came (bias_add does) lies on the grid already.
-            handed_on = gradient is node.gradient and tensor.dtype is node.tensor_dtype
-            if tensor.dtype.low_precision and not (op.gradient_on_grid or handed_on):
-                gradient = rounded(gradient, tensor.dtype)  # noqa: PLW2901  the grid holds at every edge
+            on_grid = op.gradient_on_grid or (gradient is given and tensor.dtype is node.tensor_dtype)
+            if tensor.dtype.low_precision and not on_grid:
+                # The grid holds at every edge; what was handed on belongs to others too, and stays as it is.
+                own = gradient if gradient is not given else gradient.copy()
+                gradient = rounded(own, tensor.dtype)  # noqa: PLW2901
             if receiver.gradient is not None:
                 gradient = rounded(dense(receiver.gradient) + gradient, tensor.dtype)  # noqa: PLW2901
             receiver.gradient = gradient
@@ -198,6 +207,9 @@ def _collect(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]
 
 
 PART = Op("part", lambda dtype: (np.empty(0), None), _collect, on_grid=True, gradient_on_grid=True)
+
+
+READ = Op("read", lambda dtype: (np.empty(0), None), lambda dtype, gradient, saved, needed: ())
 
 
 def apply_parts(op: Op, *inputs: Tensor, **attributes: Any) -> list[Tensor]:

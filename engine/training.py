@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from engine import datasets
+from engine.allocator import keep_freed_memory
 from engine.callbacks import Action, Callback, Moment, Surroundings
 from engine.compilation import Compilation, with_rate
 from engine.crew import Crew, Doings
@@ -25,6 +26,7 @@ from engine.errors import InvalidValue, located
 from engine.evaluation import Evaluation, predict
 from engine.network import Network
 from engine.observation import NOBODY, Observer
+from engine.optimizers.joined import JoinedUpdates
 from engine.records import EpochRecord, StepRecord, TrainingFailed
 from engine.rows import Data, Rows, labelled
 from engine.run import Noise
@@ -128,9 +130,11 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * fit.epochs
         self._order: tuple[int, Array] = (-1, np.empty(0, np.int64))
         self._evaluation = Evaluation(self.network, self.compilation)
+        self._updates = JoinedUpdates(self.compilation.optimizer.inner_optimizer, self.network.trainable_specs)
         self._crew = Crew(fit.callbacks)
         self._compiled: tuple[float | None, Compilation] = (None, self.compilation)
         self._check_callbacks()
+        keep_freed_memory()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -148,14 +152,13 @@ class Trainer:
 
     def initial_state(self) -> TrainState:
         """Return the state before the first step; here the arrays are allocated."""
-        optimizer = self.compilation.optimizer
         variables = self.network.initial_arrays(self.seed)
         return TrainState(
             seed=self.seed,
             variables=variables,
-            slots=optimizer.inner_optimizer.initial_slots(self.network.weight_specs, variables),
+            slots=self.compilation.optimizer.inner_optimizer.initial_slots(self.network.weight_specs, variables),
             tracked=self.empty_totals(),
-            scaler=optimizer.rule.initial(),
+            scaler=self.compilation.rule.initial(),
             callbacks=self._crew.initial(),
         )
 
@@ -191,27 +194,20 @@ class Trainer:
     def step(self, state: TrainState) -> tuple[TrainState, StepRecord]:
         """Do the next step; see :meth:`advance`."""
         batch = self.train.part(self._rows(state))
-        scale = state.scaler.loss_scale
-        noise = Noise(state.seed, state.step + 1)
         watch = self._watch.at(state.step + 1)
         compilation = self.compilation_at(state)
+        settled = self._updates.settled(compilation.optimizer.inner_optimizer, state.variables, state.slots)
+        model, scaler = (self.network, compilation), state.scaler
         with np.errstate(all="ignore"):
-            done = backward(self.network, compilation, state.variables, batch, scale, noise, watch)
-            verdict = apply_gradients(
-                self.network,
-                compilation,
-                state.variables,
-                state.slots,
-                done.gradients,
-                state.scaler,
-                state.iterations,
-                watch,
-            )
+            noise = Noise(state.seed, state.step + 1)
+            done = backward(*model, settled, batch, scaler.loss_scale, noise, watch)
+            verdict = apply_gradients(*model, settled, done.gradients, scaler, state.iterations, watch)
         loss = float(done.loss.data)
         tracked = self._evaluation.updated(state.tracked, loss, done.parts, batch, done.predictions)
         following = replace(
             state,
-            variables={**state.variables, **done.updates},
+            variables={**settled.variables, **done.updates} if done.updates else settled.variables,
+            slots=settled.slots,
             tracked=tracked,
             scaler=verdict.scaler,
             iterations=verdict.iterations,
@@ -227,7 +223,7 @@ class Trainer:
             epoch=state.epoch + 1,
             loss=loss,
             metrics={name: value for name, value in logs.items() if name != "loss"},
-            loss_scale=scale,
+            loss_scale=scaler.loss_scale,
             loss_scale_after=verdict.scaler.loss_scale,
             counter_after=verdict.scaler.counter,
             grads_finite=verdict.finite,

@@ -196,9 +196,11 @@ class _SpiedBackward:
 
     def __call__(self, dtype: DType, gradient: Any, saved: Any, needed: tuple[bool, ...]) -> tuple[Any, ...]:
         found = self._op.backward(dtype, gradient, saved, self._wanted)
+        # What is handed on as it came is copied, so that it can be rounded in place as all else.
+        owned = [g.copy() if g is gradient and rounds else g for g, rounds in zip(found, self._rounds, strict=True)]
         self.gradients = [
             (g if isinstance(g, RowGradient) else np.asarray(g)) if wanted and g is not None else None
-            for g, wanted in zip(found, self._wanted, strict=True)
+            for g, wanted in zip(owned, self._wanted, strict=True)
         ]
         self.shadows = [
             g.copy() if isinstance(g, np.ndarray) and rounds else g

@@ -12,9 +12,10 @@ from engine.conventions import Conventions
 from engine.dtypes import FLOAT64
 from engine.gradients import Gradients, mapped, values_of
 from engine.observation import NOBODY, Observer, View
-from engine.optimizers.base import Optimizer
+from engine.optimizers.joined import Settled, Updater
 from engine.run import Noise, Run
-from engine.tape import Array, Tape
+from engine.settled_run import SettledRun
+from engine.tape import Array
 from engine.watched_tape import WatchedRun, WatchedTape
 from engine.weights import WeightSpec
 
@@ -25,17 +26,15 @@ class Watch(Protocol):
     def at(self, step: int) -> Watch:
         """Return the watch of a step."""
 
-    def run(
-        self, specs: Sequence[WeightSpec], arrays: Mapping[str, Array], conventions: Conventions, noise: Noise
-    ) -> tuple[Tape, Run]:
-        """Return an empty tape, and a training run whose variables are on it."""
+    def run(self, specs: Sequence[WeightSpec], settled: Settled, conventions: Conventions, noise: Noise) -> Run:
+        """Return a training run, whose variables are on an empty tape."""
 
     def unscaled(self, specs: Sequence[WeightSpec], scaled: Gradients, gradients: Gradients, scale: float) -> None:
         """Look at gradients from which the loss scale has been taken."""
 
     def update(
         self,
-        optimizer: Optimizer,
+        optimizer: Updater,
         iterations: int,
         specs: Sequence[WeightSpec],
         variables: Sequence[Array],
@@ -53,19 +52,16 @@ class Unwatched:
         """Return itself."""
         return self
 
-    def run(
-        self, specs: Sequence[WeightSpec], arrays: Mapping[str, Array], conventions: Conventions, noise: Noise
-    ) -> tuple[Tape, Run]:
-        """Return the plain ones."""
-        tape = Tape()
-        return tape, Run(specs, arrays, training=True, tape=tape, conventions=conventions, noise=noise)
+    def run(self, specs: Sequence[WeightSpec], settled: Settled, conventions: Conventions, noise: Noise) -> Run:
+        """Return the fastest one."""
+        return SettledRun(specs, settled, conventions, noise)
 
     def unscaled(self, specs: Sequence[WeightSpec], scaled: Gradients, gradients: Gradients, scale: float) -> None:
         """Look away."""
 
     def update(
         self,
-        optimizer: Optimizer,
+        optimizer: Updater,
         iterations: int,
         specs: Sequence[WeightSpec],
         variables: Sequence[Array],
@@ -100,12 +96,10 @@ class Watched:
         """Return the watch of a step."""
         return replace(self, step=step) if self.observer.wants(step) else UNWATCHED
 
-    def run(
-        self, specs: Sequence[WeightSpec], arrays: Mapping[str, Array], conventions: Conventions, noise: Noise
-    ) -> tuple[Tape, Run]:
-        """Return ones that show."""
+    def run(self, specs: Sequence[WeightSpec], settled: Settled, conventions: Conventions, noise: Noise) -> Run:
+        """Return one that shows."""
         tape = WatchedTape(View(self.observer, self.step))
-        return tape, WatchedRun(specs, arrays, tape, conventions, noise)
+        return WatchedRun(specs, settled.variables, tape, conventions, noise)
 
     def unscaled(self, specs: Sequence[WeightSpec], scaled: Gradients, gradients: Gradients, scale: float) -> None:
         """Show the gradients without the loss scale."""
@@ -119,7 +113,7 @@ class Watched:
 
     def update(
         self,
-        optimizer: Optimizer,
+        optimizer: Updater,
         iterations: int,
         specs: Sequence[WeightSpec],
         variables: Sequence[Array],
@@ -149,7 +143,7 @@ class _Updated:
 
 
 def _in_float64(
-    optimizer: Optimizer,
+    optimizer: Updater,
     iterations: int,
     specs: Sequence[WeightSpec],
     variables: Sequence[Array],

@@ -134,8 +134,11 @@ class Layer(Configured):
         if mask is not None:
             cast[0] = Tensor(cast[0].data, cast[0].dtype, cast[0].node)
             cast[0].mask = np.asarray(mask, dtype=bool)
-        with run.behaving(training):
+        if training is None:
             output = self.call(run, *cast, **keywords)
+        else:
+            with run.behaving(training):
+                output = self.call(run, *cast, **keywords)
         run.leave(output)
         regularizer: Regularizer | None = getattr(self, "activity_regularizer", None)  # a setting of some layers
         if regularizer is not None:

@@ -48,11 +48,13 @@ def leaves(value: Any) -> Iterator[Any]:
 
 def mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     """Return a nested list or dict with a function applied to the tensors in it."""
+    if isinstance(value, Tensor):  # first, because it nearly always is
+        return function(value)
     if isinstance(value, list | tuple):
         return [mapped(function, item) for item in value]
     if isinstance(value, Mapping):
         return {key: mapped(function, item) for key, item in value.items()}
-    return function(value) if isinstance(value, Tensor) else value
+    return value
 
 
 def as_tensors(value: Any, floatx: DType) -> Any:

@@ -135,8 +135,7 @@ def _cast_forward(dtype: DType, a: Array) -> tuple[Array, Any]:
 def _cast_backward(
     dtype: DType, gradient: Array, storage: np.dtype[Any], needed: tuple[bool, ...]
 ) -> tuple[Array | None, ...]:
-    # A copy, because the receiver may round it to a coarser grid in place.
-    return (gradient.astype(storage, copy=True),)
+    return (gradient.astype(storage, copy=False),)
 
 
 CAST = Op("cast", _cast_forward, _cast_backward, on_grid=True)

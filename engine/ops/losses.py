@@ -12,7 +12,7 @@ from engine.tape import Array, Op, Tensor, apply, rounded
 
 
 def _log_probabilities(logits: Array, axis: int = -1) -> Array:
-    shifted = logits - logits.max(axis=axis, keepdims=True)
+    shifted = np.subtract(logits, logits.max(axis=axis, keepdims=True), order="C")
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 
@@ -70,9 +70,9 @@ def sparse_softmax_crossentropy(logits: Tensor, labels: Array) -> Tensor:
 
 def softmax_crossentropy(logits: Tensor, labels: Array, axis: int = -1) -> Tensor:
     """Return ``-sum(labels * log softmax(logits))`` over the axis of the classes; labels have the logits' shape."""
-    return apply(SOFTMAX_CROSSENTROPY, logits, labels=labels, axis=axis)
+    return apply(SOFTMAX_CROSSENTROPY, logits, labels=labels.astype(logits.data.dtype, copy=False), axis=axis)
 
 
 def sigmoid_crossentropy(logits: Tensor, labels: Array) -> Tensor:
     """Return the elementwise binary cross-entropy of logits, computed without overflow."""
-    return apply(SIGMOID_CROSSENTROPY, logits, labels=labels)
+    return apply(SIGMOID_CROSSENTROPY, logits, labels=labels.astype(logits.data.dtype, copy=False))

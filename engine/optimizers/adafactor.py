@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ class Adafactor(Optimizer):
     all squares. ``velocity`` is what those stand for, kept as Keras keeps it. Steps are clipped to a root mean square
     of ``clip_threshold``, and are relative to the variable's own.
     """
+
+    elementwise: ClassVar[bool] = False
 
     beta_2_decay: float = setting(any_number, -0.8)
     epsilon_1: float = setting(not_negative, 1e-30)

@@ -138,6 +138,8 @@ class Adamax(Optimizer):
 class Lamb(Optimizer):
     """Adam whose step is as long, relative to the variable, for every variable. Source: ``keras.optimizers.Lamb``."""
 
+    elementwise: ClassVar[bool] = False
+
     beta_1: float = setting(fraction, 0.9)
     beta_2: float = setting(fraction, 0.999)
     epsilon: float = setting(not_negative, 1e-7)

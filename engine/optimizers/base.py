@@ -92,6 +92,8 @@ class Optimizer(Configured):
 
     tf24_touches: ClassVar[Touches] = "rows"
     """What TF 2.4 touches where only some rows have a gradient."""
+    elementwise: ClassVar[bool] = True
+    """Whether an update treats every number of a variable by itself."""
 
     name: str | None = setting(optional(text), None)
     learning_rate: float | Schedule = setting(read_rate, 0.001, write=write_rate)
@@ -271,9 +273,8 @@ class Optimizer(Configured):
         """Do one update: ``iterations`` is what schedules see, ``count`` what bias corrections see."""
         worked_in = [self._worked_in(spec.dtype) for spec in specs]
         self.advance(count, slots, specs)
-        moments = {
-            dtype.name: Moment(dtype, self.rate_on(iterations, dtype), count) for dtype in dict.fromkeys(worked_in)
-        }
+        distinct = {dtype.name: dtype for dtype in worked_in}  # by name, which is hashed in no time
+        moments = {name: Moment(dtype, self.rate_on(iterations, dtype), count) for name, dtype in distinct.items()}
         numbers = {name: self.numbers(moment, slots) for name, moment in moments.items()}
         clipped = self.clipped(gradients, [spec.dtype for spec in specs])
         for spec, dtype, variable, gradient in zip(specs, worked_in, variables, clipped, strict=True):

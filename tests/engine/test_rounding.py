@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from engine.dtypes import BFLOAT16, BOOL, FLOAT8_E4M3FN, FLOAT8_E5M2, FLOAT16, FLOAT32, FLOAT64, INT32, DType
-from engine.rounding import BLOCK, CAST_UP_TO, from_edge, round_to, to_edge
+from engine.rounding import BLOCK, from_edge, round_to, to_edge
 
 NARROW = [FLOAT16, BFLOAT16, FLOAT8_E4M3FN, FLOAT8_E5M2]
 narrow = pytest.mark.parametrize("dtype", NARROW, ids=lambda dtype: dtype.name)
@@ -65,7 +65,7 @@ def test_every_midpoint_and_its_float32_neighbours(dtype: DType) -> None:
 
 
 @narrow
-@pytest.mark.parametrize("size", [1, CAST_UP_TO, CAST_UP_TO + 1, BLOCK, BLOCK + 1, 2 * BLOCK + 77])
+@pytest.mark.parametrize("size", [1, 2, 256, BLOCK, BLOCK + 1, 2 * BLOCK + 77])
 def test_special_values_at_every_kind_of_size(dtype: DType, size: int) -> None:
     half_step = dtype.max * dtype.epsilon / 4
     largest = np.array([dtype.max, dtype.max + half_step, dtype.max + 2 * half_step], np.float32)

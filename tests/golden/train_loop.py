@@ -11,6 +11,7 @@ from engine.conventions import Conventions
 from engine.gradients import dense
 from engine.model import Model
 from engine.optimizers import LossScaleOptimizer
+from engine.optimizers.joined import Settled
 from engine.policy import Policy, PolicyV1
 from engine.run import Noise
 from engine.state import TrainState
@@ -124,8 +125,9 @@ def _look(trainer: Trainer, state: TrainState) -> Backward:
     start = state.batch * trainer.fit.batch_size
     rows = trainer.train.part(slice(start, start + trainer.fit.batch_size))
     noise = Noise(state.seed, state.step + 1)
+    settled = Settled(state.variables, state.slots, trainer.compilation.optimizer.inner_optimizer)
     with np.errstate(all="ignore"):
-        return backward(trainer.network, trainer.compilation, state.variables, rows, state.scaler.loss_scale, noise)
+        return backward(trainer.network, trainer.compilation, settled, rows, state.scaler.loss_scale, noise)
 
 
 def _check_compilation(findings: Findings, model: Model) -> None:

@@ -14,6 +14,7 @@ from engine.gradients import Gradient
 from engine.initializers import Zeros
 from engine.network import Network
 from engine.optimizers import AnyOptimizer, RowGradient
+from engine.optimizers.joined import Settled
 from engine.step import Verdict, apply_gradients
 from engine.tape import rounded
 from engine.weights import WeightSpec
@@ -111,11 +112,12 @@ def _run(findings: Findings, built: AnyOptimizer) -> tuple[list[_Row], list[Verd
     compilation = Compilation(built, cast("Any", None))
     inner = built.inner_optimizer
     slots, scaler, iterations = inner.initial_slots(specs, weights), built.rule.initial(), 0
+    settled = Settled(weights, slots, inner)
     rows = [_row(weights, slots, (scaler.loss_scale, scaler.counter, 0), inner.rate(0))]
     verdicts = []
     for step in range(document["steps"]):
         gradients = _gradients(findings, step, dtype)
-        verdict = apply_gradients(network, compilation, weights, slots, gradients, scaler, iterations)
+        verdict = apply_gradients(network, compilation, settled, gradients, scaler, iterations)
         scaler, iterations = verdict.scaler, verdict.iterations
         verdicts.append(verdict)
         rows.append(_row(weights, slots, (scaler.loss_scale, scaler.counter, iterations), inner.rate(iterations)))

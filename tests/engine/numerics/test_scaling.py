@@ -12,6 +12,7 @@ from engine.numerics.model_policy import read_model_policy
 from engine.numerics.scaling import LossScaling, cast_scale, loss_dtype, loss_scaling
 from engine.numerics.subject import Subject
 from engine.optimizers import OPTIMIZERS
+from engine.optimizers.joined import Settled
 from engine.rows import Rows
 from engine.run import Noise
 from engine.step import backward
@@ -111,8 +112,8 @@ def test_the_loss_has_that_dtype_when_it_is_run(
     model = subject(dense("body", **body), dense("head", 2, **head), policy=policy, line=line)
     ready = compiled(model)
     rows = Rows((np.ones((2, 4), np.float32),), (np.zeros((2, 2), np.float32),), (None,))
-    arrays = model.network.initial_arrays(0)
-    assert backward(model.network, ready.compilation, arrays, rows, 1.0, Noise(0, 0)).loss.dtype is loss_dtype(model)
+    settled = Settled(model.network.initial_arrays(0), {}, ready.compilation.optimizer.inner_optimizer)
+    assert backward(model.network, ready.compilation, settled, rows, 1.0, Noise(0, 0)).loss.dtype is loss_dtype(model)
 
 
 def test_penalties_inside_a_wrapper_count() -> None:
@@ -137,9 +138,10 @@ def test_the_scale_as_cast_is_what_multiplies_the_loss(scale: float, as_cast: fl
 
 def gradients(model: Subject, scale: float) -> float:
     rows = Rows((np.full((2, 4), 1e-3, np.float32),), (np.zeros((2, 2), np.float32),), (None,))
-    arrays = model.network.initial_arrays(0)
+    compilation = compiled(model).compilation
+    settled = Settled(model.network.initial_arrays(0), {}, compilation.optimizer.inner_optimizer)
     with np.errstate(all="ignore"):
-        done = backward(model.network, compiled(model).compilation, arrays, rows, scale, Noise(0, 0))
+        done = backward(model.network, compilation, settled, rows, scale, Noise(0, 0))
         return float(sum(np.abs(found).sum() for found in done.gradients if found is not None))
 
 

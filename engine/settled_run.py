@@ -1,0 +1,57 @@
+"""A run that reads small variables as they were rounded together, in place of casting one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.conventions import Conventions
+from engine.dtypes import DType
+from engine.gradients import Gradient, added
+from engine.optimizers.joined import Settled
+from engine.run import Noise, Run
+from engine.tape import Tape, Tensor
+from engine.weights import WeightSpec
+
+
+class SettledRun(Run):
+    """A training run on settled variables. Values and gradients are those of :class:`Run` to the bit.
+
+    Args:
+        specs: of all variables.
+        settled: their values.
+        conventions: the line of Keras to follow.
+        noise: where random layers draw from.
+    """
+
+    def __init__(self, specs: Sequence[WeightSpec], settled: Settled, conventions: Conventions, noise: Noise) -> None:
+        self._ready = settled.ready
+        self._recorder = Tape()
+        self._read: dict[str, Tensor] = {}
+        arrays = settled.variables
+        super().__init__(specs, arrays, training=True, tape=self._recorder, conventions=conventions, noise=noise)
+
+    def weight(self, path: str, dtype: DType) -> Tensor:
+        """Return a variable cast to a dtype."""
+        found = self._read.get(path)
+        if found is not None and found.dtype is dtype:
+            return found
+        array = None if found is not None else self._ready(path, dtype)
+        if array is None or self.variables[path].node is None:
+            return super().weight(path, dtype)
+        self._read[path] = self._recorder.reading(array, dtype)
+        return self._read[path]
+
+    def gradients(self, target: Tensor, specs: Sequence[WeightSpec]) -> list[Gradient | None]:
+        """Return d(target)/d(variable) of each of these variables, what its narrow reading got added."""
+        variables = [self.variables[spec.path] for spec in specs]
+        read = [self._read.get(spec.path) for spec in specs]
+        sources = [*variables, *(tensor for tensor in read if tensor is not None)]
+        found = iter(self._recorder.gradient_or_rows(target, sources))
+        own = [next(found) for _ in variables]
+        return [mine if tensor is None else _sum(mine, next(found)) for mine, tensor in zip(own, read, strict=True)]
+
+
+def _sum(first: Gradient | None, second: Gradient | None) -> Gradient | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return added(first, second)
