@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from engine import datasets
-from engine.allocator import keep_freed_memory
 from engine.callbacks import Action, Callback, Moment, Surroundings
 from engine.compilation import Compilation, with_rate
 from engine.crew import Crew, Doings
@@ -134,7 +133,6 @@ class Trainer:
         self._crew = Crew(fit.callbacks)
         self._compiled: tuple[float | None, Compilation] = (None, self.compilation)
         self._check_callbacks()
-        keep_freed_memory()
 
     @property
     def names(self) -> tuple[str, ...]:
