@@ -32,7 +32,7 @@ demo: $(VENV)/.runtime  ## set up, start everything, train the digits in float16
 	@$(BIN)/python -m examples.demo
 
 test: $(VENV)/.dev  ## every test, with branch coverage
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --quiet --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --quiet --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.dev  ## style, types, and who may import whom
 	@$(BIN)/ruff check --quiet .

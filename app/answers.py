@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worker.jobs.records import Artifact, Checkpoint, Event, Job, JobError, JobResult, Start
 from worker.jobs.states import JobStatus
+from worker.jobs.thinning import RULE
 from worker.specs.notices import Notice
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
@@ -224,14 +225,22 @@ class CheckpointAnswer(Answer):
         return cls(**{name: value for name, value in asdict(checkpoint).items() if name != "path"})
 
 
+class ThinningAnswer(Answer):
+    """That rows were left out, and which."""
+
+    steps: int = Field(description="How many there are.")
+    rule: str = RULE
+
+
 class MetricsAnswer(Answer):
-    """Columns of equal length, one entry a step; thinned to `max_points`, every skipped step kept."""
+    """Columns of equal length, one entry a step; thinned to about `max_points`."""
 
     object: Literal["training.job.metrics"] = "training.job.metrics"
     job_id: str
     columns: dict[str, list[Any]] = Field(
         description="What is not finite is null; a column `nonfinite` then says for each row which it was."
     )
+    thinned: ThinningAnswer | None = Field(description="What was left out; null: nothing.")
 
 
 class QueueAnswer(Answer):

@@ -274,9 +274,13 @@ class Client(PolicyCalls):
         with self._reachable():
             _checked(self._http.delete(f"{JOBS}/{quote(job_id, safe='')}"))
 
-    def metrics(self, job_id: str, *names: str, after_step: int = 0, max_points: int = 1000) -> dict[str, list[Any]]:
+    def metrics(
+        self, job_id: str, *names: str, after_step: int = 0, until_step: int | None = None, max_points: int = 1000
+    ) -> dict[str, list[Any]]:
         """Return what the training steps measured, as columns of equal length."""
-        params = {"name": list(names), "after_step": after_step, "max_points": max_points}
+        params: dict[str, Any] = {"name": list(names), "after_step": after_step, "max_points": max_points}
+        if until_step is not None:
+            params["until_step"] = until_step
         answer = self._json("GET", f"{JOBS}/{quote(job_id, safe='')}/metrics", params=params)
         columns: dict[str, list[Any]] = answer["columns"]
         return columns
@@ -285,16 +289,15 @@ class Client(PolicyCalls):
         """Return what is known of the run's numerics; what nobody measured is None, and named in `not_recorded`."""
         return self._json("GET", f"{JOBS}/{quote(job_id, safe='')}/report")
 
-    def predict(self, job_id: str, x: Any) -> list[Any]:
-        """Return what a finished job's model says of x, one entry a sample.
+    def predict(self, job_id: str, x: Any) -> Any:
+        """Return what a finished job's model says of x, one entry a sample; of several outputs a dict by output name.
 
         Raises:
             Conflict: the job has not succeeded.
             Invalid: x does not fit the model.
         """
         answer = self._json("POST", f"{JOBS}/{quote(job_id, safe='')}/predict", json={"x": x})
-        predictions: list[Any] = answer["predictions"]
-        return predictions
+        return answer["predictions"]
 
     def artifacts(self, job_id: str) -> list[dict[str, Any]]:
         """Return the files that a job left."""

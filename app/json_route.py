@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from app.errors import Refused, invalid
 from app.finite_json import StrictJsonRequest, encoded
 from app.problems import Problem
+from app.query_route import query_check
 from worker.specs.errors import from_pydantic
 
 BODY = "body"
@@ -25,15 +26,17 @@ _NO_JSON = Problem(415, "unsupported_media_type", "The body must be JSON; send i
 
 
 class JsonRoute(APIRoute):
-    """A route that words the faults of its body with their JSON pointers."""
+    """A route that words the faults of its body with their JSON pointers, and knows its query parameters."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler, or our own: a stricter request goes in, errors of the body come out worded."""
         root: Any = self.body_field.field_info.annotation if self.body_field else None
         usual = super().get_route_handler()
         handle = _direct(root, self.endpoint) if self._is_plain(usual) else usual
+        check_query = query_check(self)
 
         async def handle_json(request: Request) -> Response:
+            check_query(request)
             limit = request.app.state.services.settings.max_body_bytes
             request = StrictJsonRequest(request, limit)
             if root is not None and not _says_json(request):

@@ -105,7 +105,7 @@ def create_app(settings: AppSettings | None = None, worker_settings: WorkerSetti
         )
     app.add_middleware(Protection, private=services.settings.auth == "required")
     app.state.figures = registry_of(services.store, services.queue)
-    app.add_middleware(Measured, registry=app.state.figures)
+    app.add_middleware(Measured, registry=app.state.figures, worth=services.settings.log_answers)
     app.add_middleware(RequestIds)
     errors.install(app)
     for router in ROUTERS:

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.auth import WRITE, scope_for
 from worker.jobs import figures
 from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 UNKNOWN_ROUTE = "unknown"
+_REFUSED = 400
+_SLOW = 1.0
+"""Seconds."""
 _COUNTERS = {
     figures.STEPS: ("halfstep_steps", "Training steps done."),
     figures.SKIPPED: ("halfstep_skipped_steps", "Steps that were not applied: a gradient was not finite."),
@@ -109,13 +113,19 @@ def registry_of(store: JobStore, queue: CeleryQueue) -> CollectorRegistry:
 
 
 class Measured:
-    """ASGI middleware that times each answer to its first byte, and logs it.
+    """ASGI middleware that times each answer to its first byte, and logs those worth a line.
 
     A stream of events lasts as long as its listener likes; what counts is how soon it began.
+
+    Args:
+        app: what answers.
+        registry: what the times are added to.
+        worth: which answers are logged, a name of `WORTH`.
     """
 
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry, worth: str = "notable") -> None:
         self.app = app
+        self._worth_a_line = WORTH[worth]
         text = "Time to the first byte of an answer."
         self._seconds = Histogram(
             "halfstep_http_request_seconds", text, ["method", "route", "status"], registry=registry, buckets=BOUNDS
@@ -140,5 +150,23 @@ class Measured:
         route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
         method = scope["method"] if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE
         self._seconds.labels(method, route, str(status)).observe(seconds)
+        if not self._worth_a_line(scope, status, seconds):
+            return
         told = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(seconds * 1000, 1)}
         logger.info("answered", extra=told)
+
+
+def _every(*_answer: object) -> bool:
+    return True
+
+
+def _notable(scope: Scope, status: int, seconds: float) -> bool:
+    return status >= _REFUSED or seconds >= _SLOW or scope_for(scope["method"], scope["path"]) == WRITE
+
+
+WORTH: Mapping[str, Callable[[Scope, int, float], bool]] = {
+    "notable": _notable,
+    "all": _every,
+}
+"""Which answers get a line of the log. A line takes as long as a third of a short answer, so by default those that
+only read, went well and took less than a second are told by the figures alone."""

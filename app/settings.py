@@ -67,6 +67,10 @@ class AppSettings(BaseSettings):
     max_simulated_gradients: int = Field(
         default=1_000_000, ge=1, description="One with more numbers in all its steps is refused with 422."
     )
+    log_answers: Literal["notable", "all"] = Field(
+        default="notable",
+        description="Answers that get a line of the log: what changes something, is refused or slow; or all.",
+    )
     sse_heartbeat_seconds: float = Field(
         default=15.0, gt=0, description="Silence on an event stream after which a comment is sent."
     )

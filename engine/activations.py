@@ -73,6 +73,15 @@ ACTIVATIONS: Mapping[str, Function] = MappingProxyType(
         "selu": _plain(ops.selu),
         "celu": _plain(ops.celu),
         "gelu": _plain(ops.gelu),
+        "glu": _plain(ops.glu),
+        "hard_shrink": _plain(ops.hard_shrink),
+        "log_sigmoid": _plain(ops.log_sigmoid),
+        "soft_shrink": _plain(ops.soft_shrink),
+        "sparse_plus": _plain(ops.sparse_plus),
+        "sparse_sigmoid": _plain(ops.sparse_sigmoid),
+        "sparsemax": _plain(ops.sparsemax),
+        "squareplus": _plain(ops.squareplus),
+        "tanh_shrink": _plain(ops.tanh_shrink),
     }
 )
 LINEAR = Activation("linear")

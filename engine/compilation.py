@@ -1,14 +1,15 @@
-"""What ``Model.compile`` settles: loss, metrics, and whether the loss is scaled."""
+"""What ``Model.compile`` settles: optimizer, losses, metrics, and whether the loss is scaled."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine import losses, metrics, optimizers
-from engine.configured import refuse
-from engine.errors import EngineError, InvalidType, InvalidValue, Unsupported
+from engine.errors import EngineError, InvalidType, InvalidValue
+from engine.heads import Head, Placed, losses_by_output, metrics_by_output, weights_by_output
+from engine.layers import Shape
 from engine.losses import Loss
 from engine.metrics import Metric
 from engine.network import Network
@@ -19,25 +20,30 @@ from engine.optimizers.wrapping import wrap
 
 @dataclass(frozen=True)
 class Compilation:
-    """A loss, metrics and an optimizer, wrapped for loss scaling where the model's policy asks for it.
+    """What the outputs are measured by, and an optimizer, wrapped for loss scaling where the policy asks for it.
 
     Attributes:
         optimizer: with its loss scale, if any: see ``optimizer.rule`` and ``optimizer.inner_optimizer``.
-        loss: of the one output.
-        metrics: in the order given.
+        heads: one an output, in the order of the model.
     """
 
     optimizer: AnyOptimizer
-    loss: Loss
-    metrics: tuple[Metric, ...] = ()
+    heads: tuple[Head, ...]
+
+    @property
+    def loss(self) -> Loss:
+        """Loss of the first output that has one."""
+        return next(head.loss for head in self.heads if head.loss is not None)
 
 
 def compiled(
     network: Network,
     optimizer: Any,
     loss: Any,
-    metric_identifiers: Sequence[Any] | None,
+    metric_identifiers: Any = None,
     *,
+    loss_weights: Any = None,
+    weighted_metrics: Any = None,
     auto_scale_loss: bool = True,
 ) -> Compilation:
     """Read the arguments of ``Model.compile``.
@@ -45,29 +51,69 @@ def compiled(
     Args:
         network: what is compiled; its policy decides on loss scaling.
         optimizer: name, serialized dict, or Optimizer.
-        loss: name, serialized dict, or Loss.
-        metric_identifiers: a list of names, serialized dicts or Metrics, for the one output.
+        loss: name, serialized dict, or Loss; for several outputs one for all, a list, or a dict by output name.
+        metric_identifiers: a list of names, serialized dicts or Metrics; for several outputs one list an output,
+            or a dict by output name.
+        loss_weights: a list or dict of what each loss counts in the total.
+        weighted_metrics: as metrics; these see sample weights.
         auto_scale_loss: Keras 3's switch; False leaves the optimizer as it is.
 
     Raises:
-        EngineError: ``path`` starts with "optimizer", "loss" or "metrics".
+        EngineError: ``path`` starts with the argument's name: "optimizer", "loss", "loss_weights", "metrics" or
+            "weighted_metrics".
     """
-    if len(network.graph.outputs) != 1:
-        message = f"Training needs one output, but the model has {len(network.graph.outputs)}."
-        raise Unsupported(message, path=("loss",))
-    if loss is None:
-        raise InvalidType("`loss` is missing: name one, such as 'sparse_categorical_crossentropy'.", path=("loss",))
+    found = read_losses(network, loss)
     try:
-        read_loss = losses.get(_single(loss, "loss"), network.conventions)
+        weights = weights_by_output(loss_weights, network.output_names, partial=not network.conventions.keras3)
     except EngineError as error:
-        raise error.at("loss") from None
+        raise error.at("loss_weights") from None
     try:
         read_optimizer = optimizers.get(optimizer, network.conventions)
         wrapped = wrap(read_optimizer, network.policy, network.conventions, auto_scale_loss=auto_scale_loss)
         _check_rounding(network, wrapped)
     except EngineError as error:
         raise error.at("optimizer") from None
-    return Compilation(wrapped, read_loss, _read_metrics(network, read_loss, metric_identifiers))
+    plain = _read_metrics(network, found, "metrics", metric_identifiers)
+    weighted = _read_metrics(network, found, "weighted_metrics", weighted_metrics)
+    heads = map(Head, network.output_names, found, weights, plain, weighted)
+    return Compilation(wrapped, tuple(heads))
+
+
+def with_rate(compilation: Compilation, rate: float | None) -> Compilation:
+    """Return the compilation with a constant learning rate; None leaves it as it is."""
+    if rate is None:
+        return compilation
+    outer = compilation.optimizer
+    inner = replace(outer.inner_optimizer, learning_rate=rate)
+    if outer is outer.inner_optimizer:
+        return replace(compilation, optimizer=inner)
+    wrapped = copy(outer)  # not `replace`: a subclass takes other arguments than it has fields
+    object.__setattr__(wrapped, "inner_optimizer", inner)
+    return replace(compilation, optimizer=wrapped)
+
+
+def read_losses(network: Network, loss: Any) -> list[Loss | None]:
+    """Return the loss of each output, None where it has none.
+
+    Raises:
+        EngineError: ``path`` starts with "loss".
+    """
+    try:
+        given = losses_by_output(loss, network.output_names, partial=not network.conventions.keras3)
+        found = [None if item is None else _loss(network, item) for item in given]
+    except EngineError as error:
+        raise error.at("loss") from None
+    if all(item is None for item in found):
+        raise InvalidType("`loss` is missing: name one, such as 'sparse_categorical_crossentropy'.", path=("loss",))
+    return found
+
+
+def _loss(network: Network, placed: Placed) -> Loss:
+    path, identifier = placed
+    try:
+        return losses.get(identifier, network.conventions)
+    except EngineError as error:
+        raise error.at(*path) from None
 
 
 def _check_rounding(network: Network, optimizer: AnyOptimizer) -> None:
@@ -82,30 +128,20 @@ def _check_rounding(network: Network, optimizer: AnyOptimizer) -> None:
     raise InvalidValue(text, code="rounding_without_effect", path=("config", "update_rounding"))
 
 
-def _single(value: Any, key: str) -> Any:
-    """Return the one entry of a list: Keras prints losses and metrics of one output either way."""
-    if not isinstance(value, list | tuple):
-        return value
-    if len(value) != 1:
-        raise refuse(key, "one entry, for the one output", value)
-    return value[0]
+def _read_metrics(network: Network, found: list[Loss | None], key: str, given: Any) -> list[tuple[Metric, ...]]:
+    try:
+        placed = metrics_by_output(key, given, network.output_names, broadcast=not network.conventions.keras3)
+        ends = zip(placed, found, network.output_shapes, strict=True)
+        return [tuple(_metric(network, item, loss, shape) for item in items) for items, loss, shape in ends]
+    except EngineError as error:
+        raise error.at(key) from None
 
 
-def _read_metrics(network: Network, loss: Loss, identifiers: Any) -> tuple[Metric, ...]:
-    if identifiers is None:
-        return ()
-    if not isinstance(identifiers, list | tuple):
-        raise refuse("metrics", "a list of metrics", identifiers).at("metrics")
-    flat = (
-        _single(identifiers, "metrics") if len(identifiers) == 1 and isinstance(identifiers[0], list) else identifiers
-    )
-    output = network.output_shapes[0]
-    read: list[Metric] = []
-    for index, identifier in enumerate(flat):
-        try:
-            metric = metrics.get(identifier, loss, output[-1], network.conventions)
-            metric.shapes(output)  # whether it takes such an output; nothing is allocated
-            read.append(metric)
-        except EngineError as error:
-            raise error.at("metrics", index) from None
-    return tuple(read)
+def _metric(network: Network, placed: Placed, loss: Loss | None, output: Shape) -> Metric:
+    path, identifier = placed
+    try:
+        metric = metrics.get(identifier, loss, output[-1], network.conventions)
+        metric.shapes(output)  # whether it takes such an output; nothing is allocated
+    except EngineError as error:
+        raise error.at(*path) from None
+    return metric

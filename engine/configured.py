@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -156,6 +157,12 @@ def shown(value: Any, limit: int = 80) -> str:
 def refuse(key: str, expected: str, value: Any) -> InvalidValue:
     """Return the error for a setting whose value is not accepted."""
     return InvalidValue(f"Received an invalid value for `{key}`, expected {expected}, got {shown(value)}.")
+
+
+def snake_case(name: str) -> str:
+    """Return what Keras makes of a class name: "RMSprop" becomes "rm_sprop"."""
+    spaced = re.sub("(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", spaced).lower()
 
 
 def _is_integer(value: Any) -> bool:

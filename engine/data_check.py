@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 from engine.configured import shown
@@ -10,74 +12,84 @@ from engine.layers import Shape
 from engine.losses import Loss
 from engine.tape import Array
 
+Place: TypeAlias = tuple[str, ...]
+"""Where data came from: "x", "y" or "sample_weight", and the name of an input or output where there are several."""
+
 _NUMBERS = "biuf"
 
 
-def check_inputs(x: Array, shape: Shape, name: str = "x") -> None:
+def check_inputs(x: Array, shape: Shape, place: Place = ("x",)) -> None:
     """Check inputs against a model's input shape.
 
     Args:
         x: (samples, ...).
         shape: of the model's input, batch axis first; None fits any size.
-        name: where the data came from, for messages.
+        place: where the data came from: "x", and the name of the input where there are several.
 
     Raises:
         DataInvalid: empty, no numbers, or not finite; the first bad row is named.
         ShapeMismatch: shapes differ.
     """
-    _check_numbers(x, name)
+    _check_numbers(x, place)
     fits = x.ndim == len(shape) and all(
         want is None or want == have for want, have in zip(shape[1:], x.shape[1:], strict=True)
     )
     if not fits:
         have = _batched((None, *x.shape[1:]))
         raise ShapeMismatch(
-            f"The model takes inputs of shape {_batched(shape)}, but `{name}` has shape {have}. "
+            f"The model takes inputs of shape {_batched(shape)}, but {_words(place)} has shape {have}. "
             "Change the input shape of the model or the shape of the data.",
-            path=(name,),
+            path=place,
         )
 
 
-def check_labels(y: Array, samples: int, output: Shape, loss: Loss, name: str = "y") -> None:
-    """Check labels against the number of samples, the model's output shape and what the loss takes.
+def check_labels(y: Array, samples: int, output: Shape, loss: Loss | None, place: Place = ("y",)) -> None:
+    """Check labels against the number of samples, the model's output shape and what the loss, if any, takes.
 
     Raises:
         DataInvalid: empty, not finite, or class numbers out of range; the first bad row is named.
         ShapeMismatch: lengths or shapes differ.
     """
-    _check_numbers(y, name)
+    _check_numbers(y, place)
     if len(y) != samples:
-        message = f"`x` has {samples} rows, but `{name}` has {len(y)}; there must be one label a row."
-        raise ShapeMismatch(message, path=(name,))
+        message = f"`x` has {samples} rows, but {_words(place)} has {len(y)}; there must be one label a row."
+        raise ShapeMismatch(message, path=place)
+    if loss is None:
+        return
     if loss.labels_are_classes:
-        _check_classes(y, output, loss, name)
+        _check_classes(y, output, loss, place)
     elif not _values_fit(y.shape[1:], output[1:]):
         raise ShapeMismatch(
-            f"{loss.class_name} wants labels of the output's shape {_batched(output)}, but `{name}` has shape "
+            f"{loss.class_name} wants labels of the output's shape {_batched(output)}, but {_words(place)} has shape "
             f"{_batched((None, *y.shape[1:]))}.{_one_hot_hint(y, output)}",
-            path=(name,),
+            path=place,
         )
 
 
-def check_weights(weights: Array, samples: int) -> None:
-    """Check sample weights: one finite number a row.
+def check_weights(weights: Array, samples: int, place: Place = ("sample_weight",)) -> None:
+    """Check sample weights: a finite number a row, or one for each entry of a row.
 
     Raises:
         DataInvalid: not finite or no numbers.
         ShapeMismatch: another number of rows.
     """
-    _check_numbers(weights, "sample_weight")
+    _check_numbers(weights, place)
     if len(weights) != samples:
-        message = f"`x` has {samples} rows, but `sample_weight` has {len(weights)}."
-        raise ShapeMismatch(message, path=("sample_weight",))
+        message = f"`x` has {samples} rows, but {_words(place)} has {len(weights)}."
+        raise ShapeMismatch(message, path=place)
 
 
-def _check_numbers(array: Array, name: str) -> None:
+def _words(place: Place) -> str:
+    return f"`{place[0]}`" if len(place) == 1 else f"`{place[0]}` of {place[1]!r}"
+
+
+def _check_numbers(array: Array, place: Place) -> None:
+    name = _words(place)
     if array.dtype.kind not in _NUMBERS:
-        raise DataInvalid(f"`{name}` must hold numbers, got dtype {array.dtype}.", path=(name,))
+        raise DataInvalid(f"{name} must hold numbers, got dtype {array.dtype}.", path=place)
     if array.ndim == 0 or array.size == 0:
         raise DataInvalid(
-            f"`{name}` is empty (shape {list(array.shape)}); give at least one row.", code="empty_data", path=(name,)
+            f"{name} is empty (shape {list(array.shape)}); give at least one row.", code="empty_data", path=place
         )
     if array.dtype.kind == "f":
         finite = np.isfinite(array)
@@ -85,10 +97,10 @@ def _check_numbers(array: Array, name: str) -> None:
             row, *rest = (int(index[0]) for index in np.nonzero(~finite))
             value = array[(row, *rest)]
             raise DataInvalid(
-                f"`{name}` holds {value} at row {row}{_column(rest)}; every number must be finite. "
+                f"{name} holds {value} at row {row}{_column(rest)}; every number must be finite. "
                 "Remove or replace such rows.",
                 code="nonfinite_data",
-                path=(name, row, *rest),
+                path=(*place, row, *rest),
             )
 
 
@@ -96,14 +108,15 @@ def _column(rest: list[int]) -> str:
     return f", column {', '.join(map(str, rest))}" if rest else ""
 
 
-def _check_classes(y: Array, output: Shape, loss: Loss, name: str) -> None:
+def _check_classes(y: Array, output: Shape, loss: Loss, place: Place) -> None:
     classes = output[-1]
     labels = y[..., 0] if y.ndim == len(output) and y.shape[-1] == 1 else y
     if not _values_fit(labels.shape[1:], output[1:-1]):
         raise ShapeMismatch(
-            f"{loss.class_name} wants one class number a row for outputs of shape {_batched(output)}, but `{name}` has "
-            f"shape {_batched((None, *y.shape[1:]))}. One-hot labels go with CategoricalCrossentropy.",
-            path=(name,),
+            f"{loss.class_name} wants one class number a row for outputs of shape {_batched(output)}, but "
+            f"{_words(place)} has shape {_batched((None, *y.shape[1:]))}. "
+            "One-hot labels go with CategoricalCrossentropy.",
+            path=place,
         )
     ignored = getattr(loss, "ignore_class", None)
     bad = (labels != np.floor(labels)) | (labels < 0) | (labels >= (classes or np.inf))
@@ -112,11 +125,11 @@ def _check_classes(y: Array, output: Shape, loss: Loss, name: str) -> None:
     if bad.any():
         index = tuple(int(axis[0]) for axis in np.nonzero(bad))
         raise DataInvalid(
-            f"`{name}` holds label {shown(labels[index].item())} at row {index[0]}, but the model's output has "
+            f"{_words(place)} holds label {shown(labels[index].item())} at row {index[0]}, but the model's output has "
             f"{classes} units, so labels must be integers from 0 to {(classes or 0) - 1}. Correct the label or give "
             "the last layer more units.",
             code="label_out_of_range",
-            path=(name, *index),
+            path=(*place, *index),
         )
 
 

@@ -78,7 +78,7 @@ class DType:
             raise Unsupported(f"Arrays of dtype {self.name!r} cannot be computed with; use a number dtype.")
         return self.numpy
 
-    @property
+    @cached_property
     def storage(self) -> np.dtype:
         """The numpy dtype in which the engine holds values: float32 for every narrower float, else ``edge``."""
         return np.dtype(np.float32) if self.low_precision else self.edge

@@ -35,12 +35,14 @@ class Node:
         number: which of its calls, from 0.
         sources: what it takes; empty for an InputLayer, and for the first layer of a Sequential model without one.
         options: constant arguments of the call.
+        masked: whether the last source is no argument of its own, but the mask of the first.
     """
 
     layer: str
     number: int = 0
     sources: tuple[Reference, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    masked: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class Call:
         output_shapes: shapes of what it gives.
         weights: the variables of the layer.
         options: constant arguments of the call.
+        masked: whether the last source is the mask of the first; it has no input shape.
     """
 
     layer: Layer
@@ -120,6 +123,12 @@ class Call:
     output_shapes: tuple[Shape, ...]
     weights: tuple[WeightSpec, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    masked: bool = False
+
+    @property
+    def arguments(self) -> tuple[Output, ...]:
+        """The outputs it takes as arguments, without the mask."""
+        return self.sources[: len(self.input_shapes)]
 
     @property
     def output_shape(self) -> Shape:
@@ -160,6 +169,8 @@ class Graph:
             if index in given:
                 results.append([given[index]])
                 continue
-            result = call.layer(run, *(results[source][part] for source, part in call.sources), **call.options)
+            taken = [results[source][part] for source, part in call.sources]
+            options = {**call.options, "mask": taken.pop().data} if call.masked else call.options
+            result = call.layer(run, *taken, **options)
             results.append(result if isinstance(result, list) else [result])
         return [results[call][part] for call, part in self.outputs]

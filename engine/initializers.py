@@ -244,7 +244,7 @@ class Orthogonal(Initializer):
 class Identity(Initializer):
     """``gain`` times the identity matrix, cut or filled with zeros where it is not square."""
 
-    gain: float = setting(any_number, 1.0)
+    gain: float = setting(any_number, 1.0, only="keras2")
 
     def check(self, shape: Shape) -> None:
         """Refuse anything but two axes."""

@@ -6,17 +6,20 @@ the state between calls, so that a Keras user needs no manual.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from engine import callbacks as callbacks_of
 from engine import conventions as lines
+from engine.callbacks import ModelCheckpoint
 from engine.compilation import Compilation, compiled
 from engine.conventions import Conventions
+from engine.crew import Saving
 from engine.dtypes import DType
-from engine.errors import InvalidType, ShapeMismatch
+from engine.errors import InvalidType, InvalidValue, ShapeMismatch
 from engine.evaluation import Evaluation, predict
 from engine.layers import Layer, Shape
 from engine.network import Network, read_network
@@ -30,6 +33,9 @@ from engine.state import TrainState
 from engine.tape import Array, rounded
 from engine.training import EpochRecord, FitOptions, Trainer
 from engine.weights import WeightSpec
+
+MOST_ROWS = 2**31
+"""More than any batch has: all rows are one step."""
 
 
 def model_from_config(
@@ -88,12 +94,22 @@ class Model:
         self,
         optimizer: Any = "sgd",
         loss: Any = None,
-        metrics: Sequence[Any] = (),
+        metrics: Any = (),
         *,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
         auto_scale_loss: bool = True,
     ) -> None:
-        """Settle loss, metrics and optimizer; see :func:`engine.compilation.compiled`."""
-        self._compilation = compiled(self.network, optimizer, loss, metrics, auto_scale_loss=auto_scale_loss)
+        """Settle losses, metrics and optimizer; see :func:`engine.compilation.compiled`."""
+        self._compilation = compiled(
+            self.network,
+            optimizer,
+            loss,
+            metrics,
+            loss_weights=loss_weights,
+            weighted_metrics=weighted_metrics,
+            auto_scale_loss=auto_scale_loss,
+        )
         self._state = None
 
     @property
@@ -225,36 +241,47 @@ class Model:
     def fit(  # noqa: PLR0913  Keras's signature
         self,
         x: Data,
-        y: Array,
+        y: Data,
         *,
         batch_size: int = 32,
         epochs: int = 1,
         validation_split: float = 0.0,
         shuffle: bool = True,
         seed: int | None = None,
-        sample_weight: Array | None = None,
+        sample_weight: Data | None = None,
         class_weight: Mapping[int, float] | None = None,
+        callbacks: Sequence[Any] = (),
+        save: Callable[[Saving], None] | None = None,
         observer: Observer = NOBODY,
     ) -> History:
         """Train for some epochs, going on from where the last call stopped; return the epochs' logs.
 
-        Beside Keras's arguments, an observer, which is shown the tensors of the steps that it wants.
+        Beside Keras's arguments, an observer, which is shown the tensors of the steps that it wants, and what saves
+        the models that a ModelCheckpoint asks for: the engine itself writes no files of Keras's.
+
+        Raises:
+            InvalidValue: there is a ModelCheckpoint and no `save`.
         """
-        options = FitOptions(batch_size, epochs, validation_split, shuffle, class_weight=class_weight)
+        called = tuple(map(callbacks_of.get, callbacks))
+        if save is None and any(isinstance(callback, ModelCheckpoint) for callback in called):
+            raise InvalidValue("ModelCheckpoint needs `save`: a function that is given what is to be saved, and where.")
+        options = FitOptions(batch_size, epochs, validation_split, shuffle, class_weight=class_weight, callbacks=called)
         trainer = Trainer(self, x, y, options, self.seed if seed is None else seed, sample_weight, observer=observer)
-        state = replace(self._trained(trainer), epoch=0, batch=0, history=())
+        state = trainer.begun(self._trained(trainer))
         history = History()
         while not trainer.finished(state):
             state, record = trainer.advance(state)
+            for saving in record.saved:
+                save(saving)  # type: ignore[misc]  # only a ModelCheckpoint asks for it
             if isinstance(record, EpochRecord):
                 history.append(record.logs)
         self._state = state
         return history
 
-    def train_on_batch(self, x: Data, y: Array, sample_weight: Array | None = None) -> dict[str, float]:
+    def train_on_batch(self, x: Data, y: Data, sample_weight: Data | None = None) -> dict[str, float]:
         """Do one step on one batch; return loss and metrics of the batch, as seen before the update."""
-        trainer = Trainer(self, x, y, FitOptions(len(np.asarray(y)), 1, 0.0, shuffle=False), self.seed, sample_weight)
-        state = replace(self._trained(trainer), epoch=0, batch=0, history=(), tracked=trainer.empty_totals())
+        trainer = Trainer(self, x, y, FitOptions(MOST_ROWS, 1, 0.0, shuffle=False), self.seed, sample_weight)
+        state = replace(trainer.begun(self._trained(trainer)), tracked=trainer.empty_totals())
         self._state, record = trainer.step(state)
         return {"loss": record.loss, **record.metrics}
 
@@ -264,14 +291,15 @@ class Model:
         state = trainer.initial_state()
         return state if self._arrays is None else replace(state, variables=self._arrays)
 
-    def evaluate(self, x: Data, y: Array, batch_size: int = 32, sample_weight: Array | None = None) -> dict[str, float]:
+    def evaluate(self, x: Data, y: Data, batch_size: int = 32, sample_weight: Data | None = None) -> dict[str, float]:
         """Return loss and metrics over all rows."""
         trainer = Trainer(self, x, y, FitOptions(batch_size), self.seed, sample_weight)
         return trainer.evaluate(replace(self._trained(trainer)), x, y, sample_weight)
 
-    def predict(self, x: Data, batch_size: int = 256) -> Array:
-        """Return the output for all rows, in the true dtype of the output layer."""
-        return predict(self.network, self.variables, x, batch_size)
+    def predict(self, x: Data, batch_size: int = 256) -> Any:
+        """Return the output for all rows, in the true dtype of the output layer; of several outputs a list."""
+        found = predict(self.network, self.variables, x, batch_size)
+        return found[0] if len(found) == 1 else list(found)
 
     def summary(self) -> str:
         """Return a table of layers: name, class, policy, output shape, parameters."""

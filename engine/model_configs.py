@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,11 +10,12 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 from engine import layers
-from engine.configured import shown
+from engine.configured import shown, snake_case
 from engine.conventions import Conventions
-from engine.errors import EngineError, InvalidType, InvalidValue, Unsupported
+from engine.errors import EngineError, InvalidType, InvalidValue, Unsupported, located
 from engine.graph import Node, Outline, Reference
 from engine.layers import InputLayer, Layer, Shape
+from engine.layers.operations import OPERATIONS, Operation, is_operation
 from engine.nested import Functional, Nested, Sequential
 
 DEEPEST = 16
@@ -35,6 +35,11 @@ def read_layer(item: Any, conventions: Conventions, depth: int = 0) -> Layer:
     """
     if not isinstance(item, Mapping):
         raise InvalidType(f'A layer must be {{"class_name": ..., "config": {{...}}}}, got {shown(item)}.')
+    if is_operation(item):
+        cls = OPERATIONS[item["class_name"]]
+        with located("config"):
+            name = item.get("config", {}).get("name") or item.get("name")
+            return cls.from_config({"name": name}, conventions=conventions)
     refusal = operation_refusal(item)
     if refusal:
         raise Unsupported(refusal, code="unsupported_operation", path=("class_name",))
@@ -145,7 +150,7 @@ def named(read: Sequence[Layer], offset: int = 0) -> list[Layer]:
     placed: list[Layer] = []
     seen: set[str] = set()
     for index, layer in enumerate(read):
-        name = layer.name or next(_fresh(_snake(layer.class_name), counts, taken))
+        name = layer.name or next(_fresh(snake_case(layer.class_name), counts, taken))
         placed.append(dataclasses.replace(layer, name=name))
         if name in seen:
             message = f"All layers should have unique names, but {name!r} occurs twice. Rename one."
@@ -162,11 +167,6 @@ def _fresh(base: str, counts: dict[str, int], taken: set[str | None]) -> Iterato
         name = f"{base}_{number}" if number else base
         if name not in taken:
             yield name
-
-
-def _snake(class_name: str) -> str:
-    spaced = re.sub("(.)([A-Z][a-z0-9]+)", r"\1_\2", class_name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", spaced).lower()
 
 
 def functional(config: Mapping[str, Any], conventions: Conventions, *, depth: int = 0) -> Outline:
@@ -296,6 +296,26 @@ def _keras3_node(node: Mapping[str, Any], layer: Layer) -> Node:
     keywords = node.get("kwargs") or {}
     if not isinstance(keywords, Mapping):
         raise InvalidValue(f"Malformed call arguments: {shown(keywords)}.", code="malformed_graph")
+    if isinstance(layer, Operation):
+        return _operation_node([*node["args"], *(keywords[key] for key in _OPERANDS if key in keywords)], layer)
+    mask = keywords.get("mask")
+    if isinstance(mask, Mapping):
+        found = _ordered_call(node, layer, {key: value for key, value in keywords.items() if key != "mask"})
+        return replace(found, sources=(*found.sources, *_keras_tensors(mask)), masked=True)
+    return _ordered_call(node, layer, keywords)
+
+
+_OPERANDS = ("x", "x1", "x2")
+
+
+def _operation_node(arguments: Sequence[Any], layer: Layer) -> Node:
+    """Return the call of an operation, whose arguments are tensors and numbers."""
+    numbers = [(place, item) for place, item in enumerate(arguments) if isinstance(item, int | float)]
+    sources = [source for item in arguments if not isinstance(item, int | float) for source in _keras_tensors(item)]
+    return Node(layer.name or "", 0, tuple(sources), {"constants": tuple(numbers)} if numbers else {})
+
+
+def _ordered_call(node: Mapping[str, Any], layer: Layer, keywords: Mapping[str, Any]) -> Node:
     sources = list(_keras_tensors(node["args"]))
     named_tensors = {
         key: list(_keras_tensors(value))

@@ -9,6 +9,7 @@ from engine import layers
 from engine.conventions import Conventions
 from engine.graph import Graph, Node, Outline, Reference
 from engine.layers import Layer
+from engine.layers.operations import Operation
 
 
 def written(class_name: str, name: str, outline: Outline, graph: Graph, conventions: Conventions) -> dict[str, Any]:
@@ -64,7 +65,11 @@ class _Writer:
             return [
                 [*self.reference(source), options if index == 0 else {}] for index, source in enumerate(node.sources)
             ]
-        tensors = [self._tensor(source) for source in node.sources]
+        tensors: list[Any] = [self._tensor(source) for source in node.sources]
+        if node.masked:
+            options["mask"] = tensors.pop()
+        for place, number in options.pop("constants", ()):
+            tensors.insert(place, number)
         return {"args": [tensors] if self._members[node.layer].merges else tensors, "kwargs": options}
 
     def _tensor(self, source: Reference) -> dict[str, Any]:
@@ -73,7 +78,12 @@ class _Writer:
             "class_name": "__keras_tensor__",
             "config": {
                 "shape": list(self._graph.shape(output)),
-                "dtype": self._graph.calls[output[0]].layer.policy.compute_dtype,
+                "dtype": _dtype_of(self._graph.calls[output[0]].layer),
                 "keras_history": self.reference(source),
             },
         }
+
+
+def _dtype_of(layer: Layer) -> str | None:
+    """Return the dtype that Keras 3 writes of an output: that of the layer's policy, or what a comparison gives."""
+    return "bool" if isinstance(layer, Operation) and layer.compares else layer.policy.compute_dtype

@@ -103,7 +103,8 @@ class Nested(Layer):
         found: dict[tuple[str, int], DType] = {}
         for node in self.outline.nodes:
             layer = self.scoped[node.layer]
-            arriving = [found[source[:2]] for source in node.sources] or [given.get(node.layer, entered[0])]
+            sources = node.sources[:-1] if node.masked else node.sources
+            arriving = [found[source[:2]] for source in sources] or [given.get(node.layer, entered[0])]
             found[node.layer, node.number] = layer.output_dtype(*layer.entering_dtypes(*arriving))
         return found[self.outline.outputs[0][:2]]
 
@@ -194,7 +195,9 @@ class _Builder:
                     at[node.layer, node.number] = self._enter(layer, given.get(node.layer))
                 else:
                     sources = tuple(_part(at, source, layer) for source in node.sources) or tuple(entering or ())
-                    at[node.layer, node.number] = self._add(layer, sources, {**options, **node.options})
+                    kept = {key: value for key, value in options.items() if key in layer.options}
+                    found = self._add(layer, sources, {**kept, **node.options}, masked=node.masked)
+                    at[node.layer, node.number] = found
             except EngineError as error:
                 inside = () if isinstance(layer, Nested) else ("config",)
                 raise error.at(*outline.path_of(node.layer), *inside) from None
@@ -210,14 +213,18 @@ class _Builder:
             self.calls.append(Call(layer, (source,), (shape,), (_fitted(layer, shape),)))
         return ((len(self.calls) - 1, 0),)
 
-    def _add(self, layer: Layer, sources: tuple[Output, ...], options: Mapping[str, Any]) -> tuple[Output, ...]:
-        _check_arity(layer, len(sources))
+    def _add(
+        self, layer: Layer, sources: tuple[Output, ...], options: Mapping[str, Any], *, masked: bool
+    ) -> tuple[Output, ...]:
+        arguments = sources[:-1] if masked else sources
+        _check_arity(layer, len(arguments))
         if isinstance(layer, Nested):
-            return self.follow(layer.outline, layer.scoped, sources, options)
-        shapes = tuple(self.calls[call].output_shapes[part] for call, part in sources)
+            # The mask of a model's input is the mask that its input carries.
+            return self.follow(layer.outline, layer.scoped, arguments, options)
+        shapes = tuple(self.calls[call].output_shapes[part] for call, part in arguments)
         given = layer.compute_output_shape(*shapes)
         outputs = tuple(given) if isinstance(given, list) else (given,)
-        self.calls.append(Call(layer, sources, shapes, outputs, layer.weight_specs(*shapes), dict(options)))
+        self.calls.append(Call(layer, sources, shapes, outputs, layer.weight_specs(*shapes), dict(options), masked))
         return tuple((len(self.calls) - 1, part) for part in range(len(outputs)))
 
 

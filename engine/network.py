@@ -76,6 +76,15 @@ class Network:
         """Shapes of the outputs, batch axis first."""
         return tuple(self.graph.shape(output) for output in self.graph.outputs)
 
+    @cached_property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs: those of the layers they come from; a second output of one layer is "name_1"."""
+        names: list[str] = []
+        for name, *_ in self.outline.outputs:
+            taken = sum(other == name or other.rpartition("_")[0] == name for other in names)
+            names.append(f"{name}_{taken}" if name in names else name)
+        return tuple(names)
+
     @property
     def output_dtypes(self) -> tuple[DType, ...]:
         """Dtypes of the outputs."""

@@ -37,11 +37,16 @@ def _times(penalty: Tensor, factor: float) -> Tensor:
     return ops.scale(penalty, float(np.float32(factor)))
 
 
+def _as_float32(value: float, conventions: Conventions) -> float:
+    """Return what Keras 3 prints, which keeps this one number as a tensor."""
+    return float(np.float32(value)) if conventions.keras3 else value
+
+
 @dataclass(frozen=True)
 class L1(Regularizer):
     """``l1 * sum(|x|)``."""
 
-    l1: float = setting(not_negative, 0.01)
+    l1: float = setting(not_negative, 0.01, write=_as_float32)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the penalty of x: shape (), x's dtype."""

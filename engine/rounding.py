@@ -34,7 +34,7 @@ Array = NDArray[Any]
 BLOCK = 65536
 """Elements per block: x, result, scratch and bound together stay within the second-level cache."""
 
-CAST_UP_TO = 256
+CAST_UP_TO = 768
 """Elements up to which a plain cast there and back is faster than the ten calls of the other way."""
 
 _EXPONENT = np.array(0x7F800000, np.int32)

@@ -47,7 +47,8 @@ def begun_with(fresh: TrainState, saved: TrainState, specs: Sequence[WeightSpec]
         fresh: the state that the new training would begin with.
         saved: the other training's; its arrays are not kept.
         specs: the new model's variables.
-        optimizer: whether slots, the optimizer's step count and the loss scale with its counter go along.
+        optimizer: whether slots, the optimizer's step count, the learning rate that a callback set, and the loss
+            scale with its counter go along.
 
     Raises:
         ShapeMismatch: the weights do not fit; the text names the layers.
@@ -61,7 +62,13 @@ def begun_with(fresh: TrainState, saved: TrainState, specs: Sequence[WeightSpec]
     if not optimizer:
         return begun
     _check_slots(fresh.slots, saved.slots)
-    return replace(begun, slots=saved.slots, scaler=saved.scaler, iterations=saved.iterations)
+    return replace(
+        begun,
+        slots=saved.slots,
+        scaler=saved.scaler,
+        iterations=saved.iterations,
+        learning_rate=saved.learning_rate,
+    )
 
 
 def _on_grid(array: Array, spec: WeightSpec) -> Array:

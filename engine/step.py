@@ -20,6 +20,7 @@ from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.errors import InvalidType
 from engine.gradients import Gradient, Gradients, mapped, values_of
 from engine.network import Network
+from engine.optimizers.arithmetic import number_on
 from engine.optimizers.overwriting import kept_scaled
 from engine.rows import Rows, tensors
 from engine.run import Noise
@@ -34,14 +35,16 @@ class Backward:
 
     Attributes:
         loss: total loss without scale, penalties included; dtype as Keras computes it.
-        predictions: the output, on the grid of its dtype.
+        parts: the loss of each output that has one, unweighted.
+        predictions: the outputs, on the grids of their dtypes.
         gradients: of the **scaled** loss, one per trainable variable, in the variable dtype: arrays, or the rows of
             an embedding; None where the loss does not depend on it.
         updates: new values of moving statistics by path.
     """
 
     loss: Tensor
-    predictions: Tensor
+    parts: tuple[Tensor, ...]
+    predictions: tuple[Tensor, ...]
     gradients: list[Gradient | None]
     updates: dict[str, Array]
 
@@ -86,16 +89,30 @@ def backward(
         watch: who looks on.
     """
     tape, run = watch.run(network.weight_specs, arrays, network.conventions, noise)
-    predictions = network.forward(run, tensors(network, batch.inputs))[0]
+    predictions = tuple(network.forward(run, tensors(network, batch.inputs)))
     run.forward_done()
+    parts = losses_of(compilation, batch, predictions)
     loss = total_loss(
-        compilation.loss(batch.y, predictions, batch.weights), network.penalties(run), network.conventions
+        weighted_sum(compilation, parts, network.conventions), network.penalties(run), network.conventions
     )
     run.loss_done(loss)
     scaled = loss if compilation.optimizer.rule == UNSCALED else scaled_loss(loss, loss_scale, network.conventions)
     run.backward_begins()
     leaves = [run.variables[spec.path] for spec in network.trainable_specs]
-    return Backward(loss, predictions, tape.gradient_or_rows(scaled, leaves), run.updates)
+    return Backward(loss, parts, predictions, tape.gradient_or_rows(scaled, leaves), run.updates)
+
+
+def losses_of(compilation: Compilation, batch: Rows, predictions: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return the losses of the outputs that have one, each by itself and unweighted."""
+    measured = zip(compilation.heads, batch.labels, predictions, batch.weights, strict=True)
+    return tuple(head.loss(y, output, weights) for head, y, output, weights in measured if head.loss is not None)
+
+
+def weighted_sum(compilation: Compilation, parts: Sequence[Tensor], conventions: Conventions) -> Tensor:
+    """Return the sum of the outputs' losses, each times its weight, added up in the order of the outputs."""
+    counts = [head.weight for head in compilation.heads if head.loss is not None]
+    counted = [part if by is None else ops.scale(part, by) for part, by in zip(parts, counts, strict=True)]
+    return total_loss(counted[0], counted[1:], conventions)
 
 
 def scaled_loss(loss: Any, loss_scale: float, conventions: Conventions) -> Tensor:
@@ -159,12 +176,12 @@ def unscaled(
             if gradient is None:
                 found.append(None)
                 continue
-            by = rounded(np.array([number], dtype=dtype.storage), dtype)
+            by = number_on(number, dtype)
             found.append(mapped(partial(_combined, operation, by, dtype), gradient))
     return found
 
 
-def _combined(operation: np.ufunc, by: Array, dtype: DType, values: Array) -> Array:
+def _combined(operation: np.ufunc, by: Any, dtype: DType, values: Array) -> Array:
     return rounded(operation(values, by), dtype)
 
 

@@ -172,7 +172,9 @@ class Tape:
             if isinstance(gradient, RowGradient):
                 _receive_rows(receiver, gradient, tensor.dtype)
                 continue
-            if tensor.dtype.low_precision and not op.gradient_on_grid:
+            # What an op hands on as it came (bias_add does) lies on the grid already.
+            handed_on = gradient is node.gradient and tensor.dtype is node.tensor_dtype
+            if tensor.dtype.low_precision and not (op.gradient_on_grid or handed_on):
                 gradient = rounded(gradient, tensor.dtype)  # noqa: PLW2901  the grid holds at every edge
             if receiver.gradient is not None:
                 gradient = rounded(dense(receiver.gradient) + gradient, tensor.dtype)  # noqa: PLW2901

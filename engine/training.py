@@ -13,42 +13,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from engine import datasets
-from engine.compilation import Compilation
-from engine.data_check import check_labels, check_weights
-from engine.errors import EngineError, InvalidValue
+from engine.callbacks import Action, Callback, Moment, Surroundings
+from engine.compilation import Compilation, with_rate
+from engine.crew import Crew, Doings
+from engine.errors import InvalidValue, located
 from engine.evaluation import Evaluation, predict
 from engine.network import Network
 from engine.observation import NOBODY, Observer
-from engine.rows import Data, Rows, entered
+from engine.records import EpochRecord, StepRecord, TrainingFailed
+from engine.rows import Data, Rows, labelled
 from engine.run import Noise
+from engine.schedules import Schedule
 from engine.state import TrainState
 from engine.step import apply_gradients, backward
 from engine.tape import Array
 from engine.watching import watching
 
+__all__ = ["HOPELESS_SKIPS", "EpochRecord", "FitOptions", "StepRecord", "Trainer", "TrainingFailed"]
+
 HOPELESS_SKIPS = 50
 """Steps skipped in a row, at the floor of the loss scale, after which training is given up."""
-
-
-class TrainingFailed(EngineError):
-    """Training cannot go on.
-
-    Attributes:
-        step: the step (from 1) that showed it.
-        layer: where it showed, if known.
-    """
-
-    default_code = "training_failed"
-
-    def __init__(self, message: str, *, code: str, step: int = 0, layer: str | None = None) -> None:
-        super().__init__(message, code=code)
-        self.step = step
-        self.layer = layer
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,8 @@ class FitOptions:
         class_weight: what the rows of a class count, by class number; others count 1.
         shuffle: whether each epoch takes the rows in another (seeded) order.
         terminate_on_nonfinite: whether a nonfinite loss that was applied, or a loss scale that cannot recover, ends
-            the training with TrainingFailed; Keras goes on.
+            the training with TrainingFailed; Keras goes on. With a TerminateOnNaN it sees to the loss.
+        callbacks: in the order in which they are called.
     """
 
     batch_size: int = 32
@@ -71,6 +61,7 @@ class FitOptions:
     shuffle: bool = True
     terminate_on_nonfinite: bool = False
     class_weight: Mapping[int, float] | None = None
+    callbacks: tuple[Callback, ...] = ()
 
     def __post_init__(self) -> None:
         for key in ("batch_size", "epochs"):
@@ -80,54 +71,6 @@ class FitOptions:
         if not 0 <= self.validation_split < 1:
             message = f"`validation_split` must lie in [0, 1), got {self.validation_split!r}."
             raise InvalidValue(message, path=("validation_split",))
-
-
-@dataclass(frozen=True, slots=True)
-class StepRecord:
-    """What one step did.
-
-    Attributes:
-        step: from 1.
-        epoch: from 1.
-        loss: of the batch, without loss scale, penalties included.
-        metrics: since the epoch began.
-        loss_scale: that the step used.
-        loss_scale_after: of the next step.
-        counter_after: finite steps since the loss scale last changed.
-        grads_finite: whether all unscaled gradients were finite.
-        applied: whether the variables were updated; False is a skipped step.
-        grad_norm: of all unscaled gradients together; may be nonfinite.
-        learning_rate: that the step used or would have used.
-        iterations: of the optimizer, after the step.
-    """
-
-    step: int
-    epoch: int
-    loss: float
-    metrics: Mapping[str, float]
-    loss_scale: float
-    loss_scale_after: float
-    counter_after: int
-    grads_finite: bool
-    applied: bool
-    grad_norm: float
-    learning_rate: float
-    iterations: int
-
-
-@dataclass(frozen=True, slots=True)
-class EpochRecord:
-    """The end of an epoch.
-
-    Attributes:
-        epoch: from 1.
-        step: steps done so far.
-        logs: mean loss and metrics of the epoch, ``val_`` ones with a validation split.
-    """
-
-    epoch: int
-    step: int
-    logs: Mapping[str, float]
 
 
 class Trainable(Protocol):
@@ -148,10 +91,10 @@ class Trainer:
     Args:
         model: compiled.
         x: inputs, (samples, ...), a list or a dict of them for several; checked against the model.
-        y: labels; checked against the loss.
+        y: labels, likewise; checked against the losses.
         fit: the options.
         seed: of initial weights, shuffles and random layers.
-        sample_weight: one number a row, or None.
+        sample_weight: one number a row, for all outputs or for each; or None.
         observer: is shown the tensors of the steps that it wants.
 
     Raises:
@@ -163,30 +106,45 @@ class Trainer:
         self,
         model: Trainable,
         x: Data,
-        y: Array,
+        y: Data,
         fit: FitOptions,
         seed: int,
-        sample_weight: Array | None = None,
+        sample_weight: Data | None = None,
         *,
         observer: Observer = NOBODY,
     ) -> None:
         self.network, self.compilation = model.network, model.compilation
         self.fit, self.seed = fit, seed
         self._watch = watching(observer)
-        inputs, y = entered(self.network, x), np.asarray(y)
-        samples = len(inputs[0])
-        check_labels(y, samples, self.network.output_shapes[0], self.compilation.loss)
-        if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight)
-            check_weights(sample_weight, samples)
-        if fit.class_weight is not None:
-            sample_weight = _weighted(y, fit.class_weight, sample_weight)
-        train, validation = datasets.split(samples, fit.validation_split)
-        data = Rows(inputs, y, sample_weight)
+        data = labelled(self.network, self.compilation.heads, x, y, sample_weight)
+        if fit.class_weight is not None and sample_weight is not None:
+            text = "You cannot give `class_weight` and `sample_weight` at the same time: multiply them yourself."
+            raise InvalidValue(text, path=("class_weight",))
+        train, validation = datasets.split(len(data), fit.validation_split)
         self.train, self.validation = data.part(train), data.part(validation)
+        if fit.class_weight is not None:  # what is validated on is not weighted by class
+            self.train = _weighted(self.train, fit.class_weight)
         self.steps_per_epoch = math.ceil(len(self.train) / fit.batch_size)
         self.total_steps = self.steps_per_epoch * fit.epochs
         self._order: tuple[int, Array] = (-1, np.empty(0, np.int64))
+        self._evaluation = Evaluation(self.network, self.compilation)
+        self._crew = Crew(fit.callbacks)
+        self._compiled: tuple[float | None, Compilation] = (None, self.compilation)
+        self._check_callbacks()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the logs of an epoch will have, but for what callbacks add."""
+        names = self._evaluation.names
+        return (*names, *(f"val_{name}" for name in names)) if len(self.validation) else names
+
+    def _check_callbacks(self) -> None:
+        inner = self.compilation.optimizer.inner_optimizer
+        constant = not isinstance(inner.learning_rate, Schedule)
+        around = Surroundings(self.names, self._evaluation.metrics, constant)
+        for index, callback in enumerate(self.fit.callbacks):
+            with located("callbacks", index, "config"):
+                callback.check(around)
 
     def initial_state(self) -> TrainState:
         """Return the state before the first step; here the arrays are allocated."""
@@ -198,11 +156,22 @@ class Trainer:
             slots=optimizer.inner_optimizer.initial_slots(self.network.weight_specs, variables),
             tracked=self.empty_totals(),
             scaler=optimizer.rule.initial(),
+            callbacks=self._crew.initial(),
         )
 
+    def begun(self, state: TrainState) -> TrainState:
+        """Return a state of the same model as it goes into a new training: epochs and callbacks begin anew."""
+        return replace(state, epoch=0, batch=0, history=(), stopped=False, callbacks=self._crew.initial())
+
+    def compilation_at(self, state: TrainState) -> Compilation:
+        """Return the compilation with the learning rate that a callback has set, if one did."""
+        if self._compiled[0] != state.learning_rate:
+            self._compiled = (state.learning_rate, with_rate(self.compilation, state.learning_rate))
+        return self._compiled[1]
+
     def finished(self, state: TrainState) -> bool:
-        """Return whether every epoch is done."""
-        return state.epoch >= self.fit.epochs
+        """Return whether every epoch is done, or a callback stopped the training."""
+        return state.epoch >= self.fit.epochs or (state.stopped and state.batch == 0)
 
     def advance(self, state: TrainState) -> tuple[TrainState, StepRecord | EpochRecord]:
         """Do the next step, or end the epoch if its steps are done.
@@ -212,11 +181,12 @@ class Trainer:
         Raises:
             TrainingFailed: with ``terminate_on_nonfinite``, when going on is pointless.
         """
-        return self._end_epoch(state) if state.batch >= self.steps_per_epoch else self.step(state)
+        ended = state.batch >= self.steps_per_epoch or state.stopped
+        return self._end_epoch(state) if ended else self.step(state)
 
     def empty_totals(self) -> dict[str, Array]:
         """Return the totals of loss and metrics with which an epoch begins."""
-        return self._evaluation().initial()
+        return self._evaluation.initial()
 
     def step(self, state: TrainState) -> tuple[TrainState, StepRecord]:
         """Do the next step; see :meth:`advance`."""
@@ -224,11 +194,12 @@ class Trainer:
         scale = state.scaler.loss_scale
         noise = Noise(state.seed, state.step + 1)
         watch = self._watch.at(state.step + 1)
+        compilation = self.compilation_at(state)
         with np.errstate(all="ignore"):
-            done = backward(self.network, self.compilation, state.variables, batch, scale, noise, watch)
+            done = backward(self.network, compilation, state.variables, batch, scale, noise, watch)
             verdict = apply_gradients(
                 self.network,
-                self.compilation,
+                compilation,
                 state.variables,
                 state.slots,
                 done.gradients,
@@ -236,9 +207,8 @@ class Trainer:
                 state.iterations,
                 watch,
             )
-        evaluation = self._evaluation()
         loss = float(done.loss.data)
-        tracked = evaluation.updated(state.tracked, loss, batch.y, done.predictions)
+        tracked = self._evaluation.updated(state.tracked, loss, done.parts, batch, done.predictions)
         following = replace(
             state,
             variables={**state.variables, **done.updates},
@@ -250,7 +220,8 @@ class Trainer:
             skipped=state.skipped + (not verdict.applied),
             skipped_in_a_row=0 if verdict.applied else state.skipped_in_a_row + 1,
         )
-        logs = evaluation.results(tracked)
+        logs = self._evaluation.results(tracked)
+        called = self._after_step(following, logs)
         record = StepRecord(
             step=following.step,
             epoch=state.epoch + 1,
@@ -262,12 +233,25 @@ class Trainer:
             grads_finite=verdict.finite,
             applied=verdict.applied,
             grad_norm=verdict.grad_norm,
-            learning_rate=self.compilation.optimizer.inner_optimizer.rate(state.iterations),
+            learning_rate=compilation.optimizer.inner_optimizer.rate(state.iterations),
             iterations=verdict.iterations,
+            actions=called.actions,
+            saved=called.saved,
         )
-        if self.fit.terminate_on_nonfinite:
-            self._give_up_if_hopeless(record, following)
-        return following, record
+        self._give_up_if_hopeless(record, called.state)
+        return called.state, record
+
+    def _after_step(self, state: TrainState, logs: Mapping[str, float]) -> Doings:
+        if not self.fit.callbacks:
+            return Doings(state, logs)
+        return self._crew.after_step(state, self._moment(state, state.batch - 1, logs))
+
+    def _moment(self, state: TrainState, batch: int | None, logs: Mapping[str, float]) -> Moment:
+        rate = self.compilation_at(state).optimizer.inner_optimizer.learning_rate
+        narrow = self.network.conventions.floatx.storage.type
+        shown = rate(state.iterations) if isinstance(rate, Schedule) else rate
+        metrics = self._evaluation.metrics
+        return Moment(state.epoch, batch, logs, state.variables, float(narrow(shown)), narrow, metrics)
 
     def _rows(self, state: TrainState) -> Array:
         if self._order[0] != state.epoch:
@@ -277,7 +261,13 @@ class Trainer:
         return self._order[1][start : start + self.fit.batch_size]
 
     def _give_up_if_hopeless(self, record: StepRecord, state: TrainState) -> None:
-        if record.applied and not math.isfinite(record.loss):
+        for action in record.actions:
+            if action.data.get("raise_error"):
+                raise TrainingFailed(action.message, code="nonfinite_loss", step=record.step)
+        if not self.fit.terminate_on_nonfinite:
+            return
+        caught = self._crew.catches_nonfinite_loss
+        if record.applied and not math.isfinite(record.loss) and not caught:
             raise TrainingFailed(
                 f"The loss became {record.loss} at step {record.step}, and the step was applied, so the weights are "
                 f"lost. Loss scale {record.loss_scale}, learning rate {record.learning_rate}.",
@@ -293,41 +283,64 @@ class Trainer:
             )
 
     def _end_epoch(self, state: TrainState) -> tuple[TrainState, EpochRecord]:
-        evaluation = self._evaluation()
-        logs = evaluation.results(state.tracked)
+        logs = self._evaluation.results(state.tracked)
         if len(self.validation):
-            checked = evaluation.over(state.variables, self.validation, self.fit.batch_size)
+            checked = self._evaluation.over(state.variables, self.validation, self.fit.batch_size)
             logs |= {f"val_{name}": value for name, value in checked.items()}
-        if state.epoch + 1 == self.fit.epochs:
-            inner = self.compilation.optimizer.inner_optimizer
-            inner.finish(self.network.trainable_specs, state.variables, state.slots)
+        called = self._crew.after_epoch(state, self._moment(state, None, logs))
         following = replace(
-            state,
+            called.state,
             epoch=state.epoch + 1,
             batch=0,
-            tracked=evaluation.initial(),
-            history=(*state.history, logs),
+            tracked=self._evaluation.initial(),
+            history=(*state.history, called.logs),
         )
-        return following, EpochRecord(epoch=following.epoch, step=state.step, logs=logs)
+        actions = called.actions
+        if self.finished(following):
+            following, last = self._end(following, keep=bool(called.saved))
+            actions = (*actions, *last)
+        return following, EpochRecord(following.epoch, state.step, called.logs, actions, called.saved)
+
+    def _end(self, state: TrainState, *, keep: bool) -> tuple[TrainState, tuple[Action, ...]]:
+        """Finish a training: moving averages replace the variables, callbacks may put other weights back.
+
+        Args:
+            state: after the last epoch.
+            keep: whether its arrays are still needed as they are.
+        """
+        if keep:
+            state = replace(state, variables={path: array.copy() for path, array in state.variables.items()})
+        inner = self.compilation.optimizer.inner_optimizer
+        inner.finish(self.network.trainable_specs, state.variables, state.slots)
+        return self._crew.after_training(state)
 
     def evaluate(
-        self, state: TrainState, x: Data, y: Array, sample_weight: Array | None = None, batch_size: int | None = None
+        self, state: TrainState, x: Data, y: Data, sample_weight: Data | None = None, batch_size: int | None = None
     ) -> dict[str, float]:
         """Return loss and metrics over given data, checked first."""
-        rows = Rows(entered(self.network, x), np.asarray(y), sample_weight)
-        check_labels(rows.y, len(rows), self.network.output_shapes[0], self.compilation.loss)
-        return self._evaluation().over(state.variables, rows, batch_size or self.fit.batch_size)
+        rows = labelled(self.network, self.compilation.heads, x, y, sample_weight)
+        return self._evaluation.over(state.variables, rows, batch_size or self.fit.batch_size)
 
-    def predict(self, state: TrainState, x: Data, batch_size: int = 256) -> Array:
-        """Return the model's output for x, in the true dtype of the output layer."""
-        return predict(self.network, state.variables, x, batch_size)
-
-    def _evaluation(self) -> Evaluation:
-        return Evaluation(self.network, self.compilation)
+    def predict(self, state: TrainState, x: Data, batch_size: int = 256) -> Any:
+        """Return the model's output for x, in the true dtype of the output layer; of several outputs a list."""
+        found = predict(self.network, state.variables, x, batch_size)
+        return found[0] if len(found) == 1 else list(found)
 
 
-def _weighted(y: Array, class_weight: Mapping[int, float], sample_weight: Array | None) -> Array:
-    """Return sample weights that class weights make: of class numbers, or of the largest of one-hot labels."""
-    classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(-1).astype(np.int64)
-    weights = np.array([class_weight.get(int(label), 1.0) for label in classes], np.float32)
-    return weights if sample_weight is None else weights * sample_weight
+def _weighted(rows: Rows, class_weight: Mapping[int, float]) -> Rows:
+    """Return rows with the weights that class weights make: of class numbers, or of the largest of one-hot labels.
+
+    Raises:
+        InvalidValue: there is not one output, or not one label a row.
+    """
+    if len(rows.labels) != 1:
+        text = "`class_weight` is only supported for models with a single output."
+        raise InvalidValue(text, path=("class_weight",))
+    y = rows.labels[0]
+    if y.ndim > 1:
+        y = y.argmax(axis=-1) if y.shape[-1] != 1 else y[..., 0]
+    if y.ndim != 1:
+        text = f"`class_weight` needs one label a row, but labels have the shape {list(rows.labels[0].shape[1:])}."
+        raise InvalidValue(text, path=("class_weight",))
+    weights = np.array([class_weight.get(int(label), 1.0) for label in np.round(y)], np.float32)
+    return replace(rows, weights=(weights,))

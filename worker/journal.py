@@ -1,6 +1,6 @@
 """What a slice has to tell: collects the trainer's records and turns them into the next write."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.training import EpochRecord, StepRecord
@@ -37,7 +37,9 @@ class Journal:
             epoch: finished ones.
             seconds: time trained since the last write.
         """
-        events = [*self._skip_events(), *map(_epoch_event, self._epochs)]
+        records: list[StepRecord | EpochRecord] = [*self._steps, *self._epochs]
+        acted = [event for record in records for event in _callback_events(record)]
+        events = [*self._skip_events(), *map(_epoch_event, self._epochs), *acted]
         if not self._steps:
             return Flush(step, epoch, seconds, events=tuple(events))
         last = self._steps[-1]
@@ -95,6 +97,14 @@ def _skip_event(record: StepRecord) -> NewEvent:
 def _epoch_event(record: EpochRecord) -> NewEvent:
     data = {"epoch": record.epoch, "step": record.step, "logs": finite(record.logs)}
     return NewEvent("job.epoch", f"Epoch {record.epoch} is done.", data, place=place_of_epoch(record.step))
+
+
+def _callback_events(record: StepRecord | EpochRecord) -> Iterator[NewEvent]:
+    """Yield what callbacks did after a step or an epoch, in their order."""
+    place = place_of_step(record.step) if isinstance(record, StepRecord) else place_of_epoch(record.step)
+    for action in record.actions:
+        data = {"callback": action.callback, "action": action.kind, "step": record.step, **action.data}
+        yield NewEvent("job.callback", action.message, data, place=place)
 
 
 def _sorted(events: list[NewEvent]) -> list[NewEvent]:

@@ -27,7 +27,7 @@ from worker.lifeline import end_with_parent
 from worker.settings import Limits
 from worker.specs.errors import SpecError, from_engine
 from worker.specs.findings import Findings
-from worker.specs.samples import Samples, read_inputs
+from worker.specs.samples import Arrays, Samples, read_inputs
 from worker.specs.stages import read_model, read_policy
 
 MODEL = "model.safetensors"
@@ -57,11 +57,11 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         return {"failure": NO_MEMORY}
 
 
-def _model(request: Mapping[str, Any], x: Array) -> Model:
+def _model(request: Mapping[str, Any], x: Arrays) -> Model:
     given = {name: request[name] for name in ("model", "policy") if request.get(name) is not None}
     findings = Findings(given)
     policy = read_policy(findings)
-    model = read_model(findings, Limits(), policy or Policy("float32"), Samples(x, x))
+    model = read_model(findings, Limits(), policy or Policy("float32"), Samples(x, {}))
     findings.raise_if_any()
     if model is None:
         raise AssertionError("A stage of the check gave up without saying why")
@@ -71,8 +71,17 @@ def _model(request: Mapping[str, Any], x: Array) -> Model:
     return model
 
 
-def _predicted(model: Model, x: Array) -> dict[str, Any]:
+def _predicted(model: Model, x: Arrays) -> dict[str, Any]:
+    """Return what is told of the output; of several outputs each member holds an object by output name."""
     made = model.predict(x)
+    if not isinstance(made, list):
+        return _told(made)
+    told = {name: _told(array) for name, array in zip(model.network.output_names, made, strict=True)}
+    members = {key: {name: one[key] for name, one in told.items()} for key in ("predictions", "shape", "dtype")}
+    return {**members, "nonfinite": sum(one["nonfinite"] for one in told.values())}
+
+
+def _told(made: Array) -> dict[str, Any]:
     values = made.astype(np.float64)
     finite = np.isfinite(values)
     listed = values.astype(object)

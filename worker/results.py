@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from engine import checkpoint as files
-from engine.compilation import Compilation
+from engine.compilation import Compilation, with_rate
 from engine.network import Network
 from engine.rounding import to_edge
 from engine.state import TrainState
@@ -50,8 +50,9 @@ def save_model(artifacts: ArtifactStore, job_id: str, arrays: Mapping[str, Array
 
 def save_keras(artifacts: ArtifactStore, job_id: str, trainer: Trained, state: TrainState) -> Artifact:
     """Write `model.keras`, which Keras 3 opens: config, weights, optimizer. Its bytes, too, depend on nothing else."""
+    settled = with_rate(trainer.compilation, state.learning_rate)
     return artifacts.put(
-        job_id, "model.keras", lambda file: keras_files.write_model(file, trainer.network, state, trainer.compilation)
+        job_id, "model.keras", lambda file: keras_files.write_model(file, trainer.network, state, settled)
     )
 
 
@@ -59,7 +60,8 @@ def save_history(artifacts: ArtifactStore, job_id: str, history: Sequence[Mappin
     """Write `history.json`: for each epoch its loss and metrics, as `Model.fit` returns them."""
     logs = [finite(epoch) for epoch in history]
     nonfinite = {str(number): log.pop("nonfinite") for number, log in enumerate(logs, 1) if "nonfinite" in log}
-    names = dict.fromkeys(name for log in logs for name in log)
+    # Sorted, as Keras has them: a checkpoint does not keep the order of names.
+    names = sorted({name for log in logs for name in log})
     value = {
         "schema": HISTORY_FORMAT,
         "epoch": list(range(1, len(logs) + 1)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
+from engine import allocation
 from engine.starting import begun_with
 from engine.state import TrainState
 from engine.training import EpochRecord, StepRecord
@@ -21,6 +22,7 @@ from worker.jobs.records import Claim, Directive, Flush, NewCheckpoint, NewEvent
 from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
 from worker.journal import Journal
+from worker.keeping import Keeper
 from worker.saving import Saver
 from worker.settings import WorkerSettings
 
@@ -153,6 +155,7 @@ class _Slice:
         self._claim = claim
         self._heartbeat = heartbeat
         self._saver = Saver(deps.artifacts, claim)
+        self._keeper = Keeper(deps.artifacts, claim)
         self._journal = Journal()
         self._at: TrainState | None = None
         self._steps = self._skipped = 0
@@ -166,7 +169,8 @@ class _Slice:
         self._saver.sweep()
         begun = self._deps.monotonic()
         try:
-            state = self._train(trainer, state)
+            with allocation.kept():
+                state = self._train(trainer, state)
         finally:
             self._training_seconds += self._deps.monotonic() - begun
         wanted = self._heartbeat.directive()
@@ -227,6 +231,8 @@ class _Slice:
         while not trainer.finished(state):
             state, record = trainer.advance(state)
             self._journal.add(record)
+            for saving in record.saved:
+                self._keeper.save(trainer, saving)
             if isinstance(record, StepRecord):
                 self._steps += 1
                 self._skipped += not record.applied
@@ -267,8 +273,11 @@ class _Slice:
             results.save_keras(artifacts, job_id, trainer, state),
             results.save_history(artifacts, job_id, state.history),
             results.save_report(artifacts, job_id, state, skipped),
+            *self._keeper.publish(),
         )
-        return _outcome(self._heartbeat.insist(lambda: self._deps.store.succeed(self._claim, made)))
+        status = self._heartbeat.insist(lambda: self._deps.store.succeed(self._claim, made))
+        self._keeper.clear()
+        return _outcome(status)
 
 
 def _with_checkpoint(flush: Flush, saved: NewCheckpoint) -> Flush:

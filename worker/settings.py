@@ -20,14 +20,15 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_parameters: int = Field(default=20_000_000, gt=0, description="trainable and other variables, in values")
-    max_layers: int = Field(default=512, gt=0, description="layers of one model")
+    max_parameters: int = Field(default=30_000_000, gt=0, description="trainable and other variables, in values")
+    max_layers: int = Field(default=1024, gt=0, description="layers of one model")
     max_steps: int = Field(default=1_000_000, gt=0, description="training steps of one job")
     max_epochs: int = Field(default=100_000, gt=0, description="epochs of one job")
     max_batch_size: int = Field(default=65_536, gt=0, description="samples of one step")
     max_activation_values: int = Field(
         default=200_000_000, gt=0, description="values of all layer outputs of one step together"
     )
+    saved_models: int = Field(default=100, gt=0, description="files that one ModelCheckpoint of a job may leave")
     sweep_jobs: int = Field(default=64, gt=0, description="jobs of one sweep")
     inline_rows: int = Field(default=20_000, gt=0, description="samples of data sent inside the job")
     inline_values: int = Field(default=5_000_000, gt=0, description="numbers of data sent inside the job")

@@ -10,10 +10,11 @@ from app.answers import ArtifactAnswer, ListAnswer
 from app.deps import JobId, ServicesDep
 from app.downloads import ANSWERS, Download, WantedDep, answered
 from app.problems import declared
+from app.query_route import QueryRoute
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import Artifact
 
-router = APIRouter(prefix="/v1/training/jobs", tags=["artifacts"])
+router = APIRouter(prefix="/v1/training/jobs", tags=["artifacts"], route_class=QueryRoute)
 
 
 @router.get("/{job_id}/artifacts", responses=declared(404, 422, 503))

@@ -7,9 +7,10 @@ from typing import Any, Literal
 from fastapi import APIRouter
 
 from app.answers import Answer, ListAnswer
+from app.query_route import QueryRoute
 from engine.datasets import BUILTIN
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=QueryRoute)
 
 
 class DatasetAnswer(Answer):

@@ -15,10 +15,11 @@ from app.answers import EventAnswer, ListAnswer
 from app.deps import JobId, Services, ServicesDep
 from app.finite_json import dumps
 from app.problems import declared
+from app.query_route import QueryRoute
 from worker.jobs.records import Event
 from worker.jobs.states import TERMINAL
 
-router = APIRouter(prefix="/v1/training/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/training/jobs", tags=["jobs"], route_class=QueryRoute)
 
 SSE = "text/event-stream"
 TERMINAL_TYPES = frozenset(f"job.{status.value}" for status in TERMINAL)

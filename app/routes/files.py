@@ -14,12 +14,13 @@ from app.answers import Answer, ListAnswer
 from app.deps import Services, ServicesDep
 from app.downloads import ANSWERS, Download, WantedDep, answered
 from app.problems import declared
+from app.query_route import QueryRoute
 from app.uploads import Upload, received
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import StoredFile
 from worker.specs.uploads import take
 
-router = APIRouter(prefix="/v1/files", tags=["files"])
+router = APIRouter(prefix="/v1/files", tags=["files"], route_class=QueryRoute)
 
 _FILE_ID = re.compile(r"file-[A-Za-z0-9_-]{1,80}")
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from app.answers import CheckpointAnswer, DryRunAnswer, JobAnswer, ListAnswer, MetricsAnswer
+from app.answers import CheckpointAnswer, DryRunAnswer, JobAnswer, ListAnswer, MetricsAnswer, ThinningAnswer
 from app.deps import JobId, ServicesDep
+from app.errors import Refused, invalid
 from app.finite_json import FiniteJSONResponse
 from app.json_route import JsonRoute
-from app.problems import declared
+from app.problems import Problem, declared
 from app.submission import check, submit
 from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
+from worker.specs.errors import FieldError
 from worker.specs.job import JobSpec
 
 router = APIRouter(prefix="/v1/training/jobs", tags=["jobs"], route_class=JsonRoute)
@@ -155,12 +158,26 @@ def job_metrics(
     services: ServicesDep,
     name: Annotated[list[str] | None, Query(description="Only these columns, and `step`.")] = None,
     after_step: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    max_points: Annotated[int, Query(ge=1, le=100_000, description="About so many steps.")] = 1000,
+    until_step: Annotated[int, Query(ge=0, le=2**53, description="The last step wanted.")] = 2**53,
+    max_points: Annotated[int, Query(ge=1, le=100_000, description="About so many steps are told.")] = 1000,
 ) -> MetricsAnswer:
     """Tell what each training step measured."""
     services.store.get(job_id)
-    columns = services.store.metrics(job_id, names=tuple(name or ()), after_step=after_step, max_points=max_points)
-    return MetricsAnswer(job_id=job_id, columns=columns)
+    steps = min(services.store.last_metrics(job_id), until_step) - after_step
+    columns = services.store.metrics(
+        job_id, names=tuple(name or ()), after_step=after_step, until_step=until_step, max_points=max_points
+    )
+    lacking = [wanted for wanted in name or () if wanted not in columns]
+    if lacking and columns["step"]:
+        raise Refused(_no_columns(lacking, services.store.metrics(job_id, max_points=1)))
+    thinned = ThinningAnswer(steps=steps) if len(columns["step"]) < steps else None
+    return MetricsAnswer(job_id=job_id, columns=columns, thinned=thinned)
+
+
+def _no_columns(lacking: Sequence[str], there: Mapping[str, Any]) -> Problem:
+    names = ", ".join(repr(name) for name in there if name != "nonfinite")
+    text = f"Nothing named {', '.join(map(repr, lacking))} was measured in this job. There are {names}."
+    return invalid((FieldError("unknown_metric", "ValueError", text, ""),))
 
 
 @router.get("/{job_id}/checkpoints", responses=declared(404, 422, 503))

@@ -7,9 +7,10 @@ from fastapi import APIRouter
 from app.answers import QueueAnswer
 from app.deps import ServicesDep
 from app.problems import declared
+from app.query_route import QueryRoute
 from worker.jobs.states import LEASED, JobStatus
 
-router = APIRouter(prefix="/v1/queue", tags=["queue"])
+router = APIRouter(prefix="/v1/queue", tags=["queue"], route_class=QueryRoute)
 
 
 @router.get("", responses=declared(503))

@@ -37,9 +37,9 @@ class PredictRequest(Spec):
     """New inputs."""
 
     x: Anything = Field(
-        json_schema_extra={"type": "array", "items": {}},
-        description="One entry a sample, as the model takes them.",
-        examples=[[[0.0, 1.0], [1.0, 0.0]]],
+        json_schema_extra={"anyOf": [{"type": "array", "items": {}}, {"type": "object"}]},
+        description="One entry a sample, as the model takes them; of several inputs an object of them by input name.",
+        examples=[[[0.0, 1.0], [1.0, 0.0]], {"width": [[1.0]], "height": [[2.0]]}],
     )
 
 
@@ -48,9 +48,12 @@ class PredictionAnswer(Answer):
 
     object: Literal["training.job.prediction"] = "training.job.prediction"
     job_id: str
-    predictions: list[Any] = Field(description="One entry a sample; what is not finite is null.")
-    shape: list[int]
-    dtype: str = Field(description="In which the output layer computes.")
+    predictions: list[Any] | dict[str, list[Any]] = Field(
+        description="One entry a sample; what is not finite is null. Of several outputs an object by output name, as "
+        "`shape` and `dtype` are."
+    )
+    shape: list[int] | dict[str, list[int]]
+    dtype: str | dict[str, str] = Field(description="In which the output layer computes.")
     nonfinite: int = Field(description="How many of the numbers are not finite.")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.training.models import CLASSES, LEARNING_RATE
 from benchmarks.training.serving import Run, Spec, serve
+from engine import allocation
 from engine.model import model_from_config
 from engine.policy import Policy
 from engine.state import TrainState
@@ -37,8 +38,9 @@ class _Loop:
 
     def __call__(self, steps: int) -> TrainState:
         goal = self._state.step + steps
-        while self._state.step < goal:
-            self._state, _ = self._trainer.advance(self._state)
+        with allocation.kept():  # as in the worker's slice
+            while self._state.step < goal:
+                self._state, _ = self._trainer.advance(self._state)
         return self._state
 
 

@@ -43,6 +43,7 @@ from engine.layers.pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
+from engine.layers.preprocessing import Identity, Normalization, Rescaling
 from engine.layers.recurrent import GRU, LSTM, SimpleRNN
 from engine.layers.regularization import (
     ActivityRegularization,
@@ -59,7 +60,6 @@ from engine.layers.reshaping import (
     Flatten,
     Permute,
     RepeatVector,
-    Rescaling,
     Reshape,
     UpSampling1D,
     UpSampling2D,
@@ -123,6 +123,7 @@ _CLASSES: tuple[type[Layer], ...] = (
     GroupNormalization,
     GroupQueryAttention,
     GRU,
+    Identity,
     InputLayer,
     LayerNormalization,
     LeakyReLU,
@@ -134,6 +135,7 @@ _CLASSES: tuple[type[Layer], ...] = (
     Minimum,
     MultiHeadAttention,
     Multiply,
+    Normalization,
     Permute,
     PReLU,
     ReLU,

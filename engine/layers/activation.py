@@ -27,7 +27,14 @@ from engine.weights import WeightSpec
 class Activation(Layer):
     """Applies an activation function. Source: ``keras.layers.Activation``."""
 
+    supports_masking: ClassVar[bool] = True
+
     activation: ActivationFunction = setting(activations.get, write=activations.write)
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        """The shape of the input; a gate halves its last axis."""
+        last = shapes[0][-1]
+        return (*shapes[0][:-1], last // 2) if self.activation.name == "glu" and last else shapes[0]
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return ``activation(inputs)``."""
@@ -43,6 +50,8 @@ class ReLU(Layer):
     Source: ``keras.layers.ReLU``.
     """
 
+    supports_masking: ClassVar[bool] = True
+
     max_value: float | None = setting(optional(not_negative), None)
     negative_slope: float = setting(not_negative, 0.0)
     threshold: float = setting(not_negative, 0.0)
@@ -57,6 +66,8 @@ class ReLU(Layer):
 @dataclass(frozen=True)
 class Softmax(Layer):
     """Softmax along an axis, with an optional mask. Source: ``keras.layers.Softmax``."""
+
+    supports_masking: ClassVar[bool] = True
 
     axis: int = setting(axis, -1)
 

@@ -23,6 +23,7 @@ from engine.configured import (
     unsupported_unless,
 )
 from engine.constraints import Constraint
+from engine.conventions import Conventions
 from engine.dtypes import FLOAT32, FLOAT64
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.initializers import GlorotUniform, Initializer, Ones, Zeros
@@ -192,10 +193,14 @@ class Projected(Layer):
         attention_mask: Array | None = None,
         use_causal_mask: bool = False,
         return_attention_scores: bool = False,
+        query_mask: Array | None = None,
+        value_mask: Array | None = None,
+        key_mask: Array | None = None,
     ) -> Any:
-        """Project, attend in every head, project back."""
+        """Project, attend in every head, project back; a key's or value's mask that is given goes before its own."""
         # Keras 2 casts the first argument only; the others are as good as cast, for they are multiplied with it.
         query, value, key = (self._entering(x) for x in (*inputs, inputs[1])[:3])
+        value, key = _under(value, value_mask), _under(key, key_mask)
         many, few = self.heads()
         q = ops.scale(self._projected(run, query, "query"), float(np.float32(1 / np.sqrt(float(self.widths()[0])))))
         k, v = self._projected(run, key, "key"), self._projected(run, value, "value")
@@ -243,6 +248,15 @@ class Projected(Layer):
         return inputs[0].mask if inputs else None
 
 
+def _under(x: Tensor, mask: Array | None) -> Tensor:
+    """Return the same tensor with another mask, if one is given."""
+    if mask is None:
+        return x
+    marked = Tensor(x.data, x.dtype, x.node)
+    marked.mask = np.asarray(mask, dtype=bool)
+    return marked
+
+
 def _three(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[Shape, Shape, Shape]:
     if len(shapes) not in {2, 3} or any(len(shape) != 3 for shape in shapes):
         shown = [list(shape) for shape in shapes]
@@ -269,6 +283,11 @@ def _only_steps(key: str, value: Any) -> tuple[int, ...]:
     return axes
 
 
+def _written_axes(axes: tuple[int, ...] | None, conventions: Conventions) -> list[int] | None:
+    """Return what configs show: Keras 3 fills in the axis of the steps when the layer is built."""
+    return [1] if conventions.keras3 else None if axes is None else list(axes)
+
+
 @dataclass(frozen=True, kw_only=True)
 class MultiHeadAttention(Projected):
     """Attention in many heads (Vaswani 2017). Source: ``keras.layers.MultiHeadAttention``."""
@@ -277,11 +296,15 @@ class MultiHeadAttention(Projected):
     key_dim: int = setting(positive_integer)
     value_dim: int | None = setting(optional(positive_integer), None)
     output_shape: tuple[int, ...] | None = setting(optional(_output_shape), None)
-    attention_axes: tuple[int, ...] | None = setting(optional(_only_steps), None)
+    attention_axes: tuple[int, ...] | None = setting(optional(_only_steps), None, write=_written_axes)
     query_shape: Shape | None = setting(optional(dimensions), None, only="set")
     key_shape: Shape | None = setting(optional(dimensions), None, only="set")
     value_shape: Shape | None = setting(optional(dimensions), None, only="set")
     softmax_robust_masking: bool = setting(boolean, False, only="set")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "value_dim", self.value_dim or self.key_dim)
 
     def heads(self) -> tuple[int, int]:
         """As many for keys as for queries."""

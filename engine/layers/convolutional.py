@@ -30,6 +30,7 @@ class Windowed(Weighted):
     kernel_name: ClassVar[str] = "Conv2D"
     """TF's name of the op."""
 
+    activity_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     kernel_size: tuple[int, ...] = setting(sizes(2))
     strides: tuple[int, ...] = setting(sizes(2), 1)
     padding: str = setting(lowered(padding), "valid")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from engine import ops
+from engine import ops, regularizers
 from engine.configured import dimensions, optional, positive_integer, refuse, setting, text, unsupported_unless
 from engine.dtypes import DType
 from engine.errors import InvalidValue, ShapeMismatch
@@ -15,6 +15,7 @@ from engine.layers.base import Shape, last_axis
 from engine.layers.float8 import factors_of
 from engine.layers.weighted import Weighted
 from engine.ops.einsum import parse_einsum
+from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Tensor
 from engine.weights import WeightSpec
@@ -74,7 +75,7 @@ def _equation(key: str, value: Any) -> str:
     return equation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EinsumDense(Weighted):
     """``activation(einsum(equation, inputs, kernel) + bias)``. Source: ``keras.layers.EinsumDense``.
 
@@ -84,6 +85,7 @@ class EinsumDense(Weighted):
 
     multiplies_in_float8: ClassVar[bool] = True
 
+    activity_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     equation: str = setting(_equation)
     output_shape: Shape = setting(_sizes)
     bias_axes: str | None = setting(optional(text), None)

@@ -174,6 +174,8 @@ class GroupNormalization(CentredNormalization):
 class RMSNormalization(RowNormalization):
     """Each row to root mean square 1 (Zhang 2019). Source: ``keras.layers.RMSNormalization``."""
 
+    supports_masking: ClassVar[bool] = False
+
     axis: tuple[int, ...] = setting(axes, -1, write=write_axes)
     epsilon: float = setting(not_negative, 1e-6)
 
@@ -193,14 +195,20 @@ class RMSNormalization(RowNormalization):
         return ops.layer_normalization(x, scale, none, self.positions(x.ndim), self.epsilon, centred=False)
 
 
+def _axis_or_axes(key: str, value: Any) -> int | tuple[int, ...]:
+    """Read one axis or a list of them; configs show which it was."""
+    found = axes(key, value)
+    return found if isinstance(value, list | tuple) else found[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class UnitNormalization(Layer):
     """Each row to Euclidean norm 1. Source: ``keras.layers.UnitNormalization``."""
 
     supports_masking: ClassVar[bool] = True
 
-    axis: tuple[int, ...] = setting(axes, -1, write=write_axes)
+    axis: int | tuple[int, ...] = setting(_axis_or_axes, -1)
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Divide by the norm."""
-        return ops.unit_normalization(inputs[0], self.axis)
+        return ops.unit_normalization(inputs[0], (self.axis,) if isinstance(self.axis, int) else self.axis)

@@ -154,8 +154,11 @@ class Concatenate(Merge):
         return ops.concatenate(inputs, axis=self.axis % inputs[0].ndim)
 
 
-def _dot_axes(key: str, value: Any) -> tuple[int, int]:
-    items = list(value) if isinstance(value, list | tuple) else [value, value]
+def _dot_axes(key: str, value: Any) -> int | tuple[int, int]:
+    """Read one axis, which is meant for both inputs, or two; configs show which it was."""
+    if not isinstance(value, list | tuple):
+        return any_integer(key, value)
+    items = list(value)
     if len(items) != 2:
         raise refuse(key, "an axis or a list of two", value)
     return any_integer(key, items[0]), any_integer(key, items[1])
@@ -165,14 +168,15 @@ def _dot_axes(key: str, value: Any) -> tuple[int, int]:
 class Dot(Merge):
     """The sum of products along one axis of each of two inputs. Source: ``keras.layers.Dot``."""
 
-    axes: tuple[int, int] = setting(_dot_axes)
+    axes: int | tuple[int, int] = setting(_dot_axes)
     normalize: bool = setting(boolean, False)
 
     def _axes_of(self, shapes: Sequence[Sequence[int | None]]) -> tuple[int, int]:
         if len(shapes) != 2:
             raise ShapeMismatch(f"Dot {self.name!r} takes exactly 2 inputs, got {len(shapes)}.")
         ranks = [len(shape) for shape in shapes]
-        left, right = (axis % rank for axis, rank in zip(self.axes, ranks, strict=True))
+        axes = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
+        left, right = (axis % rank for axis, rank in zip(axes, ranks, strict=True))
         if shapes[0][left] != shapes[1][right]:
             message = f"Dot {self.name!r} cannot sum axes of sizes {shapes[0][left]} and {shapes[1][right]}."
             raise ShapeMismatch(message, path=("axes",))

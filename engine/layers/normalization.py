@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from engine import constraints, initializers, ops, regularizers
 from engine.configured import any_number, boolean, not_negative, setting, unsupported_unless
 from engine.constraints import Constraint
-from engine.dtypes import FLOAT32, DType
+from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Ones, Zeros
 from engine.layers.base import Layer, Shape
 from engine.layers.operands import NUMBERS, check_match, check_taken
 from engine.layers.readers import axis
+from engine.ops.powers import reciprocal_root
 from engine.regularizers import Regularizer
 from engine.run import Run
-from engine.tape import Array, Tensor, rounded
+from engine.tape import Array, Tensor, constant, rounded
 from engine.weights import WeightSpec
+
+_FUZZ = 1e-7
+"""Keras's ``backend.epsilon()``, added to the number of what is not masked out."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,12 @@ class BatchNormalization(Layer):
     Statistics of the batch while training (moving averages follow), moving averages else, and always when frozen.
     Arithmetic is float32 under every 16-bit policy, and in Keras 2 so are the parameters.
 
+    In Keras 3 what a mask leaves out does not count in the statistics of a batch.
+
     Source: ``keras.layers.BatchNormalization``.
     """
+
+    supports_masking: ClassVar[bool] = True
 
     axis: int = setting(axis, -1)
     momentum: float = setting(any_number, 0.99)
@@ -91,12 +100,38 @@ class BatchNormalization(Layer):
         beta = self.variable(run, "beta") if self.center else Tensor(np.zeros_like(mean.data), mean.dtype)
         if not (run.training and self.trainable):
             return ops.normalize_with(x, gamma, beta, mean, variance, axis, self.epsilon)
+        if x.mask is not None and self.conventions.keras3:
+            return self._masked_batch(run, x, gamma, beta, axis)
         y, batch_mean, batch_variance = ops.batch_normalization(x, gamma, beta, axis, self.epsilon)
         count = x.data.size // mean.data.size
         bessel = count / (count - 1) if self._corrects(x) and count > 1 else 1.0
         self._move(run, "moving_mean", batch_mean.data, 1.0)
         self._move(run, "moving_variance", batch_variance.data, bessel)
         return y
+
+    def _masked_batch(self, run: Run, x: Tensor, gamma: Tensor, beta: Tensor, axis: int) -> Tensor:
+        """Normalize by what the mask leaves, and move the averages.
+
+        Raises:
+            ShapeMismatch: the mask has not one axis less than the input.
+        """
+        if x.mask is None or x.mask.ndim != x.ndim - 1:
+            message = f"BatchNormalization {self.name!r} takes a mask of one axis less than its input {list(x.shape)}."
+            raise ShapeMismatch(message)
+        wide = ops.cast(x, FLOAT64 if x.dtype is FLOAT64 else FLOAT32)
+        counts = np.broadcast_to(x.mask[..., np.newaxis], x.shape).astype(wide.data.dtype)
+        kept, others = Tensor(counts, wide.dtype), tuple(place for place in range(x.ndim) if place != axis)
+        number = Tensor(counts.sum(axis=others, keepdims=True) + wide.data.dtype.type(_FUZZ), wide.dtype)
+        shape = [x.shape[axis] if place == axis else 1 for place in range(x.ndim)]
+        mean = ops.divide(ops.reduce_sum(ops.multiply(wide, kept), axis=others, keepdims=True), number)
+        apart = ops.multiply(ops.subtract(wide, mean), kept)
+        variance = ops.divide(ops.reduce_sum(ops.square(apart), axis=others, keepdims=True), number)
+        root = reciprocal_root(ops.add(variance, constant(self.epsilon, wide.dtype)))
+        factor = ops.multiply(root, ops.reshape(ops.cast(gamma, wide.dtype), tuple(shape)))
+        offset = ops.subtract(ops.reshape(ops.cast(beta, wide.dtype), tuple(shape)), ops.multiply(mean, factor))
+        self._move(run, "moving_mean", mean.data.reshape(-1), 1.0)
+        self._move(run, "moving_variance", variance.data.reshape(-1), 1.0)
+        return ops.cast(ops.add(ops.multiply(wide, factor), offset), x.dtype)
 
     def _check_dtype(self, dtype: DType) -> None:
         if self.conventions.keras3:

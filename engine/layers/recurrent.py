@@ -173,6 +173,8 @@ class Recurrent(Layer):
 class SimpleRNN(Recurrent):
     """``h = activation(x @ kernel + bias + h @ recurrent_kernel)``. Source: ``keras.layers.SimpleRNN``."""
 
+    seed: int | None = setting(optional(any_integer), None, only="set")
+
     def step(self, run: Run, x: Tensor, recurrent: list[Tensor], states: list[Tensor]) -> list[Tensor]:
         """Return the next output."""
         h = ops.add(x, self.weight(run, "bias")) if self.use_bias else x

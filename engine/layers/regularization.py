@@ -11,14 +11,29 @@ from typing import ClassVar
 import numpy as np
 
 from engine import ops
-from engine.configured import any_integer, boolean, fraction, not_negative, optional, setting, unsupported_unless
-from engine.layers.base import Layer
+from engine.configured import (
+    any_integer,
+    boolean,
+    dimensions,
+    fraction,
+    not_negative,
+    optional,
+    setting,
+    unsupported_unless,
+)
+from engine.errors import ShapeMismatch
+from engine.layers.base import Layer, Shape
 from engine.layers.noise import dropped
+from engine.layers.readers import data_format
 from engine.regularizers import L1L2, Regularizer
 from engine.run import Run
 from engine.tape import Array, Tensor
 
 _ALPHA_PRIME = -1.7580993408473766  # selu's limit towards minus infinity: -alpha * scale
+
+
+def _spreads(wanted: Shape, shape: Shape) -> bool:
+    return all(size in {None, 1, have} or have is None for size, have in zip(wanted, shape, strict=True))
 
 
 @dataclass(frozen=True)
@@ -31,12 +46,31 @@ class Dropout(Layer):
     supports_masking: ClassVar[bool] = True
 
     rate: float = setting(fraction)
-    noise_shape: None = setting(unsupported_unless(None), None)
+    noise_shape: Shape | None = setting(optional(dimensions), None)
     seed: int | None = setting(optional(any_integer), None)
 
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        """The shape of the input, over which the noise must spread.
+
+        Raises:
+            ShapeMismatch: the noise's shape does not fit.
+        """
+        wanted = self.noise_shape
+        if wanted is not None and (
+            len(wanted) != len(shapes[0])
+            or any(
+                size not in {None, 1, have} for size, have in zip(wanted, shapes[0], strict=True) if have is not None
+            )
+        ):
+            message = f"`noise_shape` {list(wanted)} of {self.name!r} does not fit inputs of shape {list(shapes[0])}."
+            raise ShapeMismatch(message, path=("noise_shape",))
+        return shapes[0]
+
     def pattern(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of what is drawn, which is spread over the inputs."""
-        return shape
+        """Return the shape of what is drawn, which is spread over the inputs; null takes the input's size."""
+        if self.noise_shape is None:
+            return shape
+        return tuple(have if size is None else size for size, have in zip(self.noise_shape, shape, strict=True))
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return inputs with random zeros while training, else inputs."""
@@ -59,7 +93,7 @@ class SpatialDropout1D(Dropout):
 class SpatialDropout2D(SpatialDropout1D):
     """Drops whole channels of an image. Source: ``keras.layers.SpatialDropout2D``."""
 
-    data_format: str | None = setting(unsupported_unless(None, "channels_last"), None, only="keras3")
+    data_format: str = setting(data_format, "channels_last", only="keras3")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from engine import ops
-from engine.configured import any_integer, any_number, one_of, positive_integer, refuse, setting
+from engine.configured import any_integer, one_of, positive_integer, refuse, setting
 from engine.errors import ShapeMismatch
 from engine.layers.base import Layer, Shape
 from engine.layers.readers import data_format, sizes
@@ -139,7 +139,7 @@ class Margins(Layer):
     rank: ClassVar[int] = 2
     sign: ClassVar[int] = 1
 
-    data_format: str = setting(data_format, "channels_last", only="keras2")
+    data_format: str = setting(data_format, "channels_last")
 
     def sides(self) -> Sides:
         """Return (before, after) for each axis."""
@@ -209,6 +209,7 @@ class Cropping1D(Cropping2D):
 
     rank: ClassVar[int] = 1
 
+    data_format: str = setting(data_format, "channels_last", only="keras2")
     cropping: Sides = setting(_sides(1), 1, write=_write_sides)
 
 
@@ -252,16 +253,3 @@ class UpSampling2D(Layer):
         if self.interpolation == "nearest":
             return ops.repeat(ops.repeat(x, self.size[0], axis=1), self.size[1], axis=2)
         return ops.resize_bilinear(x, self.size)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rescaling(Layer):
-    """``x * scale + offset``. Source: ``keras.layers.Rescaling``."""
-
-    scale: float = setting(any_number)
-    offset: float = setting(any_number, 0.0)
-
-    def call(self, run: Run, *inputs: Tensor) -> Tensor:
-        """Scale and shift."""
-        x = ops.scale(inputs[0], self.scale)
-        return ops.add(x, ops.constant(self.offset, x.dtype))

@@ -107,10 +107,18 @@ class Bidirectional(Wrapper):
             object.__setattr__(self, "layer", dataclasses.replace(self.layer, name=f"forward_{name}"))
         if not isinstance(self.backward_layer, Recurrent):
             raise InvalidValue("`backward_layer` must be a recurrent layer.", path=("backward_layer",))
+        if self.conventions.keras3:  # whose configs show it
+            for key, layer in self._inner().items():
+                object.__setattr__(self, key, layer)
 
     def _inner(self) -> dict[str, Layer]:
-        assert self.backward_layer is not None, "made in __post_init__"
-        return {"layer": self.layer, "backward_layer": self.backward_layer}
+        """Return both layers; where they give sequences, masked steps are zeros, whatever their configs say."""
+        assert isinstance(self.layer, Recurrent), "checked in __post_init__"
+        assert isinstance(self.backward_layer, Recurrent), "made in __post_init__"
+        both = {"layer": self.layer, "backward_layer": self.backward_layer}
+        return {
+            key: dataclasses.replace(layer, zero_output_for_mask=layer.return_sequences) for key, layer in both.items()
+        }
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
         """Those of the forward layer, then those of the backward layer."""

@@ -23,6 +23,11 @@ State = Mapping[str, Array]
 """What a metric has counted, under the names of Keras's metric variables."""
 
 
+def _written_dtype(dtype: str | None, conventions: Conventions) -> str | None:
+    """Return the dtype as configs show it: Keras 3 fills in floatx."""
+    return conventions.floatx.name if dtype is None and conventions.keras3 else dtype
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metric(Configured):
     """Base of all metrics. Source: ``keras.metrics.Metric``.
@@ -37,7 +42,7 @@ class Metric(Configured):
     """Whether it compares predictions with labels, as ``compile`` needs it."""
 
     name: str | None = setting(optional(text), None)
-    dtype: str | None = setting(unsupported_unless(None, "float32", "float64"), None)
+    dtype: str | None = setting(unsupported_unless(None, "float32", "float64"), None, write=_written_dtype)
     conventions: Conventions = field(default=TF24, repr=False)
 
     @property

@@ -19,6 +19,7 @@ from engine.configured import (
     text,
     unsupported_unless,
 )
+from engine.conventions import Conventions
 from engine.dtypes import as_dtype
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.losses import EPSILON
@@ -35,11 +36,15 @@ def _classes(key: str, value: Any) -> tuple[int, ...]:
     return tuple(any_integer(key, item) for item in value)
 
 
+def _written_dtype(dtype: str | None, conventions: Conventions) -> str | None:
+    return "int64" if conventions.keras3 and dtype in {None, "int"} else dtype
+
+
 @dataclass(frozen=True, kw_only=True)
 class Overlap(Metric):
     """Base: how often each class was predicted for each, as whole numbers in Keras 3 (weights are truncated)."""
 
-    dtype: str | None = setting(unsupported_unless(None, *_KINDS), None)
+    dtype: str | None = setting(unsupported_unless(None, *_KINDS), None, write=_written_dtype)
 
     @property
     def kind(self) -> np.dtype[Any]:

@@ -63,7 +63,7 @@ def plan_of_calls(network: Network) -> tuple[CallPlan, ...]:
     """Return the dtypes of every use of a layer, in the order of the network's calls."""
     plans: list[CallPlan] = []
     for call in network.graph.calls:
-        arriving = tuple(plans[source].output for source, _ in call.sources)
+        arriving = tuple(plans[source].output for source, _ in call.arguments)
         entered = call.layer.entering_dtypes(*arriving)
         plans.append(CallPlan(call, arriving, entered, call.layer.output_dtype(*entered)))
     return tuple(plans)

@@ -49,6 +49,17 @@ from engine.ops.recurrent import lstm_gates
 from engine.ops.reduce import mean, reduce_max, reduce_sum
 from engine.ops.resize import resize_bilinear
 from engine.ops.shape import concatenate, gather, pad, repeat, reshape, split, stack, take, transpose, unstack
+from engine.ops.shrinking import (
+    glu,
+    hard_shrink,
+    log_sigmoid,
+    soft_shrink,
+    sparse_plus,
+    sparse_sigmoid,
+    sparsemax,
+    squareplus,
+    tanh_shrink,
+)
 from engine.tape import constant
 
 __all__ = [
@@ -76,11 +87,14 @@ __all__ = [
     "gather",
     "gelu",
     "general_relu",
+    "glu",
+    "hard_shrink",
     "hard_sigmoid",
     "hard_tanh",
     "layer_normalization",
     "leaky_relu",
     "log",
+    "log_sigmoid",
     "log_softmax",
     "lstm_gates",
     "matmul",
@@ -106,17 +120,23 @@ __all__ = [
     "sigmoid",
     "sigmoid_crossentropy",
     "silu",
+    "soft_shrink",
     "softmax",
     "softmax_crossentropy",
     "softplus",
     "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
     "sparse_softmax_crossentropy",
+    "sparsemax",
     "split",
     "square",
+    "squareplus",
     "stack",
     "subtract",
     "take",
     "tanh",
+    "tanh_shrink",
     "transpose",
     "unit_normalization",
     "unstack",

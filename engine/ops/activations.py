@@ -65,7 +65,7 @@ def _silu_slope(gradient: Array, x: Array) -> Array:
 
 
 def _leaky(x: Array, slope: float) -> Array:
-    return np.where(x > 0, x, x * x.dtype.type(slope))
+    return np.where(x > 0, x, x * x.dtype.type(np.float32(slope)))  # TensorFlow keeps the slope in float32
 
 
 def _elu(x: Array, alpha: float) -> Array:
@@ -156,7 +156,7 @@ HARD_TANH = _of_input("hard_tanh", _clamp, _hard_tanh_slope)
 LEAKY_RELU = _of_input(
     "leaky_relu",
     _leaky,
-    lambda gradient, x, slope: np.where(x > 0, gradient, gradient * x.dtype.type(slope)),
+    lambda gradient, x, slope: np.where(x > 0, gradient, gradient * x.dtype.type(np.float32(slope))),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,24 @@ def _conv_forward(dtype: DType, x: Array, kernel: Array, at: Windows, groups: in
 
 def _conv_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     seen, kernel, at, groups = saved
+    if groups == 1:
+        by_seen, by_kernel = _products(gradient, seen, kernel, needed)
+    else:
+        by_seen, by_kernel = _grouped_products(gradient, seen, kernel, groups, needed)
+    # TensorFlow's kernel is a matrix product, whose result is rounded, and a scatter of it.
+    return None if by_seen is None else scatter(by_seen, at, partial(rounded, dtype=dtype)), by_kernel
+
+
+def _products(gradient: Array, seen: Array, kernel: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    rows = _places(gradient)
+    by_seen = (rows @ _as_matrix(kernel).T).reshape(seen.shape) if needed[0] else None
+    by_kernel = (seen.reshape(len(rows), -1).T @ rows).reshape(kernel.shape) if needed[1] else None
+    return by_seen, by_kernel
+
+
+def _grouped_products(
+    gradient: Array, seen: Array, kernel: Array, groups: int, needed: tuple[bool, ...]
+) -> tuple[Array | None, ...]:
     depth, width = kernel.shape[2], kernel.shape[3] // groups
     by_seen = np.empty_like(seen) if needed[0] else None
     by_kernel = np.empty_like(kernel) if needed[1] else None
@@ -56,8 +75,7 @@ def _conv_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool
         if by_seen is not None:
             own = _as_matrix(np.ascontiguousarray(kernel[..., outputs]))
             by_seen[..., inputs] = (rows @ own.T).reshape(*seen.shape[:4], depth)
-    # TensorFlow's kernel is a matrix product, whose result is rounded, and a scatter of it.
-    return None if by_seen is None else scatter(rounded(by_seen, dtype), at), by_kernel
+    return by_seen, by_kernel
 
 
 def _transpose_forward(dtype: DType, x: Array, kernel: Array, at: Windows) -> tuple[Array, Any]:

@@ -18,10 +18,11 @@ def _log_probabilities(logits: Array, axis: int = -1) -> Array:
 
 def _sparse_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array, Any]:
     log_probabilities = _log_probabilities(logits)
-    index = labels[..., np.newaxis]
-    losses = -np.take_along_axis(log_probabilities, index, axis=-1)[..., 0]
     slope = np.exp(log_probabilities)
-    np.put_along_axis(slope, index, np.take_along_axis(slope, index, axis=-1) - slope.dtype.type(1), axis=-1)
+    by_row = slope.reshape(-1, slope.shape[-1])
+    chosen = (np.arange(len(by_row)), labels.reshape(-1))
+    losses = -log_probabilities.reshape(by_row.shape)[chosen].reshape(labels.shape)
+    by_row[chosen] -= slope.dtype.type(1)
     return losses, rounded(slope, dtype)
 
 

@@ -10,42 +10,65 @@ from typing import Any
 import numpy as np
 
 from engine.dtypes import DType
-from engine.ops.activations import SIGMOID
 from engine.tape import Array, Op, Tensor, apply_parts, rounded
 
 
+def _gates(z: Array, units: int) -> Array:
+    """Return the gates before they are rounded, (4, batch, units): input, forget, output, and the candidate last.
+
+    The three sigmoids lie side by side, so that every step of theirs is one call.
+    """
+    parts = z.reshape(len(z), 4, units).swapaxes(0, 1)
+    gates = np.empty(parts.shape, z.dtype)
+    np.negative(parts[:2], out=gates[:2])
+    np.negative(parts[3], out=gates[2])
+    sigmoids = gates[:3]
+    np.exp(sigmoids, out=sigmoids)
+    sigmoids += z.dtype.type(1)
+    np.reciprocal(sigmoids, out=sigmoids)
+    np.tanh(parts[2], out=gates[3])
+    return gates
+
+
 def _forward(dtype: DType, z: Array, cell: Array) -> tuple[Any, Any]:
-    units = cell.shape[1]
-    gates = np.empty((4, *cell.shape), z.dtype)
-    for index, part in enumerate(np.split(z, 4, axis=1)):
-        gates[index] = np.tanh(part) if index == 2 else SIGMOID.forward(dtype, part)[0]
-    gates = rounded(gates, dtype)
-    kept, entered = rounded(gates[1] * cell, dtype), rounded(gates[0] * gates[2], dtype)
+    gates = rounded(_gates(z, cell.shape[1]), dtype)
+    terms = np.empty((2, *cell.shape), cell.dtype)
+    np.multiply(gates[1], cell, out=terms[0])
+    np.multiply(gates[0], gates[3], out=terms[1])
+    kept, entered = rounded(terms, dtype)
     following = rounded(kept + entered, dtype)
     shown = rounded(np.tanh(following), dtype)
-    output = rounded(gates[3] * shown, dtype)
-    return [output, following], (gates, cell, shown, units)
+    output = rounded(gates[2] * shown, dtype)
+    return [output, following], (gates, cell, shown)
 
 
 def _backward(dtype: DType, gradient: Any, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     by_output, by_following = gradient
-    gates, cell, shown, units = saved
-    i, f, c, o = gates
+    gates, cell, shown = saved
+    by_gates = np.zeros_like(gates) if by_output is None else np.empty_like(gates)
     by_cell = by_following
-    by_gates = np.zeros((cell.shape[0], 4 * units), cell.dtype)
     if by_output is not None:
-        by_gates[:, 3 * units :] = _through_sigmoid(rounded(by_output * shown, dtype), o)
-        through = rounded(rounded(by_output * o, dtype) * (1 - shown * shown), dtype)
+        np.multiply(by_output, shown, out=by_gates[2])
+        through = rounded(rounded(by_output * gates[2], dtype) * (1 - shown * shown), dtype)
         by_cell = through if by_following is None else rounded(by_following + through, dtype)
-    if by_cell is not None:
-        by_gates[:, :units] = _through_sigmoid(rounded(by_cell * c, dtype), i)
-        by_gates[:, units : 2 * units] = _through_sigmoid(rounded(by_cell * cell, dtype), f)
-        by_gates[:, 2 * units : 3 * units] = rounded(by_cell * i, dtype) * (1 - c * c)
-    return by_gates, None if by_cell is None or not needed[1] else by_cell * f
+    np.multiply(by_cell, gates[3], out=by_gates[0])
+    np.multiply(by_cell, cell, out=by_gates[1])
+    np.multiply(by_cell, gates[0], out=by_gates[3])
+    return _by_z(rounded(by_gates, dtype), gates), by_cell * gates[1] if needed[1] else None
 
 
-def _through_sigmoid(gradient: Array, gate: Array) -> Array:
-    return gradient * (gate * (1 - gate))
+def _by_z(by_gates: Array, gates: Array) -> Array:
+    """Return the gradient to what the gates were made of, (batch, 4 * units), not rounded."""
+    slopes = 1 - gates
+    slopes[:3] *= gates[:3]
+    slopes[3] = 1 - gates[3] * gates[3]
+    count, batch, units = gates.shape
+    by_z = np.empty((batch, count, units), gates.dtype)
+    parts = by_z.swapaxes(0, 1)
+    np.multiply(by_gates[:2], slopes[:2], out=parts[:2])
+    np.multiply(by_gates[2], slopes[2], out=parts[3])
+    np.multiply(by_gates[3], slopes[3], out=parts[2])
+    return by_z.reshape(batch, count * units)
 
 
 LSTM_GATES = Op("lstm_gates", _forward, _backward, on_grid=True)

@@ -25,6 +25,7 @@ from engine.configured import (
     optional,
     positive_integer,
     setting,
+    snake_case,
     text,
 )
 from engine.conventions import TF24, Conventions
@@ -120,8 +121,14 @@ class Optimizer(Configured):
         if len(given) > 1:
             message = f"Only one of {', '.join(f'`{key}`' for key in exclusive)} can be set, got {', '.join(given)}."
             raise InvalidValue(message, path=(given[-1],))
+        if self.conventions.keras3 and not isinstance(self.learning_rate, Schedule):
+            # Keras 3 keeps it in a variable of floatx, and shows what that holds.
+            held = float(self.conventions.floatx.storage.type(self.learning_rate))
+            object.__setattr__(self, "learning_rate", held)
         if self.name is None:
-            object.__setattr__(self, "name", self.class_name.lower() if self.conventions.keras3 else self.class_name)
+            object.__setattr__(
+                self, "name", snake_case(self.class_name) if self.conventions.keras3 else self.class_name
+            )
 
     @property
     def is_legacy(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -139,7 +140,7 @@ class Keras3LossScaleOptimizer(LossScaleOptimizer):
         """The name of the wrapper."""
         return self.given_name
 
-    @property
+    @cached_property
     def rule(self) -> ScalerRule:
         """How the loss is scaled.
 

@@ -130,7 +130,7 @@ def test_without_auth_nobody_is_asked_and_nothing_written_down(served: Served):
 def test_deeds_and_refusals_are_written_down_before_they_are_answered(service):
     log = AuditLog(service.served.services.database)
     with service.http("anna") as anna, service.http("") as nobody:
-        made = anna.post(JOBS, json=SPEC, params={"x": "query"}, headers={"X-Request-ID": "mine"})
+        made = anna.post(JOBS, json=SPEC, params={"dry_run": "false"}, headers={"X-Request-ID": "mine"})
         anna.get(JOBS)
         anna.post("/v1/policies/validate", json={"policy": "float16"})
         anna.post(f"{JOBS}/job-a%00%0Ab/cancel")

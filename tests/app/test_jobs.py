@@ -128,6 +128,28 @@ def test_metrics_are_columns_and_what_is_not_finite_is_named(served: Served):
     assert (job["skipped_steps"], job["progress"]["step"], job["metrics"]) == (1, 3, {"loss": 0.5})
 
 
+def test_a_metric_that_nobody_measured_is_named(served: Served):
+    job_id = served.submit()
+    asked = {"name": ["loss", "lossy"]}
+    assert served.http.get(f"{JOBS}/{job_id}/metrics", params=asked).status_code == 200, "nobody knows yet"
+    served.services.store.record(served.claimed(job_id), Flush(1, 0, rows=(row(1),), latest={"loss": 0.5}))
+    answer = served.http.get(f"{JOBS}/{job_id}/metrics", params=asked)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "unknown_metric"
+    assert "'lossy'" in answer.json()["detail"]
+    assert "'loss'," in answer.json()["detail"]
+
+
+def test_what_was_thinned_says_so(served: Served):
+    job_id = served.submit()
+    rows = tuple(row(step) for step in range(1, 101))
+    served.services.store.record(served.claimed(job_id), Flush(100, 0, rows=rows, latest={"loss": 0.5}))
+    few = served.http.get(f"{JOBS}/{job_id}/metrics", params={"max_points": 20, "until_step": 80}).json()
+    assert len(few["columns"]["step"]) <= 20
+    assert few["columns"]["step"][-1] == few["thinned"]["steps"] == 80
+    assert served.http.get(f"{JOBS}/{job_id}/metrics").json()["thinned"] is None
+
+
 def test_a_failed_job_says_why(served: Served):
     job_id = served.submit()
     error = JobError("nonfinite_loss", "The loss is nan.", step=3, layer="dense")

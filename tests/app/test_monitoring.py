@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.settings import AppSettings
 from tests.app.serving import JOBS, serving
 from worker.jobs import figures, logs
 from worker.jobs.figures import SliceFigures
@@ -100,3 +101,24 @@ def test_lines_for_people_say_the_same(lines):
     written = lines()
     assert "answered" in written
     assert "request_id=req-7" in written
+
+
+def asked(served, lines) -> list[tuple[str, str, int]]:
+    """Ask for things that read, change and fail; return the method, path and status of each line about an answer."""
+    logs.configure("json")
+    served.http.get("/v1/policies")
+    served.http.post("/v1/policies/validate", json={"policy": "mixed_float16"})
+    served.submit()
+    served.http.get(f"{JOBS}/job-0")
+    told = [line for line in map(json.loads, lines().splitlines()) if line["event"] == "answered"]
+    assert all(line["request_id"] and line["ms"] >= 0 for line in told)
+    return [(line["method"], line["path"], line["status"]) for line in told]
+
+
+def test_changes_and_refusals_get_a_line_each(served, lines):
+    assert asked(served, lines) == [("POST", JOBS, 201), ("GET", f"{JOBS}/job-0", 404)]
+
+
+def test_every_answer_gets_a_line_if_wanted(tmp_path, lines):
+    with serving(tmp_path, AppSettings(log_answers="all")) as served:
+        assert [status for _, _, status in asked(served, lines)] == [200, 200, 201, 404]

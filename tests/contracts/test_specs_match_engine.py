@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from engine import callbacks as engine_callbacks
 from engine import constraints as engine_constraints
 from engine import initializers as engine_initializers
 from engine import layers as engine_layers
@@ -19,6 +20,7 @@ from engine.loss_scale import DynamicLossScale, FixedLossScale
 from engine.policy import Policy, PolicyV1
 from tests.engine.test_layers import CONFIGS
 from worker.specs import (
+    callbacks,
     constraints,
     initializers,
     layers,
@@ -40,6 +42,7 @@ FAMILIES = {
     "constraints": (constraints.CONSTRAINTS, engine_constraints.CONSTRAINTS),
     "schedules": (schedules.SCHEDULES, engine_schedules.SCHEDULES),
     "optimizers": (optimizers.INNER, engine_optimizers.OPTIMIZERS),
+    "callbacks": (callbacks.CALLBACKS, engine_callbacks.CALLBACKS),
 }
 
 
@@ -56,6 +59,7 @@ def settings_of(layer: type[engine_layers.Layer]) -> dict[str, Any]:
 REQUIRED: dict[str, dict[str, Any]] = {
     **{name: required_of(layer) for name, layer in engine_layers.LAYERS.items()},
     "InputLayer": {"batch_input_shape": [None, 3]},
+    "ModelCheckpoint": {"filepath": "best.keras"},
     "ExponentialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
     "InverseTimeDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
     "PiecewiseConstantDecay": {"boundaries": [3], "values": [0.1, 0.01]},

@@ -118,7 +118,12 @@ def test_models_may_stand_sixteen_deep_in_each_other() -> None:
 
 
 UNKNOWN = {"class_name": "Attention2", "config": {}}
-ADDED = {"module": "keras.src.ops.numpy", "class_name": "Add", "config": {"name": "add"}, "registered_name": "Add"}
+ADDED = {
+    "module": "keras.src.ops.nn",
+    "class_name": "Softmax",
+    "config": {"name": "soft"},
+    "registered_name": "Softmax",
+}
 TF_ADDED = {"class_name": "TFOpLambda", "config": {"name": "tf.math.add", "function": "math.add"}}
 
 

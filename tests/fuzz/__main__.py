@@ -1,6 +1,7 @@
 """`python -m tests.fuzz --cases 2000`: run a campaign against a server of its own, and print what it found."""
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -22,12 +23,14 @@ def main() -> int:
         default=ALL_PATHS,
         help="only operations at these paths, such as '/v1/policies*' (default all)",
     )
+    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
     parser.add_argument("--auth", action="store_true", help="of a service that asks for keys, as those without rights")
     given = parser.parse_args()
     campaign = tenants.campaign if given.auth else open_to_all.campaign
     with tempfile.TemporaryDirectory() as folder:
         report = campaign(Path(folder), cases=given.cases, changed_jobs=given.jobs, start=given.seed, paths=given.paths)
-    sys.stdout.write("".join(f"{fault}\n" for fault in report.faults) + report.summary() + "\n")
+    told = "".join(f"{fault}\n" for fault in report.faults) + report.summary()
+    sys.stdout.write((json.dumps(report.figures()) if given.json else told) + "\n")
     return 1 if report.faults else 0
 
 

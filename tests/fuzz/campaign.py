@@ -62,6 +62,11 @@ class Report:
     statuses: Counter[int] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
+    def figures(self) -> dict[str, Any]:
+        """Return the figures and the faults as JSON can carry them."""
+        cases = {"cases": self.sent.total(), "operations": len(self.sent), "changed_jobs": self.changed_jobs}
+        return {**cases, "statuses": dict(self.statuses), "faults": self.faults}
+
     def summary(self) -> str:
         """Return the figures in a line."""
         codes = ", ".join(f"{status}: {count}" for status, count in sorted(self.statuses.items()))

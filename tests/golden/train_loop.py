@@ -208,7 +208,7 @@ def _by_weight(findings: Findings, looked: Backward) -> dict[int, Any]:
 def _check_dtypes(findings: Findings, model: Model, first: Backward) -> None:
     dtypes: Mapping[str, Any] = findings.document["dtypes"]
     findings.same("dtype of the loss", first.loss.dtype.name, dtypes["loss"])
-    findings.same("dtype of predictions", first.predictions.dtype.name, dtypes["y_pred"])
+    findings.same("dtype of predictions", first.predictions[0].dtype.name, dtypes["y_pred"])
     got = {layer.name: layer for layer in model.layers}
     for about in dtypes["layers"]:
         layer = got.get(about["name"])

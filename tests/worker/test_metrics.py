@@ -110,25 +110,39 @@ def test_finite_names_what_is_not():
     assert metrics.finite({"step": 3.0, "applied": 0.0}) == {"step": 3, "applied": False}
 
 
-@given(
-    st.lists(st.tuples(FLOATS, st.sampled_from([1.0, 2.0, 4.0]), st.booleans()), min_size=1, max_size=300),
-    st.integers(1, 60),
-)
-def test_thinning_keeps_extremes_ends_and_every_skipped_step(values, max_points):
-    loss, scale, applied = (np.array(column, dtype=np.float64) for column in zip(*values, strict=True))
-    columns = {"step": np.arange(1.0, len(values) + 1), "loss": loss, "loss_scale": scale, "applied": applied}
-    thin = metrics.thin(columns, max_points)
-    skipped = int((applied == 0).sum())
-    assert len(thin["step"]) <= max(max_points + 4, 5) + skipped
-    assert (thin["applied"] == 0).sum() == skipped
-    assert thin["step"][-1] == len(values)
-    assert {thin["loss_scale"].min(), thin["loss_scale"].max()} == {scale.min(), scale.max()}
-    assert (np.diff(thin["step"]) > 0).all()
-    finite = loss[~np.isnan(loss)]
-    if len(finite) and len(values) > max_points:
-        assert np.nanmax(thin["loss"]) == finite.max()
+def test_a_plot_of_many_chunks_reads_their_summaries(store: JobStore, engine: sa.Engine, job_id: str):
+    last = 40 * CHUNK_STEPS + 7
+    append(engine, job_id, [{**row, "loss": 9.0} if row["step"] == 3000 else row for row in rows(1, last)])
+    whole = store.metrics(job_id, max_points=last)
+    with database.writing(engine) as connection:  # but for the chunk in which the plot begins
+        unread = metric_chunks.c.first_step > CHUNK_STEPS
+        connection.execute(sa.update(metric_chunks).where(unread).values(body=b"never read"))
+    plot = store.metrics(job_id, after_step=100, max_points=100)
+    assert len(plot["step"]) <= 100
+    assert 100 < plot["step"][0] <= CHUNK_STEPS
+    assert plot["step"][-1] == last
+    assert max(plot["loss"][1:]) == 9.0
+    assert set(plot["loss_scale"]) >= {1.0, 64.0}
+    assert False in plot["applied"]
+    chosen = [step - 1 for step in plot["step"]]
+    assert plot == {name: [values[row] for row in chosen] for name, values in whole.items()}
 
 
-def test_few_rows_are_not_thinned():
-    columns = {"step": np.arange(1.0, 11), "applied": np.ones(10)}
-    assert metrics.thin(columns, 10) is columns
+@pytest.mark.parametrize(("after", "until"), [(0, 10), (600, 700), (700, 30 * CHUNK_STEPS), (0, 10**6), (9, 3)])
+def test_a_stretch_is_told_alone(store: JobStore, engine: sa.Engine, job_id: str, after: int, until: int):
+    last = 40 * CHUNK_STEPS
+    append(engine, job_id, rows(1, last))
+    plot = store.metrics(job_id, after_step=after, until_step=until, max_points=100)["step"]
+    wanted = range(after + 1, min(until, last) + 1)
+    assert len(plot) <= 100
+    assert set(plot) <= set(wanted)
+    assert plot[-1:] == list(wanted)[-1:]
+    assert len(plot) == len(wanted) or len(wanted) > 100
+
+
+def test_chunks_without_summaries_are_read_whole(store: JobStore, engine: sa.Engine, job_id: str):
+    append(engine, job_id, rows(1, 40 * CHUNK_STEPS))
+    plot = store.metrics(job_id, max_points=100)
+    with database.writing(engine) as connection:
+        connection.execute(sa.update(metric_chunks).values(summary=None))
+    assert store.metrics(job_id, max_points=100) == plot

@@ -1,19 +1,22 @@
 """Metrics per training step: kept in compressed chunks, cut when a run is resumed, thinned when they are read."""
 
-import itertools
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
+from worker.jobs import thinning
 from worker.jobs.tables import metric_chunks
+from worker.jobs.thinning import Columns, join, pick
 
 CHUNK_STEPS = 512
 """Steps of a full chunk. A chunk in the making is written anew by each flush, so it must stay small."""
+
+_READ_CHUNKS = 128
+"""Chunks whose summaries are held at a time."""
 
 COLUMNS: Mapping[str, type] = {
     "step": int,
@@ -31,7 +34,6 @@ COLUMNS: Mapping[str, type] = {
 """What each step tells, with the type it is served as; a job's own metrics (accuracy, ...) follow as floats."""
 
 Rows = Sequence[Mapping[str, float]]
-Columns = dict[str, NDArray[np.float64]]
 
 
 def encode(columns: Columns) -> bytes:
@@ -53,19 +55,6 @@ def gather(rows: Rows) -> Columns:
     """Turn rows into columns; a value that a row lacks is nan."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: np.array([row.get(name, np.nan) for row in rows], dtype=np.float64) for name in names}
-
-
-def join(parts: Sequence[Columns]) -> Columns:
-    """Put columns one after the other; a column that a part lacks is nan there."""
-    names = dict.fromkeys(name for part in parts for name in part)
-    return {
-        name: np.concatenate([part.get(name, np.full(len(part["step"]), np.nan)) for part in parts]) for name in names
-    }
-
-
-def pick(columns: Columns, chosen: NDArray[Any]) -> Columns:
-    """The rows that a mask or an index array chooses."""
-    return {name: values[chosen] for name, values in columns.items()}
 
 
 def append(connection: sa.Connection, job_id: str, rows: Rows) -> None:
@@ -90,7 +79,8 @@ def _append_to_chunk(connection: sa.Connection, job_id: str, start: int, new: Co
 
 def _chunk(columns: Columns) -> dict[str, Any]:
     skipped = int((columns["applied"] == 0).sum()) if "applied" in columns else 0
-    return {"last_step": int(columns["step"][-1]), "skipped": skipped, "body": encode(columns)}
+    summary = encode(thinning.thin(columns, columns["step"][-1:]))
+    return {"last_step": int(columns["step"][-1]), "skipped": skipped, "body": encode(columns), "summary": summary}
 
 
 def truncate(connection: sa.Connection, job_id: str, step: int) -> None:
@@ -110,47 +100,62 @@ def skipped_steps(connection: sa.Connection, job_id: str) -> int:
     return int(connection.execute(total.where(metric_chunks.c.job_id == job_id)).scalar_one())
 
 
-def read(connection: sa.Connection, job_id: str, after_step: int = 0, skipped_only: bool = False) -> Columns:
-    """All rows after `after_step`, or only those of steps that were not applied; empty columns if there are none."""
-    wanted = [metric_chunks.c.job_id == job_id, metric_chunks.c.last_step > after_step]
+NO_END = 2**62
+"""Beyond every step."""
+
+
+def read(
+    connection: sa.Connection, job_id: str, after_step: int = 0, until_step: int = NO_END, *, skipped_only: bool = False
+) -> Columns:
+    """All rows of a stretch, or only those of steps that were not applied; empty columns if there are none."""
+    table = metric_chunks.c
+    wanted = [table.job_id == job_id, table.last_step > after_step, table.first_step <= until_step]
     if skipped_only:
-        wanted.append(metric_chunks.c.skipped > 0)
-    query = sa.select(metric_chunks.c.body).where(*wanted).order_by(metric_chunks.c.first_step)
+        wanted.append(table.skipped > 0)
+    query = sa.select(table.body).where(*wanted).order_by(metric_chunks.c.first_step)
     parts = [decode(body) for body in connection.execute(query).scalars()]
     if not parts:
         return {name: np.empty(0) for name in COLUMNS}
     columns = join(parts)
-    keep = columns["step"] > after_step
+    keep = (columns["step"] > after_step) & (columns["step"] <= until_step)
     if skipped_only:
         keep &= columns["applied"] == 0
     return pick(columns, keep)
 
 
-def thin(columns: Columns, max_points: int) -> Columns:
-    """About `max_points` rows of many, such that a plot looks the same.
+def last_step(connection: sa.Connection, job_id: str) -> int:
+    """The last step that the job has a row of, 0 if it has none."""
+    query = sa.select(sa.func.coalesce(sa.func.max(metric_chunks.c.last_step), 0))
+    return int(connection.execute(query.where(metric_chunks.c.job_id == job_id)).scalar_one())
 
-    Of each of equally long stretches the rows with the least and the greatest loss scale and loss are kept, and so is
-    the very last row. Every step that was not applied is kept too, even where that makes more than `max_points` rows.
+
+def read_thinned(
+    connection: sa.Connection, job_id: str, after_step: int, max_points: int, until_step: int = NO_END
+) -> Columns:
+    """Rows after `after_step` up to `until_step`, thinned by `thinning.RULE` to about `max_points` if there are more.
+
+    Where a stretch is longer than a chunk, it is made to end with one, and summaries are read in place of rows, some at
+    a time: it takes neither much longer nor more memory for a million steps than for some thousands.
     """
-    total = len(columns["step"])
-    if total <= max_points:
-        return columns
-    edges = np.linspace(0, total, max(max_points // 4, 1) + 1).astype(np.int64)
-    keep = np.zeros(total, dtype=bool)
-    keep[-1] = True
-    if "applied" in columns:
-        keep |= columns["applied"] == 0
-    for name in ("loss_scale", "loss"):
-        keep[list(_extremes(columns.get(name, np.zeros(total)), edges))] = True
-    return pick(columns, keep)
-
-
-def _extremes(values: NDArray[np.float64], edges: NDArray[np.int64]) -> Iterable[int]:
-    low = np.where(np.isnan(values), np.inf, values)
-    high = np.where(np.isnan(values), -np.inf, values)
-    for start, stop in itertools.pairwise(edges):
-        yield int(start + low[start:stop].argmin())
-        yield int(start + high[start:stop].argmax())
+    last = min(last_step(connection, job_id), until_step)
+    if last - after_step <= max_points:
+        return read(connection, job_id, after_step, until_step)
+    ends = thinning.stretches(after_step, last, max_points)
+    if (last - after_step) / len(ends) < CHUNK_STEPS:
+        return thinning.thin(read(connection, job_id, after_step, until_step), ends)
+    ends = np.ceil(ends / CHUNK_STEPS) * CHUNK_STEPS
+    table = metric_chunks.c
+    # The chunks in which the rows begin and end are cut; those of before revision 0007 have no summary.
+    cut = sa.or_(table.first_step <= after_step, table.last_step > until_step)
+    wanted = sa.case((cut, table.body), else_=sa.func.coalesce(table.summary, table.body))
+    here = (table.job_id == job_id, table.last_step > after_step, table.first_step <= until_step)
+    query = sa.select(wanted).where(*here).order_by(table.first_step)
+    parts: list[Columns] = []
+    for bodies in connection.execute(query.execution_options(yield_per=_READ_CHUNKS)).scalars().partitions():
+        columns = join([decode(body) for body in bodies])
+        inside = (columns["step"] > after_step) & (columns["step"] <= until_step)
+        parts.append(thinning.thin(pick(columns, inside), ends))
+    return thinning.thin(join(parts), ends)
 
 
 def listed(columns: Columns, names: Sequence[str] = ()) -> dict[str, list[Any]]:

@@ -226,12 +226,23 @@ class JobStore:
             return reading.read_events_back(connection, job_id, before, limit)
 
     def metrics(
-        self, job_id: str, *, names: Sequence[str] = (), after_step: int = 0, max_points: int = 1000
+        self,
+        job_id: str,
+        *,
+        names: Sequence[str] = (),
+        after_step: int = 0,
+        until_step: int = metrics.NO_END,
+        max_points: int = 1000,
     ) -> dict[str, list[Any]]:
-        """Metrics per step as columns, thinned to about `max_points` rows; see `metrics.thin` and `metrics.listed`."""
+        """Metrics per step as columns, thinned to about `max_points` rows: `metrics.read_thinned`, `metrics.listed`."""
         with self._look(job_id) as connection:
-            columns = metrics.read(connection, job_id, after_step)
-        return metrics.listed(metrics.thin(columns, max_points), names)
+            columns = metrics.read_thinned(connection, job_id, after_step, max_points, until_step)
+        return metrics.listed(columns, names)
+
+    def last_metrics(self, job_id: str) -> int:
+        """The last step that there are metrics of, 0 before the first."""
+        with self._look(job_id) as connection:
+            return metrics.last_step(connection, job_id)
 
     def skipped(self, job_id: str) -> dict[str, list[Any]]:
         """The same columns, of the steps that were not applied."""

@@ -118,6 +118,7 @@ metric_chunks = Table(
     Column("last_step", BigInteger, nullable=False),
     Column("skipped", Integer, nullable=False),  # steps of the chunk that were not applied
     Column("body", LargeBinary, nullable=False),
+    Column("summary", LargeBinary),  # the rows of the chunk that a plot of many chunks shows
 )
 
 checkpoints = Table(

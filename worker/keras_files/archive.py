@@ -129,10 +129,16 @@ def _compiled(model: Model, settled: Any) -> tuple[str, ...]:
         return ("compile_config",)
     with located(CONFIG, "compile_config"):
         try:
-            model.compile(settled.get("optimizer", "rmsprop"), settled["loss"], settled.get("metrics") or ())
+            model.compile(
+                settled.get("optimizer", "rmsprop"),
+                settled["loss"],
+                settled.get("metrics") or (),
+                loss_weights=settled.get("loss_weights"),
+                weighted_metrics=settled.get("weighted_metrics"),
+            )
         except Unsupported:
             return ("compile_config",)
-    return tuple(f"compile_config.{key}" for key in ("loss_weights", "weighted_metrics") if settled.get(key))
+    return ()
 
 
 def _state(reader: hdf5.Reader, model: Model) -> TrainState | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine import datasets
+from engine.errors import EngineError
 from engine.model import Model
 from engine.policy import Policy
 from engine.training import FitOptions, Trainer
 from worker.settings import Limits
 from worker.specs.doubts import doubts_of
 from worker.specs.entries import check_data
+from worker.specs.errors import from_engine
 from worker.specs.findings import Findings
 from worker.specs.graph import check_graph
 from worker.specs.job import JobSpec
@@ -21,6 +23,7 @@ from worker.specs.labels import check_labels
 from worker.specs.notices import Notice
 from worker.specs.resources import check_fit, check_metrics, check_network
 from worker.specs.samples import Samples
+from worker.specs.savings import check_savings
 from worker.specs.scale_limits import check_scale, scale_place
 from worker.specs.sources import NO_FILES, Sources
 from worker.specs.stages import compile_model, data_place, read_data, read_fit, read_model, read_policy
@@ -97,41 +100,50 @@ def prepare(spec: JobSpec, limits: Limits, sources: Sources = NO_FILES) -> Prepa
             check_metrics(findings, limits, model)
             check_scale(findings, model.optimizer, scale_place(findings.body))
     trainer = None
-    if model is not None and samples is not None and compiled and fit is not None and _single(model):
-        trainer = _trainer(findings, model, samples, fit)
+    if model is not None and samples is not None and compiled and fit is not None:
+        trainer = _trainer(findings, limits, model, samples, fit)
     findings.raise_if_any()
     if trainer is None or model is None:
         raise AssertionError("A stage of the check gave up without saying why")
     return Prepared(trainer, model, doubts_of(findings.body, model, trainer), _summary(model, trainer))
 
 
-def _single(model: Model) -> bool:
-    """Return whether the data of a job, one array and its labels, are what the model takes."""
-    return len(model.input_shapes) == len(model.output_shapes) == 1
-
-
 def _check_sizes(
     findings: Findings, limits: Limits, model: Model, fit: FitOptions | None, samples: Samples | None
 ) -> None:
     options = fit or FitOptions()
-    rows = len(samples.x) if samples else 1
+    rows = len(samples) if samples else 1
     if fit and samples:
         check_fit(findings, limits, fit, rows)
     check_graph(findings, model)
     check_network(findings, limits, model.network, min(options.batch_size, rows))
 
 
-def _trainer(findings: Findings, model: Model, samples: Samples, fit: FitOptions) -> Trainer | None:
+def _trainer(findings: Findings, limits: Limits, model: Model, samples: Samples, fit: FitOptions) -> Trainer | None:
     place = data_place(findings)
+    before = len(findings.errors)
     with findings.at("fit"):
-        datasets.split(len(samples.x), fit.validation_split)
-        with findings.at(*place):
-            if not check_data(findings, model.network, samples.x, place):
-                return None
-            trainer = Trainer(model, samples.x, samples.y, fit, int(findings.body.get("seed", 0)))
-            check_labels(findings, model, samples, place)
-            return trainer
+        datasets.split(len(samples), fit.validation_split)
+    if len(findings.errors) > before:
+        return None
+    with findings.at(*place):
+        if not check_data(findings, model.network, samples.x, place):
+            return None
+        try:
+            trainer = Trainer(model, samples.x, samples.y, fit, int(findings.body.get("seed", 0)), samples.weights)
+        except EngineError as error:
+            if error.path[:1] not in _OF_FIT:
+                raise
+            findings.errors.append(from_engine(error, findings.body, "fit"))
+            return None
+        check_labels(findings, model, samples, place)
+        check_savings(findings, limits, trainer)
+        return trainer
     return None
+
+
+_OF_FIT = (("callbacks",), ("class_weight",))
+"""Arguments of `fit` that are held against the data, so that their faults are found with those of the data."""
 
 
 def _summary(model: Model, trainer: Trainer) -> Summary:

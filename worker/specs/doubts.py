@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from engine.callbacks import ModelCheckpoint, ReduceLROnPlateau
+from engine.layers import Layer, Shape
 from engine.losses import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
@@ -102,19 +104,24 @@ def _clipped_batch(job: _Job) -> Iterator[Notice]:
 
 
 def _fixed_batch_axis(job: _Job) -> Iterator[Notice]:
-    size = job.model.input_shapes[0][0]
+    size = next((shape[0] for shape in job.model.input_shapes if shape[0] is not None), None)
     if size is not None:
         text = f"The model fixes its batch axis to {size}; here batches take the size that `fit` says."
         yield Notice(code="batch_axis_not_used", message=text, pointer="/model")
 
 
 def _head(job: _Job) -> Iterator[Notice]:
-    loss = job.model.compilation.loss
     graph = job.model.network.graph
-    last = graph.calls[graph.outputs[0][0]].layer
+    ends = zip(job.model.compilation.heads, graph.outputs, job.model.output_shapes, strict=True)
+    for head, (call, _), shape in ends:
+        if isinstance(head.loss, _PROBABILITY_LOSSES):
+            yield from _head_doubts(head.loss, graph.calls[call].layer, shape)
+
+
+def _head_doubts(loss: Any, last: Layer, shape: Shape) -> Iterator[Notice]:
     activation = getattr(last, "activation", None)
     name = "softmax" if last.class_name == "Softmax" else getattr(activation, "name", None)
-    if not isinstance(loss, _PROBABILITY_LOSSES) or name is None:
+    if name is None:
         return
     if name not in _PROBABILITY_HEADS and not loss.from_logits:
         text = f"{loss.class_name} expects probabilities, but the last layer is {name}. Use softmax or from_logits."
@@ -122,12 +129,30 @@ def _head(job: _Job) -> Iterator[Notice]:
     if name in _PROBABILITY_HEADS and loss.from_logits:
         text = f"{loss.class_name} with from_logits expects logits, but the last layer is {name} already."
         yield Notice(code="probabilities_as_logits", message=text, pointer="/compile/loss")
-    if name == "softmax" and job.model.output_shapes[0][-1] == 1:
+    if name == "softmax" and shape[-1] == 1:
         text = "A softmax of one unit is always 1, so nothing can be learned. Use sigmoid, or one unit a class."
         yield Notice(code="constant_output", message=text, pointer="/model")
 
 
+def _idle_callbacks(job: _Job) -> Iterator[Notice]:
+    names = job.trainer.names
+    for index, callback in enumerate(job.trainer.fit.callbacks):
+        monitor = getattr(callback, "monitor", None)
+        # Of a metric with several results, "name/0" is the first.
+        idle = monitor is not None and monitor.partition("/")[0] not in names
+        if isinstance(callback, ModelCheckpoint):
+            idle = idle and callback.save_best_only
+        if idle and not (isinstance(callback, ReduceLROnPlateau) and monitor == "learning_rate"):
+            does = "saves every time" if isinstance(callback, ModelCheckpoint) else "never acts"
+            text = (
+                f"{callback.class_name} watches {monitor!r}, which this job does not measure, so it {does}. There are: "
+                f"{', '.join(names)}; names with `val_` need a `validation_split`."
+            )
+            yield Notice(code="monitor_not_measured", message=text, pointer=f"/fit/callbacks/{index}/config/monitor")
+
+
 DOUBTS: tuple[Doubt, ...] = (
+    _idle_callbacks,
     _policy_texts,
     _unscaled_half,
     _policy_scale_unused,

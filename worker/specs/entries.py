@@ -16,6 +16,7 @@ from engine.dtypes import DType
 from engine.layers import InputLayer, Layer
 from engine.layers.embedding import Embedding
 from engine.layers.merging import Concatenate
+from engine.layers.operations import Operation
 from engine.layers.reshaping import (
     Cropping1D,
     Cropping2D,
@@ -29,7 +30,7 @@ from engine.layers.reshaping import (
 from engine.layers.wrappers import TimeDistributed
 from engine.network import Network
 from worker.specs.findings import Findings
-from worker.specs.samples import place_of
+from worker.specs.samples import Arrays, by_place, place_of
 from worker.specs.wording import shown
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -71,6 +72,8 @@ def check_entries(findings: Findings, network: Network, places: Mapping[str | No
             findings.add("unsupported", text, *places.get(layer.name, ("model",)), "config", "dtype")
             return
     for use in _uses(network):
+        if isinstance(use.layer, Operation) and use.layer.compares:
+            continue
         if not use.dtype.is_floating and not isinstance(use.layer, (Embedding, InputLayer, *MOVERS)):
             text = (
                 f"{use.layer.class_name} {use.name!r} would compute with {use.dtype.name} data. Integers enter a "
@@ -79,33 +82,60 @@ def check_entries(findings: Findings, network: Network, places: Mapping[str | No
             findings.add("unsupported", text, *places.get(use.name, ("model",)))
 
 
-def check_data(findings: Findings, network: Network, x: NDArray[Any], place: tuple[str, ...]) -> bool:
-    """Note the first value that the model's input cannot hold or an Embedding has no row for.
+def check_data(findings: Findings, network: Network, x: Arrays, place: tuple[str, ...]) -> bool:
+    """Note the first value of each input that the model cannot hold or an Embedding has no row for.
 
     Args:
         findings: where to note it.
-        network: a model of one input.
-        x: the data, of any shape; every value is finite.
+        network: the model.
+        x: the data, of any shape; every value is finite. Inputs of other names are the engine's to refuse.
         place: where in the job the data stand.
 
     Returns:
         Whether there is none.
     """
-    dtype = network.inputs[0].input_dtype
-    held = _check_floats(findings, dtype, x, place) if dtype.is_floating else _check_whole(findings, dtype, x, place)
-    return held and all(_check_rows(findings, use, x, place) for use in _uses(network))
+    arrays = by_place("x", x)
+    checked = []
+    for index, layer in enumerate(network.inputs):
+        own = ("x", layer.name or "") if isinstance(x, Mapping) else ("x",)
+        if own in arrays:
+            data = _Entry(arrays[own], place, own)
+            checked.append(_check_entry(findings, network, index, data))
+    return all(checked)
 
 
-def _check_floats(findings: Findings, dtype: DType, x: NDArray[Any], place: tuple[str, ...]) -> bool:
+@dataclass(frozen=True)
+class _Entry:
+    """Data of one input.
+
+    Attributes:
+        values: of any shape.
+        outer: where in the job the data stand.
+        place: where among them these do.
+    """
+
+    values: NDArray[Any]
+    outer: tuple[str, ...]
+    place: tuple[str, ...]
+
+
+def _check_entry(findings: Findings, network: Network, index: int, data: _Entry) -> bool:
+    dtype = network.inputs[index].input_dtype
+    held = _check_floats(findings, dtype, data) if dtype.is_floating else _check_whole(findings, dtype, data)
+    return held and all(_check_rows(findings, use, data) for use in _uses(network, index))
+
+
+def _check_floats(findings: Findings, dtype: DType, data: _Entry) -> bool:
     text = f"which {dtype.name} cannot hold: it ends at {dtype.max}. Scale the data."
-    return _note(findings, np.abs(x) > dtype.max, x, place, text)
+    return _note(findings, np.abs(data.values) > dtype.max, data, text)
 
 
-def _check_whole(findings: Findings, dtype: DType, x: NDArray[Any], place: tuple[str, ...]) -> bool:
+def _check_whole(findings: Findings, dtype: DType, data: _Entry) -> bool:
     lowest, highest = _ends(dtype)
+    x = data.values
     bad = (x != np.floor(x)) | (x < lowest) | (x > highest)
     text = f"but the model takes {dtype.name} data: whole numbers from {lowest} to {highest}."
-    return _note(findings, bad, x, place, text)
+    return _note(findings, bad, data, text)
 
 
 def _ends(dtype: DType) -> tuple[int, int]:
@@ -115,21 +145,22 @@ def _ends(dtype: DType) -> tuple[int, int]:
     return max(int(limits.min), -EXACT), min(int(limits.max), EXACT)
 
 
-def _check_rows(findings: Findings, use: _Use, x: NDArray[Any], place: tuple[str, ...]) -> bool:
+def _check_rows(findings: Findings, use: _Use, data: _Entry) -> bool:
     if not isinstance(use.layer, Embedding):
         return True
-    rows = use.layer.input_dim
+    rows, x = use.layer.input_dim, data.values
     bad = (x != np.floor(x)) | (x < 0) | (x >= rows)
     text = f"but Embedding {use.name!r} looks up whole numbers from 0 to {rows - 1}. Correct them or raise `input_dim`."
-    if not _note(findings, bad, x, place, text):
+    if not _note(findings, bad, data, text):
         return False
     exact = 2 ** (use.dtype.mantissa_bits + 1) if use.dtype.is_floating else EXACT
     text = f"which {use.dtype.name} cannot tell from its neighbours. Give the model an input of dtype int32."
-    return _note(findings, x > exact, x, place, text)
+    return _note(findings, x > exact, data, text)
 
 
-def _note(findings: Findings, bad: NDArray[Any], x: NDArray[Any], place: tuple[str, ...], text: str) -> bool:
+def _note(findings: Findings, bad: NDArray[Any], data: _Entry, text: str) -> bool:
     """Note the first bad value, and how many rows have one; return whether there is none."""
+    x = data.values
     if not bad.any():
         return True
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
@@ -137,18 +168,21 @@ def _note(findings: Findings, bad: NDArray[Any], x: NDArray[Any], place: tuple[s
     more = f" There are {rows} such rows." if rows > 1 else ""
     value = x[index].item()
     whole = int(value) if value == int(value) and abs(value) <= EXACT else value
-    findings.add("data_invalid", f"{place_of('x', index)} is {shown(whole)}, {text}{more}", *place, "x", *index)
+    where = place_of(".".join(data.place), index)
+    findings.add("data_invalid", f"{where} is {shown(whole)}, {text}{more}", *data.outer, *data.place, *index)
     return False
 
 
-def _uses(network: Network) -> Iterator[_Use]:
+def _uses(network: Network, only: int | None = None) -> Iterator[_Use]:
+    """Yield the layers that take data as they entered, by any input or by one of them."""
     graph = network.graph
-    arriving = {index: layer.input_dtype for index, layer in zip(graph.inputs, network.inputs, strict=True)}
+    entries = list(zip(graph.inputs, network.inputs, strict=True))
+    arriving = {index: layer.input_dtype for index, layer in (entries if only is None else [entries[only]])}
     for index, call in enumerate(graph.calls):
         layer = call.layer
         while isinstance(layer, TimeDistributed):
             layer = layer.layer
-        for source in {source for source, _ in call.sources} & arriving.keys():
+        for source in {source for source, _ in call.arguments} & arriving.keys():
             dtype = arriving[source]
             yield _Use(call.layer.name or "", layer, dtype)
             if isinstance(layer, InputLayer):  # of a nested model, which brings what enters to its dtype

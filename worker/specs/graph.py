@@ -19,16 +19,12 @@ Place: TypeAlias = tuple[str | int, ...]
 
 
 def check_graph(findings: Findings, model: Model) -> None:
-    """Note more than one input or output, open axes, dtypes that do not train, and a loss that no variable reaches.
+    """Note open axes, dtypes that do not train, and a loss that no variable reaches.
 
     Args:
         findings: where to note it.
         model: as read; it need not be compiled.
     """
-    for what, ends in (("inputs", model.input_shapes), ("outputs", model.output_shapes)):
-        if len(ends) != 1:
-            text = f"Training takes models of one input and one output; this one has {len(ends)} {what}."
-            findings.add("unsupported", text, "model")
     given = [shape for call in model.network.graph.calls for shape in call.output_shapes]
     if any(size is None for shape in given for size in shape[1:]):
         text = "The model leaves an axis other than the batch open (null); name its size, so that the job can be sized."
@@ -49,9 +45,9 @@ def check_graph(findings: Findings, model: Model) -> None:
 
 
 def _before_output(model: Model) -> list[Call]:
-    """Return the calls that the first output depends on."""
+    """Return the calls that the outputs depend on."""
     calls = model.network.graph.calls
-    waiting, found = [model.network.graph.outputs[0][0]], set()
+    waiting, found = [call for call, _ in model.network.graph.outputs], set()
     while waiting:
         index = waiting.pop()
         if index not in found:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from engine import conventions, optimizers
 from engine.errors import EngineError
+from engine.layers import InputLayer
+from engine.layers.operations import Operation
 from engine.model import model_from_config
 from engine.numerics.findings import Finding
 from engine.numerics.linter import lint
@@ -92,7 +94,7 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | Non
         loss=loss,
         auto_scale_loss=(body.get("compile") or {}).get("auto_scale_loss", True),
         batch_size=fit.batch_size,
-        input_shape=(None, *samples.x.shape[1:]) if samples else None,
+        input_shape=samples.input_shape if samples else None,
     )
     return subject if _check_layers(findings, subject) else None
 
@@ -117,6 +119,8 @@ def _check_layers(findings: Findings, subject: Subject) -> bool:
         return False
     places = layer_places(network)
     for layer in network.layers:
+        if isinstance(layer, InputLayer | Operation):
+            continue  # they compute nothing in a dtype of their own
         place = (*places.get(layer.name, ("model",)), "config", "dtype")
         with findings.at(*place):
             check_trainable(findings, layer.policy, place)

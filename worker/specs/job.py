@@ -6,16 +6,18 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
 
+from worker.specs.callbacks import CallbackValue
 from worker.specs.losses import LossValue
-from worker.specs.metrics import MetricValue
+from worker.specs.metrics import MetricsValue
 from worker.specs.model import ModelValue
 from worker.specs.optimizers import OptimizerValue
 from worker.specs.policy import PolicyValue
-from worker.specs.shape import Anything, Bool, Int, Number, Spec, Text, Unset
+from worker.specs.shape import Anything, Bool, Int, Number, Spec, Text
 from worker.specs.webhooks import WebhookSpec
 
 MAX_SEED = 2**31 - 1
 MAX_PRIORITY = 100
+ClassNumber: TypeAlias = Annotated[Text, StringConstraints(pattern=r"^\d{1,15}$")]
 
 
 class CompileSpec(Spec):
@@ -23,11 +25,23 @@ class CompileSpec(Spec):
 
     optimizer: OptimizerValue = Field(default="sgd", description="Name or serialized optimizer.", examples=["adam"])
     loss: LossValue = Field(
-        description="Name or serialized loss.", examples=["sparse_categorical_crossentropy", "mean_squared_error"]
+        description="Name or serialized loss; of several outputs one for all, a list, or a dict by output name.",
+        examples=["sparse_categorical_crossentropy", {"digit": "sparse_categorical_crossentropy", "image": None}],
     )
-    metrics: tuple[MetricValue, ...] | None = Field(default=None, examples=[["accuracy"]])
-    loss_weights: Unset = None
-    weighted_metrics: Unset = None
+    metrics: MetricsValue | None = Field(
+        default=None,
+        description="Of several outputs: a list with one entry an output, or a dict by output name.",
+        examples=[["accuracy"], {"digit": ["accuracy"]}],
+    )
+    loss_weights: Anything = Field(
+        default=None,
+        json_schema_extra={"anyOf": [{"type": "array"}, {"type": "object"}, {"type": "number"}, {"type": "null"}]},
+        description="What each loss counts in the total: a list, or a dict by output name.",
+        examples=[[1.0, 0.5], {"digit": 1.0, "image": 0.5}],
+    )
+    weighted_metrics: MetricsValue | None = Field(
+        default=None, description="As `metrics`; these count what the sample and class weights say."
+    )
     run_eagerly: Bool | None = Field(default=None, description="Accepted; every run is eager.")
     steps_per_execution: Literal[1] | None = 1
     jit_compile: Bool | Text | None = Field(default=None, description="Accepted; nothing is compiled.")
@@ -41,8 +55,13 @@ class FitSpec(Spec):
     epochs: Int = Field(default=1, description="Passes over the data.", examples=[5])
     validation_split: Number = Field(default=0.0, description="Share of the data, its end, kept for validation.")
     shuffle: Bool = Field(default=True, description="Whether each epoch has an order of its own, drawn from the seed.")
-    callbacks: Annotated[tuple[Any, ...], Field(max_length=0)] = Field(
-        default=(), description="No callbacks are offered yet; must be empty."
+    callbacks: Annotated[tuple[CallbackValue, ...], Field(max_length=16)] = Field(
+        default=(), description="Keras's callbacks, called in this order; their state is part of every checkpoint."
+    )
+    class_weight: dict[ClassNumber, Number] | None = Field(
+        default=None,
+        description="What the rows of a class count, by class number; others count 1. For models of one output.",
+        examples=[{"0": 1.0, "1": 2.5}],
     )
 
 
@@ -52,30 +71,40 @@ class BuiltinData(Spec):
     dataset: Text = Field(description="Name of a built-in data set; see GET /v1/datasets.", examples=["digits"])
 
 
-class InlineData(Spec):
-    """Data inside the job: nested lists of numbers, one entry a sample."""
+_ROWS: dict[str, Any] = {"anyOf": [{"type": "array", "items": {}}, {"type": "object"}]}
 
-    x: Anything = Field(json_schema_extra={"type": "array", "items": {}}, examples=[[[0.0, 1.0], [1.0, 0.0]]])
-    y: Anything = Field(json_schema_extra={"type": "array", "items": {}}, examples=[[0, 1]])
+
+class InlineData(Spec):
+    """Data inside the job: nested lists of numbers, one entry a sample; of several inputs or outputs an object."""
+
+    x: Anything = Field(json_schema_extra=_ROWS, examples=[[[0.0, 1.0], [1.0, 0.0]], {"width": [[1.0], [2.0]]}])
+    y: Anything = Field(json_schema_extra=_ROWS, examples=[[0, 1], {"digit": [0, 1]}])
+    sample_weight: Anything = Field(
+        default=None, json_schema_extra=_ROWS, description="What each sample counts.", examples=[[1.0, 0.5]]
+    )
 
 
 ColumnNames: TypeAlias = Text | Annotated[tuple[Text, ...], Field(min_length=1)]
+Columns: TypeAlias = ColumnNames | Annotated[dict[Text, ColumnNames], Field(min_length=1)]
 
 
 class FileData(Spec):
     """An uploaded file (see POST /v1/files), and which of its arrays or columns are inputs and labels."""
 
     file: Text = Field(description="Id of an uploaded file.", examples=["file-0123456789abcdef"])
-    x: ColumnNames | None = Field(
+    x: Columns | None = Field(
         default=None,
-        description="Inputs: the name of an array, or names of columns that are put beside each other. Null takes `x`, "
-        "or every column of a table but the labels.",
-        examples=["x", ["width", "height"]],
+        description="Inputs: the name of an array, or names of columns that are put beside each other; of several "
+        "inputs an object of them by input name. Null takes `x`, or every column of a table but the labels.",
+        examples=["x", ["width", "height"], {"image": "pixels", "size": ["width", "height"]}],
     )
-    y: ColumnNames | None = Field(
+    y: Columns | None = Field(
         default=None,
         description="Labels, likewise. Null takes `y`, `label`, `labels` or `target`, or the last column of a table.",
         examples=["y"],
+    )
+    sample_weight: Columns | None = Field(
+        default=None, description="What each sample counts: the name of a column or an array. Null: all count 1."
     )
     sha256: Text | None = Field(
         default=None,

@@ -5,11 +5,11 @@ SOURCE: `get_config` in TF 2.4.4 and tf_keras (`reduction`, `name` and the argum
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from worker.specs.shape import Bool, Int, Node, Number, OneOf, Only, Spec, Text, tabulate
+from worker.specs.shape import Bool, ByOutput, Int, Node, Number, OneOf, Only, Spec, Text, tabulate
 
 NEWER = Only("tf_keras", "keras3")
 KERAS2 = Only("tf2.4", "tf_keras")
@@ -236,4 +236,5 @@ LOSSES = tabulate(
     LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson,
     SparseCategoricalCrossentropy, SquaredHinge, Tversky,
 )  # fmt: skip
-LossValue: TypeAlias = Annotated[Node | str, OneOf("loss", LOSSES, "name")]
+#: One for all outputs, or one (null for none) an output, in a list or by the outputs' names.
+LossValue: TypeAlias = Annotated[Any, ByOutput(OneOf("loss", LOSSES, "name", "null"), alone=True, nested=False)]

@@ -5,7 +5,7 @@ SOURCE: `get_config` in TF 2.4.4, tf_keras 2.21 and Keras 3.15.1.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from worker.specs.metric_configs import (
     AreaConfig,
@@ -33,7 +33,7 @@ from worker.specs.metric_configs import (
     ThresholdsConfig,
     TopKConfig,
 )
-from worker.specs.shape import Node, OneOf, tabulate
+from worker.specs.shape import ByOutput, Node, OneOf, tabulate
 
 
 class AUC(Node):
@@ -353,4 +353,5 @@ METRICS = tabulate(
     SparseCategoricalAccuracy, SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy,
     SpecificityAtSensitivity, SquaredHinge, Sum, TopKCategoricalAccuracy, TrueNegatives, TruePositives,
 )  # fmt: skip
-MetricValue: TypeAlias = Annotated[Node | str, OneOf("metric", METRICS, "name")]
+#: A list for the one output; for several a list with one entry an output, or a dict by the outputs' names.
+MetricsValue: TypeAlias = Annotated[Any, ByOutput(OneOf("metric", METRICS, "name", "null"), alone=False, nested=True)]

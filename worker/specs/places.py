@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from worker.specs.shape import OneOf
+from worker.specs.shape import ByOutput, Many, OneOf
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -73,13 +73,17 @@ def _inside(here: Any, part: str | int) -> Any:
         return _target(field.annotation, tuple(field.metadata)) if field else None
     if isinstance(here, OneOf):
         return here.table.get(str(part))
+    if isinstance(here, ByOutput):
+        return here.branches.get(str(part))
+    if isinstance(here, Many):
+        return here.item
     if isinstance(part, int):
         return next(_branches(here), None)
     return next((branch for branch in _branches(here) if getattr(branch, "__name__", None) == part), None)
 
 
 def _target(annotation: Any, metadata: tuple[Any, ...]) -> Any:
-    choice = next((mark for mark in metadata if isinstance(mark, OneOf)), None)
+    choice = next((mark for mark in metadata if isinstance(mark, OneOf | ByOutput)), None)
     if choice:
         return choice
     models = [branch for branch in _branches(annotation) if _is_model(branch)]

@@ -13,6 +13,7 @@ from engine.network import Network
 from engine.training import FitOptions
 from worker.settings import Limits
 from worker.specs.findings import Findings
+from worker.specs.outputs import measures_of
 from worker.specs.working import working_values
 
 CODE = "resource_limit"
@@ -87,14 +88,15 @@ def check_metrics(findings: Findings, limits: Limits, model: Model) -> None:
         limits: the limits.
         model: compiled.
     """
-    for index, metric in enumerate(model.compilation.metrics):
-        kept = sum(math.prod(shape) for shape in metric.shapes(model.output_shapes[0]).values())
+    for measure in measures_of(model, findings.body["compile"]):
+        metric = measure.metric
+        kept = sum(math.prod(shape) for shape in metric.shapes(model.output_shapes[measure.output]).values())
         if kept > limits.max_parameters:
             text = (
                 f"{metric.class_name} would keep {_count(kept)} numbers; the limit is {limits.max_parameters:,}. "
                 "Use fewer thresholds, classes or labels."
             )
-            findings.add(CODE, text, "compile", "metrics", index)
+            findings.add(CODE, text, *measure.place)
 
 
 def _note(

@@ -6,7 +6,7 @@ The lists are taken apart level by level, because numpy alone would take "1", tr
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, TypeAlias
@@ -18,9 +18,14 @@ from worker.specs.errors import FieldError, SpecError, pointer_to
 from worker.specs.wording import shown
 
 Index: TypeAlias = tuple[int, ...]
+Path: TypeAlias = tuple[str, ...]
 
 MOST_ERRORS = 10
 """Faults listed of one array."""
+
+
+Arrays: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
+"""Of one input or output an array, of several an array by name."""
 
 
 @dataclass(frozen=True)
@@ -30,56 +35,117 @@ class Samples:
     Attributes:
         x: inputs, shape (samples, ...), float32 or float64.
         y: labels, shape (samples, ...), int64 where every label was written as an integer.
+        weights: what each sample counts, or None.
     """
 
-    x: NDArray[Any]
-    y: NDArray[Any]
+    x: Arrays
+    y: Arrays
+    weights: Arrays | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(by_place("x", self.x).values())))
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...] | None:
+        """Shape of the one input, batch axis first; None where there are several."""
+        return None if isinstance(self.x, Mapping) else (None, *self.x.shape[1:])
 
 
-def read_samples(x: object, y: object, *, rows: int, values: int) -> Samples:
+def by_place(key: str, arrays: Arrays | None) -> dict[Path, NDArray[Any]]:
+    """Return arrays by where in the data they stand: `("x",)` of one input, `("x", "image")` of several."""
+    if arrays is None:
+        return {}
+    return {(key, name): array for name, array in arrays.items()} if isinstance(arrays, Mapping) else {(key,): arrays}
+
+
+def check_lengths(samples: Samples) -> None:
+    """Refuse arrays of different lengths.
+
+    Raises:
+        SpecError: with a pointer into `/data` at each array that has not as many rows as the first input.
+    """
+    (first, array), *others = [
+        *by_place("x", samples.x).items(),
+        *by_place("y", samples.y).items(),
+        *by_place("sample_weight", samples.weights).items(),
+    ]
+    faults = []
+    for place, other in others:
+        if len(other) != len(array):
+            wanted = {"y": "every row needs one label", "sample_weight": "every row needs one weight"}
+            text = f"`{'.'.join(first)}` has {len(array):,} rows and `{'.'.join(place)}` has {len(other):,}; "
+            text += f"{wanted.get(place[0], 'all inputs need as many')}."
+            faults.append(FieldError("length_mismatch", "ValueError", text, pointer_to(("data", *place))))
+    if faults:
+        raise SpecError(faults)
+
+
+def read_samples(x: object, y: object, sample_weight: object = None, *, rows: int, values: int) -> Samples:
     """Return inline data as arrays.
 
     Args:
-        x: nested lists of numbers, one entry a sample.
+        x: nested lists of numbers, one entry a sample; of several inputs an object of them by input name.
         y: likewise, one entry a sample.
+        sample_weight: likewise, or None.
         rows: most samples.
-        values: most numbers of x and y each.
+        values: most numbers of each array, and of all inputs and of all outputs together.
 
     Raises:
         SpecError: empty, ragged, not numbers, not finite, too many, or of different lengths; pointers into `/data`.
     """
     found: list[FieldError] = []
-    arrays: list[NDArray[Any]] = []
-    for key, value in (("x", x), ("y", y)):
+    read: dict[str, Arrays] = {}
+    given = {"x": x, "y": y, **({} if sample_weight is None else {"sample_weight": sample_weight})}
+    for key, value in given.items():
         try:
-            arrays.append(_Reader(key, rows, values).read(value))
+            read[key] = _read(key, value, rows, values, ("data",))
         except SpecError as error:
             found.extend(error.errors)
     if found:
         raise SpecError(found)
-    if len(arrays[0]) != len(arrays[1]):
-        text = f"`x` has {len(arrays[0])} rows and `y` has {len(arrays[1])}; every row needs one label."
-        raise SpecError([FieldError("length_mismatch", "ValueError", text, pointer_to(("data", "y")))])
-    return Samples(*arrays)
+    samples = Samples(read["x"], read["y"], read.get("sample_weight"))
+    check_lengths(samples)
+    return samples
 
 
-def read_inputs(x: object, *, rows: int, values: int) -> NDArray[Any]:
-    """Return the `x` of a request that has nothing but inputs, as an array; limits as in `read_samples`.
+def read_inputs(x: object, *, rows: int, values: int) -> Arrays:
+    """Return the `x` of a request that has nothing but inputs, as arrays; limits as in `read_samples`.
 
     Raises:
         SpecError: likewise, with pointers into `/x`.
     """
-    return _Reader("x", rows, values, ()).read(x)
+    return _read("x", x, rows, values, ())
+
+
+def _read(key: str, value: object, rows: int, values: int, place: tuple[str, ...]) -> Arrays:
+    if not isinstance(value, dict):
+        return _Reader(key, rows, values, (*place, key), whole=key == "y").read(value)
+    if not value:
+        text = f"`{key}` is an empty object; give an array by name for each input or output."
+        raise SpecError([FieldError("empty_data", "ValueError", text, pointer_to((*place, key)))])
+    found: list[FieldError] = []
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, item in value.items():
+        left = values - sum(array.size for array in arrays.values())
+        try:
+            reader = _Reader(f"{key}.{name}", rows, left, (*place, key, name), whole=key == "y")
+            arrays[name] = reader.read(item)
+        except SpecError as error:
+            found.extend(error.errors)
+    if found:
+        raise SpecError(found)
+    return arrays
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads one array; `key` is its name in the request, `place` where that lies."""
+    """Reads one array; `key` is what messages call it, `place` where in the request it lies."""
 
     key: str
     rows: int
     values: int
-    place: tuple[str, ...] = ("data",)
+    place: tuple[str, ...]
+    whole: bool
 
     def read(self, value: object) -> NDArray[Any]:
         if not isinstance(value, list):
@@ -136,7 +202,7 @@ class _Reader:
         return self._fault(code, original, text, index)
 
     def _finite(self, leaves: Sequence[Any], shape: Index) -> NDArray[Any]:
-        whole = self.key == "y" and all(type(leaf) is int for leaf in leaves)
+        whole = self.whole and all(type(leaf) is int for leaf in leaves)
         try:
             numbers = np.array(leaves, dtype=np.int64 if whole else np.float64)
         except OverflowError:
@@ -171,7 +237,7 @@ class _Reader:
         return SpecError([self._fault(code, original, text, ())])
 
     def _fault(self, code: str, original: str, text: str, index: Index) -> FieldError:
-        return FieldError(code, original, text, pointer_to((*self.place, self.key, *index)))
+        return FieldError(code, original, text, pointer_to((*self.place, *index)))
 
 
 def _unravelled(flat: int, shape: Index) -> Index:

@@ -109,6 +109,17 @@ def _integers(depth: int) -> Callable[[object], Any]:
     return read
 
 
+def _nested_numbers(depth: int) -> Callable[[object], Any]:
+    """Return a reader of a number, or of lists of them nested so deeply."""
+
+    def read(value: object) -> Any:
+        if isinstance(value, list | tuple) and depth:
+            return [_nested_numbers(depth - 1)(item) for item in value]
+        return _number(value)
+
+    return read
+
+
 def _storable(value: str) -> str:
     """Refuse text that PostgreSQL (NUL) or UTF-8 (lone surrogates) cannot hold; no Keras name has either."""
     if "\0" in value:
@@ -159,6 +170,12 @@ Margin: TypeAlias = Annotated[
 Number: TypeAlias = Annotated[int | float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
 #: Any JSON value: its reader is the engine, which says in the original's words what is wrong with it.
 Anything: TypeAlias = Annotated[Any, AfterValidator(shallow)]
+#: A number, or lists of numbers nested as an array is.
+Numbers: TypeAlias = Annotated[
+    Any,
+    PlainValidator(_nested_numbers(8)),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {}}]}),
+]
 Shape: TypeAlias = tuple[Int | None, ...]
 #: A setting of Keras that must stay unset here.
 Unset: TypeAlias = None
@@ -221,14 +238,17 @@ class OneOf:
     A union of its own, because one error is wanted of it: which class or kind was given, and which there are.
     """
 
-    def __init__(self, family: str, table: Table, *plain: Plain) -> None:
+    def __init__(self, family: str, table: Table, *plain: Plain, unlisted: Table | None = None) -> None:
         self.family = family
         self.table = table
         self.plain = plain
+        self.unlisted = unlisted or {}
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Build the tagged union; `worker.specs.errors` words its error from the context given here."""
-        nodes: dict[Hashable, CoreSchema] = {name: handler.generate_schema(node) for name, node in self.table.items()}
+        nodes: dict[Hashable, CoreSchema] = {
+            name: handler.generate_schema(node) for name, node in {**self.table, **self.unlisted}.items()
+        }
         plain: dict[Hashable, CoreSchema] = {kind: _PLAIN_SCHEMAS[kind](handler) for kind in self.plain}
         return core_schema.tagged_union_schema(
             choices=nodes | plain,
@@ -241,6 +261,47 @@ class OneOf:
                 "plain": "|".join(self.plain),
             },
         )
+
+
+@dataclass(frozen=True)
+class Many:
+    """Several values of one kind, in a list or by name."""
+
+    item: Any
+
+
+class ByOutput:
+    """Annotation: one value for all outputs of a model, a list of them, or a dict of them by output name.
+
+    Args:
+        item: what stands for one output.
+        alone: whether a value may stand by itself; else only lists and dicts may.
+        nested: whether an output may have a list of values.
+    """
+
+    def __init__(self, item: OneOf, *, alone: bool, nested: bool) -> None:
+        self.item = item
+        inside = ByOutput(item, alone=True, nested=False) if nested else item
+        self.branches: dict[str, Any] = {"list": Many(inside), "names": Many(inside)}
+        if alone:
+            self.branches["one"] = item
+
+    def _tag(self, value: object) -> str:
+        if isinstance(value, list | tuple):
+            return "list"
+        plain = not isinstance(value, dict) or "class_name" in value
+        return ("one" if "one" in self.branches else "list") if plain else "names"
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Build the tagged union; a value that is neither list nor dict is refused by the branch it would belong to."""
+        inside = self.branches["list"].item.__get_pydantic_core_schema__(source, handler)
+        choices: dict[Hashable, CoreSchema] = {
+            "list": core_schema.tuple_variable_schema(inside),
+            "names": core_schema.dict_schema(handler.generate_schema(Text), inside),
+        }
+        if "one" in self.branches:
+            choices["one"] = self.item.__get_pydantic_core_schema__(source, handler)
+        return core_schema.tagged_union_schema(choices=choices, discriminator=self._tag)
 
 
 def tabulate(*nodes: type[Node]) -> Table:

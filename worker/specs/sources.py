@@ -56,4 +56,4 @@ def read_file(data: FileData, sources: Sources) -> Samples:
     if data.sha256 is not None and data.sha256 != source.sha256:
         text = f"The file has the sha256 {source.sha256}, the job was made for {data.sha256[:80]!r}."
         raise SpecError([FieldError("file_changed", "ValueError", text, pointer_to(("data", "sha256")))])
-    return choose(source.content, data.x, data.y)
+    return choose(source.content, data.x, data.y, data.sample_weight)

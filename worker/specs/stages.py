@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from engine import conventions, datasets, losses, metrics, optimizers
+from engine import callbacks, conventions, datasets, losses, metrics, optimizers
 from engine.errors import EngineError
+from engine.heads import flat
 from engine.losses import Loss
 from engine.model import Model, model_from_config
 from engine.model_configs import read_layer
@@ -75,10 +76,20 @@ def read_fit(findings: Findings) -> FitOptions | None:
     for key, value in options.items():
         with findings.at("fit"):
             FitOptions(**{key: value})
+    called = []
+    for index, item in enumerate(given.get("callbacks") or ()):
+        with findings.at("fit", "callbacks", index):
+            called.append(callbacks.get(item))
     if len(findings.errors) > before:
         return None
     # A job whose loss is lost ends with its error code rather than burn the rest of its steps.
-    return FitOptions(**options, shuffle=given.get("shuffle", True), terminate_on_nonfinite=True)
+    return FitOptions(
+        **options,
+        shuffle=given.get("shuffle", True),
+        terminate_on_nonfinite=True,
+        class_weight={int(label): weight for label, weight in (given.get("class_weight") or {}).items()} or None,
+        callbacks=tuple(called),
+    )
 
 
 def read_data(findings: Findings, limits: Limits, sources: Sources = NO_FILES) -> Samples | None:
@@ -88,7 +99,8 @@ def read_data(findings: Findings, limits: Limits, sources: Sources = NO_FILES) -
         if "file" in data:
             return read_file(FileData.model_validate(data), sources)
         if "dataset" not in data:
-            return read_samples(data["x"], data["y"], rows=limits.inline_rows, values=limits.inline_values)
+            given = (data["x"], data["y"], data.get("sample_weight"))
+            return read_samples(*given, rows=limits.inline_rows, values=limits.inline_values)
         found = datasets.load(data["dataset"])
         return Samples(found.x, found.y)
     return None
@@ -112,7 +124,7 @@ def read_model(findings: Findings, limits: Limits, policy: Policy, samples: Samp
             read_layer(layer, line)
     if len(findings.errors) > before:
         return None
-    shape = (None, *samples.x.shape[1:]) if samples else None
+    shape = samples.input_shape if samples else None
     with findings.at("model"):
         return model_from_config(config, policy, line, input_shape=shape)
     _blame_the_map(findings, before)
@@ -150,14 +162,16 @@ def compile_model(findings: Findings, model: Model | None) -> bool:
         if model is not None:
             _check_wrapping(findings, model, optimizer)
     loss: Loss | None = None
-    with findings.at("compile", "loss"):
-        loss = losses.get(given["loss"], line)
-        if loss.reduction in {"none", None}:
-            text = 'Training needs one number a batch: the loss must be reduced, by "sum_over_batch_size" or "sum".'
-            findings.add("loss_not_reduced", text, "compile", "loss", "config", "reduction")
-    for index, metric in enumerate(given.get("metrics") or ()):
-        with findings.at("compile", "metrics", index):
-            metrics.get(metric, loss, 1, line)
+    for path, item in flat((), given["loss"]):
+        with findings.at("compile", "loss", *path):
+            loss = losses.get(item, line)
+            if loss.reduction in {"none", None}:
+                text = 'Training needs one number a batch: the loss must be reduced, by "sum_over_batch_size" or "sum".'
+                findings.add("loss_not_reduced", text, "compile", "loss", *path, "config", "reduction")
+    for key in ("metrics", "weighted_metrics"):
+        for path, metric in flat((), given.get(key)):
+            with findings.at("compile", key, *path):
+                metrics.get(metric, loss, 1, line)
     if model is None or len(findings.errors) > before:
         return False
     with findings.at("compile"):
@@ -165,6 +179,8 @@ def compile_model(findings: Findings, model: Model | None) -> bool:
             given.get("optimizer", "sgd"),
             given["loss"],
             given.get("metrics") or (),
+            loss_weights=given.get("loss_weights"),
+            weighted_metrics=given.get("weighted_metrics"),
             auto_scale_loss=given.get("auto_scale_loss", True),
         )
     return len(findings.errors) == before

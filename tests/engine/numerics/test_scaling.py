@@ -110,7 +110,7 @@ def test_the_loss_has_that_dtype_when_it_is_run(
 ) -> None:
     model = subject(dense("body", **body), dense("head", 2, **head), policy=policy, line=line)
     ready = compiled(model)
-    rows = Rows((np.ones((2, 4), np.float32),), np.zeros((2, 2), np.float32), None)
+    rows = Rows((np.ones((2, 4), np.float32),), (np.zeros((2, 2), np.float32),), (None,))
     arrays = model.network.initial_arrays(0)
     assert backward(model.network, ready.compilation, arrays, rows, 1.0, Noise(0, 0)).loss.dtype is loss_dtype(model)
 
@@ -136,7 +136,7 @@ def test_the_scale_as_cast_is_what_multiplies_the_loss(scale: float, as_cast: fl
 
 
 def gradients(model: Subject, scale: float) -> float:
-    rows = Rows((np.full((2, 4), 1e-3, np.float32),), np.zeros((2, 2), np.float32), None)
+    rows = Rows((np.full((2, 4), 1e-3, np.float32),), (np.zeros((2, 2), np.float32),), (None,))
     arrays = model.network.initial_arrays(0)
     with np.errstate(all="ignore"):
         done = backward(model.network, compiled(model).compilation, arrays, rows, scale, Noise(0, 0))

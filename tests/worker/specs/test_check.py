@@ -166,7 +166,7 @@ def test_a_functional_model_passes():
         (functional([[["x", 0, 0, {}]]]), ("malformed_graph", f"{D2}/inbound_nodes/0")),
         (functional([[["i", 0, 0, {}]]], inputs=[["d", 0, 0]]), ("malformed_graph", "/model/config/input_layers")),
         (functional([[["i", 0, 0, {}]]], outputs=[["i", 0, 0]]), ("nothing_to_train", "/model")),
-        (functional([[["i", 0, 0, {}]]], outputs=[["d", 0, 0]] * 2), ("unsupported", "/model")),
+        (functional([[["i", 0, 0, {}]]], outputs=[["d", 0, 0]] * 2), ("invalid_value", "/data/dataset")),
     ],
 )
 def test_a_graph_that_does_not_hang_together_is_refused(changes, expected):

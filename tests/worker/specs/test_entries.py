@@ -158,7 +158,7 @@ def test_data_that_are_no_numbers_are_refused():
     assert found[0][:2] == ("unsupported", "/model/config/layers/0/config/dtype")
 
 
-def test_a_model_of_two_inputs_is_refused_in_one_message():
+def test_one_array_for_two_inputs_is_refused():
     def called(name: str, *sources: str, kind: str = "Dense", **config: Any) -> dict[str, Any]:
         nodes = [[[source, 0, 0, {}] for source in sources]] if sources else []
         return {"class_name": kind, "name": name, "config": {"name": name, **config}, "inbound_nodes": nodes}
@@ -181,5 +181,5 @@ def test_a_model_of_two_inputs_is_refused_in_one_message():
     with pytest.raises(SpecError) as caught:
         prepare(JobSpec.model_validate(body), LIMITS)
     assert [error.message for error in caught.value.errors] == [
-        "Training takes models of one input and one output; this one has 2 inputs."
+        "The model has the inputs ['a', 'b']; give `x` as a list of arrays or a dict."
     ]

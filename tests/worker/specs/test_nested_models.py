@@ -14,7 +14,12 @@ from worker.specs.job import JobSpec
 
 ENTRY = {"class_name": "InputLayer", "config": {"name": "pixels", "batch_input_shape": [None, 64]}}
 HEAD = {"class_name": "Dense", "config": {"name": "digit", "units": 10, "activation": "softmax", "dtype": "float32"}}
-ADDED = {"module": "keras.src.ops.numpy", "class_name": "Add", "config": {"name": "add"}, "registered_name": "Add"}
+ADDED = {
+    "module": "keras.src.ops.nn",
+    "class_name": "Softmax",
+    "config": {"name": "soft"},
+    "registered_name": "Softmax",
+}
 INSIDE = f"{D2}/config/layers/0"
 
 

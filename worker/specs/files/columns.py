@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.specs.errors import FieldError, SpecError, pointer_to
 from worker.specs.files.content import Content
-from worker.specs.samples import Samples
+from worker.specs.samples import Arrays, Samples, check_lengths
 from worker.specs.wording import did_you_mean, listed, shown
 
 LABELS = ("y", "label", "labels", "target")
@@ -21,24 +21,46 @@ INPUTS = "x"
 _DEFAULTS: Mapping[str, str] = MappingProxyType({"x": "inputs", "y": "labels"})
 
 
-def choose(content: Content, x: str | Sequence[str] | None, y: str | Sequence[str] | None) -> Samples:
-    """Return inputs and labels.
+Names: TypeAlias = str | Sequence[str]
+Choice: TypeAlias = Names | Mapping[str, Names] | None
+"""Of one input or output a name, or several whose columns are put beside each other; of several a dict of those."""
+
+
+def choose(content: Content, x: Choice, y: Choice, sample_weight: Choice = None) -> Samples:
+    """Return inputs, labels and weights.
 
     Args:
         content: of the file.
-        x: one name, or several whose columns are put beside each other; None for the default.
+        x: of the inputs; None for the default.
         y: likewise.
+        sample_weight: likewise; None for none.
 
     Raises:
         SpecError: a name that is not there, or columns that do not go together; pointers into `/data`.
     """
-    labels = _Choice(content, "y", y if y is not None else _usual_labels(content))
-    inputs = _Choice(content, "x", x if x is not None else _usual_inputs(content, labels.names))
-    samples = Samples(_as_inputs(inputs.array()), _as_labels(labels.array()))
-    if len(samples.x) != len(samples.y):
-        text = f"`x` has {len(samples.x):,} rows and `y` has {len(samples.y):,}; every row needs one label."
-        raise _refused("y", text, "length_mismatch")
+    y = y if y is not None else _usual_labels(content)
+    taken = [*_names(y), *_names(sample_weight)]
+    x = x if x is not None else _usual_inputs(content, taken)
+    weights = None if sample_weight is None else _arrays(content, "sample_weight", sample_weight, _as_inputs)
+    samples = Samples(_arrays(content, "x", x, _as_inputs), _arrays(content, "y", y, _as_labels), weights)
+    check_lengths(samples)
     return samples
+
+
+def _names(choice: Choice) -> list[str]:
+    """Return every name in a choice."""
+    if choice is None or isinstance(choice, str):
+        return [] if choice is None else [choice]
+    inside = choice.values() if isinstance(choice, Mapping) else choice
+    return [name for item in inside for name in _names(item)]
+
+
+def _arrays(
+    content: Content, key: str, choice: Names | Mapping[str, Names], made: Callable[[NDArray[Any]], NDArray[Any]]
+) -> Arrays:
+    if not isinstance(choice, Mapping):
+        return made(_Choice(content, (key,), choice).array())
+    return {name: made(_Choice(content, (key, name), item).array()) for name, item in choice.items()}
 
 
 def _usual_labels(content: Content) -> str:
@@ -70,15 +92,15 @@ def _unclear(content: Content, key: str) -> SpecError:
         f"The file has {listed(content.names)}, and none that {_DEFAULTS[key]} go by; say which in `data.{key}`, "
         f'such as {{"{key}": "{content.names[0]}"}}.'
     )
-    return _refused(key, text, "missing_column")
+    return _refused((key,), text, "missing_column")
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """What was chosen for `key`: one name, or several."""
+    """What was chosen for a place in `data`: one name, or several."""
 
     content: Content
-    key: str
+    place: tuple[str, ...]
     chosen: str | Sequence[str]
 
     @property
@@ -97,10 +119,10 @@ class _Choice:
         if wide is not None and len(arrays) > 1:
             shape = list(self.content.arrays[wide].shape)
             text = f"{wide!r} has shape {shape}; only columns of single numbers go beside each other. Name it alone."
-            raise _refused(self.key, text, "shape_mismatch")
+            raise _refused(self.place, text, "shape_mismatch")
         if len(lengths) > 1:
             raise _refused(
-                self.key, f"The arrays have {sorted(lengths)} rows; one number is needed.", "length_mismatch"
+                self.place, f"The arrays have {sorted(lengths)} rows; one number is needed.", "length_mismatch"
             )
         return arrays[0] if wide is not None else np.stack(arrays, axis=1)
 
@@ -108,11 +130,12 @@ class _Choice:
         if name in self.content.arrays:
             return
         if name in self.content.names:
-            text = f"{name!r} is no column of numbers; name others in `data.{self.key}`: {listed(self.content.arrays)}."
-            raise _refused(self.key, text, "not_numbers", *place)
+            where, others = ".".join(self.place), listed(self.content.arrays)
+            text = f"{name!r} is no column of numbers; name others in `data.{where}`: {others}."
+            raise _refused(self.place, text, "not_numbers", *place)
         hint = did_you_mean(name, self.content.arrays)
         text = f"The file has no {shown(name)}.{hint} It has {listed(self.content.names)}."
-        raise _refused(self.key, text, "missing_column", *place)
+        raise _refused(self.place, text, "missing_column", *place)
 
 
 def _as_inputs(array: NDArray[Any]) -> NDArray[Any]:
@@ -126,5 +149,5 @@ def _as_labels(array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array, dtype=np.int64 if whole and array.dtype != np.uint64 else np.float64)
 
 
-def _refused(key: str, text: str, code: str, *place: int) -> SpecError:
-    return SpecError([FieldError(code, "ValueError", text, pointer_to(("data", key, *place)))])
+def _refused(place: tuple[str, ...], text: str, code: str, *index: int) -> SpecError:
+    return SpecError([FieldError(code, "ValueError", text, pointer_to(("data", *place, *index)))])

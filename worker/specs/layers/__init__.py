@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from worker.specs.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
+from worker.specs.layers.activation import ELU, Activation, Identity, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
 from worker.specs.layers.attention import Attention, GroupQueryAttention, MultiHeadAttention
 from worker.specs.layers.base import InputLayer, LayerNode
 from worker.specs.layers.convolutional import (
@@ -33,9 +33,11 @@ from worker.specs.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
     LayerNormalization,
+    Normalization,
     RMSNormalization,
     UnitNormalization,
 )
+from worker.specs.layers.operations import OPERATIONS
 from worker.specs.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -84,10 +86,13 @@ LAYERS = tabulate(
     AlphaDropout, SpatialDropout1D, SpatialDropout2D, GaussianDropout, GaussianNoise, ActivityRegularization,
     Subtract, Multiply, Average, Maximum, Minimum, Dot, Permute, RepeatVector,
     ZeroPadding1D, ZeroPadding2D, Cropping1D, Cropping2D, UpSampling1D, UpSampling2D,
+    Identity, Normalization,
 )  # fmt: skip
 # Models, which may stand wherever a layer does.
 NESTED = tabulate(NestedSequential, NestedFunctional, NestedModel)
-LayerValue: TypeAlias = Annotated[LayerNode, OneOf("layer", {**LAYERS, **NESTED})]
+# Operations that are no class of layers as well; they are not offered, but come with exported models.
+UNLISTED = {name: node for name, node in OPERATIONS.items() if name not in LAYERS}
+LayerValue: TypeAlias = Annotated[LayerNode, OneOf("layer", {**LAYERS, **NESTED}, unlisted=UNLISTED)]
 
 # Only now is known what a wrapper or a model may hold; inner first.
 for _model in (

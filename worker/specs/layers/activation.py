@@ -61,6 +61,13 @@ class SoftmaxConfig(LayerConfig):
     axis: Axes = -1
 
 
+class Identity(LayerNode):
+    """Gives what it takes."""
+
+    class_name: Literal["Identity"]
+    config: LayerConfig = LayerConfig()
+
+
 class Activation(LayerNode):
     """An activation function as a layer."""
 

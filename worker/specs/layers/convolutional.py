@@ -8,7 +8,7 @@ from pydantic import Field
 
 from worker.specs.constraints import ConstraintValue
 from worker.specs.initializers import InitializerValue
-from worker.specs.layers.base import KERAS2, WHEN_SET, BiasedConfig, ChannelsLast, LayerNode
+from worker.specs.layers.base import KERAS2, WHEN_SET, ActivityPenalty, BiasedConfig, ChannelsLast, LayerNode
 from worker.specs.regularizers import RegularizerValue
 from worker.specs.shape import Int, Integers, Text, Unset
 
@@ -16,6 +16,7 @@ from worker.specs.shape import Int, Integers, Text, Unset
 class WindowedConfig(BiasedConfig):
     """What every convolution's `get_config()` returns."""
 
+    activity_regularizer: ActivityPenalty = None
     kernel_size: Integers = Field(
         description="Length of the window, or `[height, width]`; one number counts for both.", examples=[3, [3, 3]]
     )

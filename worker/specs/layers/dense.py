@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from worker.specs.layers.base import KERAS3, WHEN_SET, BiasedConfig, KernelConfig, LayerNode, LowRank
+from worker.specs.layers.base import KERAS3, WHEN_SET, ActivityPenalty, BiasedConfig, KernelConfig, LayerNode, LowRank
 from worker.specs.shape import Anything, Int, Shape, Text, Unset
 
 QuantizationConfig: TypeAlias = Annotated[
@@ -25,6 +25,7 @@ class DenseConfig(BiasedConfig):
 class EinsumDenseConfig(KernelConfig):
     """What `EinsumDense.get_config()` returns; `bias_axes` says whether there is a bias."""
 
+    activity_regularizer: ActivityPenalty = None
     equation: Text = Field(
         description="Input and kernel by letters, one an axis; `...` stands for any number of axes.",
         examples=["abc,cd->abd"],

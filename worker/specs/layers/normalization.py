@@ -10,7 +10,7 @@ from worker.specs.constraints import ConstraintValue
 from worker.specs.initializers import InitializerValue
 from worker.specs.layers.base import KERAS3, Axes, LayerConfig, LayerNode
 from worker.specs.regularizers import RegularizerValue
-from worker.specs.shape import Bool, Int, Number, Unset
+from worker.specs.shape import Bool, Int, Integers, Number, Numbers, Unset
 
 
 class CentredConfig(LayerConfig):
@@ -65,6 +65,22 @@ class UnitNormalizationConfig(LayerConfig):
     """What `UnitNormalization.get_config()` returns."""
 
     axis: Axes = -1
+
+
+class NormalizationConfig(LayerConfig):
+    """What `Normalization.get_config()` returns."""
+
+    axis: Integers | None = Field(default=(-1,), description="Axes with numbers of their own; null for one pair.")
+    invert: Bool = False
+    mean: Numbers | None = None
+    variance: Numbers | None = None
+
+
+class Normalization(LayerNode):
+    """Data to mean 0 and deviation 1, by numbers that are given or held by the weights."""
+
+    class_name: Literal["Normalization"]
+    config: NormalizationConfig = NormalizationConfig()
 
 
 class BatchNormalization(LayerNode):

@@ -11,6 +11,7 @@ from worker.specs.initializers import InitializerValue
 from worker.specs.layers.base import (
     KERAS2,
     KERAS3,
+    WHEN_SET,
     ActivationName,
     ActivityPenalty,
     LayerConfig,
@@ -23,7 +24,7 @@ from worker.specs.shape import Bool, Int
 
 
 class RecurrentConfig(LayerConfig):
-    """What every recurrent layer's `get_config()` returns, and all that `SimpleRNN` has."""
+    """What every recurrent layer's `get_config()` returns."""
 
     units: Int = Field(description="Width of the output and of the state; at least 1.", examples=[32])
     return_sequences: Bool = Field(
@@ -69,11 +70,17 @@ class GRUConfig(RecurrentConfig):
     reset_after: Bool = Field(default=True, description="Whether the reset gate works after the matrix product.")
 
 
+class SimpleRNNConfig(RecurrentConfig):
+    """What `SimpleRNN.get_config()` returns; Keras 3 forgets the seed."""
+
+    seed: Annotated[Seed, WHEN_SET] = None
+
+
 class SimpleRNN(LayerNode):
     """A dense layer whose output is also an input of the next step."""
 
     class_name: Literal["SimpleRNN"]
-    config: RecurrentConfig
+    config: SimpleRNNConfig
 
 
 class LSTM(LayerNode):

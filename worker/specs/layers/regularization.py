@@ -14,7 +14,9 @@ class DropoutConfig(LayerConfig):
     """What `Dropout.get_config()` and `AlphaDropout.get_config()` return."""
 
     rate: Number = Field(description="Fraction of the inputs set to zero, from 0 to 1.", examples=[0.2])
-    noise_shape: Shape | None = Field(default=None, description="Must be null here: each value is drawn by itself.")
+    noise_shape: Shape | None = Field(
+        default=None, description="Shape of what is drawn; null, or a null in it, is the input's size."
+    )
     seed: Seed = None
 
 
@@ -30,7 +32,7 @@ class SpatialDropout1DConfig(LayerConfig):
 class SpatialDropout2DConfig(SpatialDropout1DConfig):
     """What `SpatialDropout2D.get_config()` returns."""
 
-    data_format: Annotated[Text | None, KERAS3] = None
+    data_format: Annotated[Text | None, KERAS3] = "channels_last"
 
 
 class GaussianDropoutConfig(LayerConfig):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from worker.specs.layers.base import KERAS2, ChannelsLast, LayerConfig, LayerNode
-from worker.specs.shape import Int, Integers, Margin, Number, Text
+from worker.specs.shape import Int, Integers, Margin, Numbers, Text
 
 
 class FlattenConfig(LayerConfig):
@@ -41,7 +41,7 @@ class RepeatVectorConfig(LayerConfig):
 class MarginConfig(LayerConfig):
     """What zero padding and cropping have in common."""
 
-    data_format: Annotated[ChannelsLast, KERAS2] = "channels_last"
+    data_format: ChannelsLast = "channels_last"
 
 
 class ZeroPadding1DConfig(MarginConfig):
@@ -63,6 +63,7 @@ class ZeroPadding2DConfig(MarginConfig):
 class Cropping1DConfig(MarginConfig):
     """What `Cropping1D.get_config()` returns."""
 
+    data_format: Annotated[ChannelsLast, KERAS2] = "channels_last"
     cropping: Margin = Field(default=1, description="Steps cut before and after.", examples=[[1, 1]])
 
 
@@ -89,8 +90,8 @@ class UpSampling2DConfig(LayerConfig):
 class RescalingConfig(LayerConfig):
     """What `Rescaling.get_config()` returns."""
 
-    scale: Number = Field(description="Factor of the values.", examples=[0.0625])
-    offset: Number = Field(default=0.0, description="Added after the factor.")
+    scale: Numbers = Field(description="Factor of the values: a number, or a list spread over the last axes.")
+    offset: Numbers = Field(default=0.0, description="Added after the factor, likewise.")
 
 
 class Flatten(LayerNode):

@@ -1,0 +1,153 @@
+"""Layers that bring data to a scale, with numbers that training does not change; and the one that does nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from engine import ops
+from engine.configured import any_number, boolean, optional, setting
+from engine.conventions import Conventions
+from engine.dtypes import INT64
+from engine.errors import InvalidValue, ShapeMismatch
+from engine.initializers import Ones, Zeros
+from engine.layers.base import Layer, Shape
+from engine.layers.readers import axes
+from engine.run import Run
+from engine.tape import Array, Tensor, constant, rounded
+from engine.weights import WeightSpec
+
+_EPSILON = 1e-7
+Numbers = float | tuple[Any, ...]
+
+
+def nested_numbers(key: str, value: Any) -> Numbers:
+    """Read a number, or lists of numbers nested as an array is."""
+    if not isinstance(value, list | tuple):
+        return float(any_number(key, value))
+    read = tuple(nested_numbers(key, item) for item in value)
+    if len({np.shape(item) for item in read}) > 1 or not read:
+        raise InvalidValue(f"`{key}` must be a number, or lists of numbers of one length.")
+    return read
+
+
+def write_numbers(value: Any, conventions: Conventions) -> Any:
+    """Return them as JSON has them."""
+    return [write_numbers(item, conventions) for item in value] if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True)
+class Identity(Layer):
+    """Gives what it takes. Source: ``keras.layers.Identity``."""
+
+    supports_masking: ClassVar[bool] = True
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Return the input."""
+        return inputs[0]
+
+
+@dataclass(frozen=True)
+class Rescaling(Layer):
+    """``x * scale + offset``. Source: ``keras.layers.Rescaling``."""
+
+    supports_masking: ClassVar[bool] = True
+
+    scale: Numbers = setting(nested_numbers, write=write_numbers)
+    offset: Numbers = setting(nested_numbers, 0.0, write=write_numbers)
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        """The shape of the input, over which lists are spread.
+
+        Raises:
+            ShapeMismatch: a list does not fit the last axes.
+        """
+        for key in ("scale", "offset"):
+            own = np.shape(getattr(self, key))
+            last = shapes[0][len(shapes[0]) - len(own) :]
+            if len(own) >= len(shapes[0]) or any(size not in {1, have} for size, have in zip(own, last, strict=True)):
+                message = f"`{key}` of shape {list(own)} does not fit inputs of shape {list(shapes[0])}."
+                raise ShapeMismatch(message, path=(key,))
+        return shapes[0]
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Scale and shift."""
+        x = inputs[0]
+        scaled = ops.multiply(x, constant(np.array(self.scale), x.dtype))
+        return ops.add(scaled, constant(np.array(self.offset), x.dtype))
+
+
+def _axes(key: str, value: Any) -> tuple[int, ...]:
+    """Read one axis, a list of them, or None for none."""
+    nothing = value is None or (isinstance(value, list | tuple) and not value)
+    return () if nothing else axes(key, value)
+
+
+@dataclass(frozen=True)
+class Normalization(Layer):
+    """``(x - mean) / sqrt(variance)``, with numbers that are given or that ``adapt`` found and the weights hold.
+
+    Source: ``keras.layers.Normalization``.
+    """
+
+    supports_masking: ClassVar[bool] = True
+
+    axis: tuple[int, ...] = setting(_axes, (-1,))
+    invert: bool = setting(boolean, False)
+    mean: Numbers | None = setting(optional(nested_numbers), None, write=write_numbers)
+    variance: Numbers | None = setting(optional(nested_numbers), None, write=write_numbers)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shapes = [None if given is None else np.shape(given) for given in (self.mean, self.variance)]
+        if shapes[0] != shapes[1]:
+            raise InvalidValue(
+                "`mean` and `variance` must be given both or neither, and have one shape, got "
+                f"{self.mean!r} and {self.variance!r}.",
+                path=("variance",),
+            )
+
+    def _kept(self, rank: int) -> tuple[int, ...]:
+        found = sorted({axis % rank for axis in self.axis})
+        if any(not -rank <= axis < rank for axis in self.axis):
+            message = f"Normalization {self.name!r} has axes {self.axis}, its input {rank} (batch axis first)."
+            raise ShapeMismatch(message, path=("axis",))
+        return tuple(found)
+
+    def _parameter_shape(self, shape: Shape) -> tuple[int, ...]:
+        sizes = [shape[axis] for axis in self._kept(len(shape))]
+        if None in sizes:
+            message = f"Normalization {self.name!r} needs known sizes along {self.axis}, got shape {list(shape)}."
+            raise ShapeMismatch(message, path=("axis",))
+        return tuple(size for size in sizes if size is not None)
+
+    def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
+        """Mean, variance and count, unless they are given."""
+        size = self._parameter_shape(shapes[0])
+        if self.mean is not None:
+            return ()
+        return (
+            self.spec("mean", size, Zeros(), trainable=False),
+            self.spec("variance", size, Ones(), trainable=False),
+            self.spec("count", (), Zeros(), trainable=False, dtype=INT64),
+        )
+
+    def call(self, run: Run, *inputs: Tensor) -> Tensor:
+        """Normalize, or the inverse."""
+        x = inputs[0]
+        mean, variance = self._spread(run, x, "mean"), self._spread(run, x, "variance")
+        root = rounded(np.sqrt(variance.data), x.dtype)
+        deviation = Tensor(np.maximum(root, constant(_EPSILON, x.dtype).data), x.dtype)
+        if self.invert:
+            return ops.add(mean, ops.multiply(x, deviation))
+        return ops.divide(ops.subtract(x, mean), deviation)
+
+    def _spread(self, run: Run, x: Tensor, name: str) -> Tensor:
+        """Return a parameter with the axes of x, in its dtype; fewer axes than are kept are the last of them."""
+        given = getattr(self, name)
+        values: Array = self.variable(run, name).data if given is None else np.array(given)
+        kept = self._kept(x.ndim)
+        sizes = dict(zip(kept[len(kept) - values.ndim :], values.shape, strict=True))
+        return constant(values.reshape([sizes.get(axis, 1) for axis in range(x.ndim)]), x.dtype)

@@ -1,0 +1,39 @@
+"""What a query may name."""
+
+import pytest
+
+from tests.app.serving import JOBS
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "accepted"),
+    [
+        (f"{JOBS}?stauts=running", "stauts", "'status'"),
+        (f"{JOBS}?metadata[team]=a&labels[team]=b", "labels[team]", "'metadata'"),
+        (f"{JOBS}/job-0?full=true", "full", "takes none"),
+        (f"{JOBS}/job-0/events?from=3", "from", "'after'"),
+        (f"{JOBS}/job-0/metrics?points=3", "points", "'max_points'"),
+        (f"{JOBS}/job-0/artifacts?x", "x", "takes none"),
+        ("/v1/files?porpose=fine-tune", "porpose", "'purpose'"),
+        ("/v1/policies?dialect=keras3", "dialect", "takes none"),
+        ("/v1/queue?job=1", "job", "takes none"),
+        ("/v1/datasets?page=2", "page", "takes none"),
+    ],
+)
+def test_a_name_that_nobody_reads_is_refused(served, address, name, accepted):
+    answer = served.http.get(address)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["code"] == "unknown_parameter"
+    assert repr(name) in error["message"]
+    assert accepted in error["message"]
+
+
+def test_every_unknown_name_is_told(served):
+    errors = served.http.get(JOBS, params={"a": 1, "limit": 2, "b": 3}).json()["errors"]
+    assert [error["message"].split("'")[1] for error in errors] == ["a", "b"]
+
+
+def test_what_is_declared_or_described_is_read(served):
+    answer = served.http.get(f"{JOBS}?limit=3&metadata[team]=vision&status=queued&status=running")
+    assert answer.status_code == 200
