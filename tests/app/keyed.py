@@ -26,7 +26,7 @@ class Keyed:
     def http(self, tenant: str) -> httpx.Client:
         """A client of a tenant, or of nobody (an empty name)."""
         headers = {"Authorization": f"Bearer {self.tokens[tenant]}"} if tenant else {}
-        return httpx.Client(base_url=self.served.url, headers=headers, timeout=10)
+        return httpx.Client(base_url=self.served.url, headers=headers, timeout=30)
 
     @property
     def keys(self) -> KeyStore:

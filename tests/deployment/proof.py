@@ -72,7 +72,8 @@ def _first_process(port: str) -> int:
             program, *words = path.read_text(errors="replace").split("\0")
         except OSError:
             continue
-        if program.startswith("/opt/halfstep/bin/python") and {"serve", port} <= set(words):
+        # The command line becomes the service (execv), which changes how it is called.
+        if program.startswith("/opt/halfstep/bin/") and port in words and {"serve", "app.serve"} & set(words):
             return int(path.parent.name)
     raise AssertionError("halfstep serve does not run")
 
