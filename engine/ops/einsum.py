@@ -27,22 +27,26 @@ def _einsum_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bo
     )
 
 
+def _turned(x: Array) -> Array:
+    """Return the transposes of the matrices, copied: a product by them saves more than that costs."""
+    return np.ascontiguousarray(x.swapaxes(-1, -2))
+
+
 def _batched_forward(
     dtype: DType, left: Array, right: Array, transpose_left: bool, transpose_right: bool
 ) -> tuple[Array, Any]:
     a = left.swapaxes(-1, -2) if transpose_left else left
-    b = right.swapaxes(-1, -2) if transpose_right else right
-    return a @ b, (a, b, transpose_left, transpose_right)
+    return a @ (_turned(right) if transpose_right else right), (a, right, transpose_left, transpose_right)
 
 
 def _batched_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    a, b, transpose_left, transpose_right = saved
-    by_left = gradient @ b.swapaxes(-1, -2) if needed[0] else None
-    by_right = a.swapaxes(-1, -2) @ gradient if needed[1] else None
-    if by_left is not None and transpose_left:
-        by_left = np.ascontiguousarray(by_left.swapaxes(-1, -2))
-    if by_right is not None and transpose_right:
-        by_right = np.ascontiguousarray(by_right.swapaxes(-1, -2))
+    a, right, transpose_left, transpose_right = saved
+    by_left = by_right = None
+    if needed[0]:
+        by_left = gradient @ (right if transpose_right else _turned(right))
+        by_left = _turned(by_left) if transpose_left else by_left
+    if needed[1]:
+        by_right = gradient.swapaxes(-1, -2) @ a if transpose_right else a.swapaxes(-1, -2) @ gradient
     return by_left, by_right
 
 

@@ -93,12 +93,12 @@ def normalize_with(
     return apply(NORMALIZE_WITH, x, gamma, beta, mean, variance, axis=axis, epsilon=epsilon)
 
 
-def _wide(x: Array, axes: tuple[int, ...], epsilon: float, centred: bool) -> tuple[Array, Array]:
-    """Return (normalized, inverse deviation) of x along axes, with or without taking off the mean."""
-    if centred:
-        x = x - x.mean(axis=axes, keepdims=True)
-    inverse = np.reciprocal(np.sqrt(np.square(x).mean(axis=axes, keepdims=True) + x.dtype.type(epsilon)))
-    return x * inverse, inverse
+def _wide(x: Array, axes: tuple[int, ...], epsilon: float, centred: bool) -> tuple[Array, Array, Array]:
+    """Return (normalized, inverse deviation) of x along axes, with or without taking off the mean, and spare memory."""
+    own = x - x.mean(axis=axes, keepdims=True) if centred else x
+    spare = np.square(own)
+    inverse = np.reciprocal(np.sqrt(spare.mean(axis=axes, keepdims=True) + x.dtype.type(epsilon)))
+    return np.multiply(own, inverse, out=own if centred else None), inverse, spare
 
 
 def _layer_forward(
@@ -110,8 +110,10 @@ def _layer_forward(
     epsilon: float,
     centred: bool,
 ) -> tuple[Array, Any]:
-    normalized, inverse = _wide(x, axes, epsilon, centred)
-    return normalized * gamma + beta, (normalized, inverse, gamma, beta.shape, axes, centred)
+    normalized, inverse, y = _wide(x, axes, epsilon, centred)
+    np.multiply(normalized, gamma, out=y)
+    y += beta
+    return y, (normalized, inverse, gamma, beta.shape, axes, centred)
 
 
 def _layer_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
@@ -121,10 +123,13 @@ def _layer_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[boo
     if not needed[0]:
         return None, by_gamma, by_beta
     inner = gradient * gamma
-    by_x = inner - normalized * (inner * normalized).mean(axis=axes, keepdims=True)
+    by_x = inner * normalized
+    np.multiply(normalized, by_x.mean(axis=axes, keepdims=True), out=by_x)
+    np.subtract(inner, by_x, out=by_x)
     if centred:
         by_x -= inner.mean(axis=axes, keepdims=True)
-    return by_x * inverse, by_gamma, by_beta
+    by_x *= inverse
+    return by_x, by_gamma, by_beta
 
 
 LAYER_NORM = Op("layer_norm", _layer_forward, _layer_backward)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,11 @@ import numpy as np
 from engine.dtypes import DType
 from engine.ops.windows import Pair, Windows, windows
 from engine.tape import Array, Op, Tensor, apply
+
+
+def _apart(at: Windows) -> bool:
+    """Return whether no number lies in two windows."""
+    return at.strides[0] >= at.kernel[0] and at.strides[1] >= at.kernel[1]
 
 
 def _max_forward(dtype: DType, x: Array, at: Windows) -> tuple[Array, Any]:
@@ -22,7 +28,7 @@ def _max_forward(dtype: DType, x: Array, at: Windows) -> tuple[Array, Any]:
 
 def _max_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     padded, best, at = saved
-    apart = at.strides[0] >= at.kernel[0] and at.strides[1] >= at.kernel[1]
+    apart = _apart(at)
     covered = apart and at.padded == (at.out[0] * at.kernel[0], at.out[1] * at.kernel[1])
     image = np.empty_like(padded) if covered else np.zeros_like(padded)
     free = np.ones(best.shape, np.bool_)  # where no tap has taken the gradient yet: the first of ties takes it all
@@ -65,6 +71,8 @@ def _average_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[b
 
 
 MAX_POOL = Op("max_pool", _max_forward, _max_backward, on_grid=True)
+MAX_POOL_APART = replace(MAX_POOL, gradient_on_grid=True)
+"""Of windows that do not overlap: no gradients are added."""
 AVERAGE_POOL = Op("avg_pool", _average_forward, _average_backward)
 
 
@@ -77,7 +85,8 @@ def max_pool(x: Tensor, size: Pair, strides: Pair, padding: str) -> Tensor:
         strides: of the window.
         padding: "valid" or "same".
     """
-    return apply(MAX_POOL, x, at=windows((x.shape[1], x.shape[2]), size, strides, (1, 1), padding))
+    at = windows((x.shape[1], x.shape[2]), size, strides, (1, 1), padding)
+    return apply(MAX_POOL_APART if _apart(at) else MAX_POOL, x, at=at)
 
 
 def average_pool(x: Tensor, size: Pair, strides: Pair, padding: str) -> Tensor:

@@ -78,6 +78,10 @@ def process(module: str, environment: dict[str, str], log: Path) -> Iterator[sub
             child.kill()
 
 
+def url_of(environment: dict[str, str]) -> str:
+    return f"http://127.0.0.1:{environment['HALFSTEP_PORT']}"
+
+
 def says(log: Path, words: str) -> bool:
     return words in log.read_text(encoding="utf-8")
 
@@ -139,11 +143,12 @@ def in_order(environment: dict[str, str], logs: Path) -> tuple[str, str]:
     command = [sys.executable, "-m", "app.cli", "keys", "create", "--tenant", "anna"]
     subprocess.run([sys.executable, "-m", "worker.migrate"], env=environment, check=True)
     token = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    url = f"http://127.0.0.1:{environment['HALFSTEP_PORT']}"
     with ExitStack() as stack:
         for module in ("app.main", "worker", "worker.reaper"):
             stack.enter_context(process(module, environment, logs / f"{module}.log"))
-        http = stack.enter_context(httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60))
+        http = stack.enter_context(
+            httpx.Client(base_url=url_of(environment), headers={"Authorization": f"Bearer {token}"}, timeout=60)
+        )
         until(lambda: is_up(http, "/readyz"), 60, "the service to be ready")
         hook = {"url": f"http://{NOBODY}/hook?token=of-the-receiver", "secret": WEBHOOK}
         said = [http.post("/v1/webhooks", json=hook).text]
@@ -163,9 +168,12 @@ def in_trouble(environment: dict[str, str], logs: Path) -> None:
     for module in ("worker", "worker.reaper", "worker.migrate"):
         with process(module, away, logs / f"{module}-no-database.log") as child:
             assert child.wait(60) != 0
-    log = logs / "app.main-no-database.log"
-    with process("app.main", away, log):
-        until(partial(says, log, "connection failed"), 60, "the API to miss the database")
+    with (
+        process("app.main", away, logs / "app.main-no-database.log"),
+        httpx.Client(base_url=url_of(environment), headers={"Authorization": f"Bearer {GUESSED}"}) as http,
+    ):
+        until(lambda: is_up(http, "/healthz"), 60, "the API to answer")
+        assert http.get(JOBS, timeout=60).status_code == 503
     away = {**environment, "HALFSTEP_BROKER_URL": f"redis://:{BROKER}@{NOBODY}/0"}
     with ExitStack() as stack:
         for module, words in (("worker", "Cannot connect"), ("worker.reaper", "the reaper waits")):

@@ -17,6 +17,7 @@ from worker.jobs.files import FileStore
 from worker.jobs.records import Job
 from worker.jobs.store import JobStore
 from worker.keras_files import read_model
+from worker.predicting import answer
 from worker.runner import RunnerDeps, SliceOutcome, run_slice
 from worker.settings import WorkerSettings
 from worker.specs.uploads import take
@@ -110,3 +111,9 @@ def test_two_inputs_and_two_outputs_train_from_the_job_and_from_a_file_to_the_sa
     with artifacts.open(job.id, "model.keras") as opened:
         model: Model = read_model(opened, 10**6).model
     assert model.network.output_names == ("kind", "size")
+    asked = {"artifacts_url": settings.artifacts_url, "job_id": job.id, "model": TWO_ENDS, "policy": "mixed_float16"}
+    said = answer({**asked, "x": {"a": X["a"][:2], "b": X["b"][:2]}, "rows": 10, "values": 100})
+    assert (said["shape"], said["nonfinite"]) == ({"kind": [2, 3], "size": [2, 1]}, 0)
+    assert np.allclose(np.sum(said["predictions"]["kind"], axis=1), 1.0, atol=1e-2)
+    refused = answer({**asked, "x": {"a": X["a"][:2]}, "rows": 10, "values": 100})
+    assert [fault["pointer"] for fault in refused["errors"]] == ["/x"]
