@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from threading import Lock
 from typing import Any
 
 from fastapi import FastAPI
@@ -47,12 +48,14 @@ def _matches(template: str, path: str) -> bool:
 
 
 def install(app: FastAPI) -> None:
-    """Give `app` its document, made at the first look."""
+    """Give `app` its document, made at the first look; whoever looks meanwhile waits for the same one."""
+    making = Lock()
 
     def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
-        return app.openapi_schema
+        with making:
+            if app.openapi_schema is None:
+                app.openapi_schema = _document(app)
+            return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
 

@@ -95,6 +95,33 @@ def test_many_followers_get_each_event_once_and_in_order(served: Served):
     assert seen == [list(range(1 + number % 3, 45)) for number in range(8)]
 
 
+def test_fifty_followers_that_are_cut_off_hear_each_event_once_from_one_look_at_the_log(served: Served):
+    job_id = served.submit()
+    claim = served.claimed(job_id)
+    seen: list[list[int]] = [[] for _ in range(50)]
+
+    def follow(mine: list[int], cut_after: int) -> None:
+        for most in (cut_after, 1000):
+            with stream(served, job_id, **{"Last-Event-ID": str(mine[-1] if mine else 0)}) as response:
+                for line in response.iter_lines():
+                    mine.extend(ids(line))
+                    if len(mine) == most:
+                        break
+
+    threads = [Thread(target=follow, args=(mine, 3 + number)) for number, mine in enumerate(seen)]
+    for thread in threads:
+        thread.start()
+    until(lambda: all(seen))
+    assert served.services.feed.followed == 1
+    for number in range(60):
+        tell(served, claim, str(number))
+    served.services.store.succeed(claim, [])
+    for thread in threads:
+        thread.join(30)
+    last = served.services.store.get(job_id).last_event_id
+    assert seen == [list(range(1, last + 1))] * 50
+
+
 def test_silence_is_broken_by_comments(tmp_path: Path):
     settings = AppSettings(sse_heartbeat_seconds=0.05, sse_poll_seconds=0.02)
     with serving(tmp_path, settings) as served, stream(served, served.submit()) as response:

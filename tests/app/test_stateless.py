@@ -1,11 +1,17 @@
 """Policies, loss scales, data sets, health, and the page that shows the API."""
 
 import re
+import socket
+from threading import Thread
 
 import pytest
 import redis
+import uvicorn
 
+from app.main import Server, create_app
+from app.settings import AppSettings
 from tests.app.serving import JSON, Served, serving
+from tests.waiting import until
 from worker.queue import CONSUMER_KEY
 
 PREFIXES = ("/v1/policies", "/v1/loss-scales")
@@ -115,3 +121,17 @@ def test_every_reference_of_the_document_leads_somewhere(served: Served):
     schemas = served.http.get("/openapi.json").json()["components"]["schemas"]
     assert set(re.findall(r'"#/components/schemas/([^"]+)"', text)) <= set(schemas)
     assert "#/$defs" not in text
+
+
+def test_the_document_is_made_once_without_being_asked_for(served: Served):
+    app = create_app(AppSettings(), served.services.shared)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Server(uvicorn.Config(app, log_level="critical"), app.state.services, once_up=app.openapi)
+        running = Thread(target=server.run, kwargs={"sockets": [listener]})
+        running.start()
+        until(lambda: app.openapi_schema is not None)
+        assert app.openapi() is app.openapi()
+        until(lambda: server.started)
+        server.handle_exit(0, None)
+        running.join(20)
+    assert not running.is_alive()

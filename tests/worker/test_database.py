@@ -22,7 +22,7 @@ def test_the_migrated_schema_is_what_the_tables_say(engine: sa.Engine):
 def test_migrating_again_changes_nothing(database_url: str, engine: sa.Engine):
     database.migrate(database_url)
     with engine.connect() as connection:
-        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0007"]
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0008"]
 
 
 def test_processes_that_start_at_once_migrate_once(database_url: str):

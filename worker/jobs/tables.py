@@ -63,11 +63,13 @@ jobs = Table(
     Column("lost_leases", Integer, nullable=False),  # in a row, without a checkpoint between
     Column("last_event_id", BigInteger, nullable=False),
     Column("told_place", BigInteger, nullable=False),  # events up to this place are in the log
+    Index(None, "status", "number"),
     Index(None, "status", "queued_at"),
     Index(None, "status", "turn_at"),
     Index(None, "status", "lease_until"),
     Index(None, "created_at"),
     Index(None, "tenant", "number"),
+    Index(None, "tenant", "status", "number"),
     Index(None, "tenant", "status", "turn_at"),
 )
 
