@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from benchmarks.scale.stage import JOB, Stage, stage
+from benchmarks.queue_latency import JOB
+from benchmarks.scale.stage import Stage, stage
 from worker.jobs.records import Claim, Flush, NewEvent
 
 STREAM = "/v1/training/jobs/{}/events"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.interleaved import interleave, table
-from benchmarks.scale.stage import JOB, Stage, stage
+from benchmarks.queue_latency import JOB
+from benchmarks.scale.stage import Stage, stage
 from worker.jobs.records import Flush
 
 WANTED = 0.05

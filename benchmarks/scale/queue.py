@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 
 from benchmarks.interleaved import Timing, interleave
-from benchmarks.scale.stage import JOB, Stage, stage, until
+from benchmarks.queue_latency import JOB
+from benchmarks.scale.stage import Stage, stage, until
 from worker.settings import Limits
 from worker.specs import check
 from worker.specs.job import JobSpec

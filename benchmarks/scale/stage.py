@@ -23,20 +23,6 @@ from worker.jobs.store import JobStore
 from worker.settings import WorkerSettings
 
 START_SECONDS = 60.0
-JOB: dict[str, Any] = {
-    "model": {
-        "class_name": "Sequential",
-        "config": {
-            "name": "one",
-            "layers": [{"class_name": "Dense", "config": {"units": 1, "batch_input_shape": [None, 1]}}],
-        },
-    },
-    "policy": "mixed_float16",
-    "compile": {"optimizer": "sgd", "loss": "mse"},
-    "fit": {"batch_size": 1, "epochs": 1},
-    "data": {"x": [[0.125]], "y": [[0.25]]},
-}
-"""One step of the smallest model."""
 
 
 @dataclass(frozen=True)
