@@ -15,7 +15,7 @@ from engine.dtypes import FLOAT16
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Zeros
 from engine.layers.base import Layer, Shape
-from engine.layers.operands import FLOATS, check_taken
+from engine.layers.operands import FLOATS, check_match, check_taken
 from engine.layers.readers import axes, axis
 from engine.regularizers import Regularizer
 from engine.run import Run
@@ -172,5 +172,7 @@ class PReLU(Layer):
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Activate: ``relu(x) - alpha * relu(-x)``, as Keras computes it."""
         x = inputs[0]
-        below = ops.multiply(ops.negative(self.weight(run, "alpha")), ops.relu(ops.negative(x)))
+        alpha = self.weight(run, "alpha")
+        check_match("Mul", "y", x.dtype, "x", alpha.dtype)  # in Keras 3 too
+        below = ops.multiply(ops.negative(alpha), ops.relu(ops.negative(x)))
         return ops.add(ops.relu(x), below)

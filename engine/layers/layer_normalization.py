@@ -14,7 +14,7 @@ from engine.dtypes import FLOAT32, DType
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Ones, Zeros
 from engine.layers.base import Layer, Shape
-from engine.layers.operands import HALVES_AND_FLOAT, check_match, check_taken
+from engine.layers.operands import FLOATS, HALVES_AND_FLOAT, check_attribute, check_match, check_taken
 from engine.layers.readers import axes, axis, write_axes
 from engine.regularizers import Regularizer
 from engine.run import Run
@@ -188,11 +188,13 @@ class RMSNormalization(RowNormalization):
         return (self.spec("scale", self._parameter_shape(shapes[0]), Ones()),)
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
-        """Normalize and scale."""
+        """Normalize and scale; integers in float32, and back to integers, as Keras does."""
         x = inputs[0]
-        scale = self._broadcast(run, "scale", True, x, 1)
-        none = Tensor(np.zeros((1,) * x.ndim, x.data.dtype), x.dtype)
-        return ops.layer_normalization(x, scale, none, self.positions(x.ndim), self.epsilon, centred=False)
+        wide = x if x.dtype.kind == "float" else ops.cast(x, FLOAT32)
+        scale = self._broadcast(run, "scale", True, wide, 1)
+        none = Tensor(np.zeros((1,) * x.ndim, wide.data.dtype), wide.dtype)
+        y = ops.layer_normalization(wide, scale, none, self.positions(x.ndim), self.epsilon, centred=False)
+        return ops.cast(y, x.dtype)
 
 
 def _axis_or_axes(key: str, value: Any) -> int | tuple[int, ...]:
@@ -211,4 +213,5 @@ class UnitNormalization(Layer):
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Divide by the norm."""
+        check_attribute(inputs[0].dtype, FLOATS)
         return ops.unit_normalization(inputs[0], (self.axis,) if isinstance(self.axis, int) else self.axis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,26 @@ def called(layer: Layer, xs: list[Array], *, training: bool = False) -> Tensor:
     run = Run(layer.weight_specs(*shapes), arrays_of(layer, *shapes), training=training, noise=Noise(1, 2))
     result: Tensor = layer(run, *[Tensor(x, layer.conventions.floatx) for x in xs])
     return result
+
+
+@pytest.mark.parametrize(("name", "words"), [("PReLU", "'y' of 'Mul'"), ("UnitNormalization", "attr 'T' of int64")])
+@pytest.mark.parametrize("line", CONVENTIONS)
+def test_integers_are_refused_where_tensorflow_has_no_kernel(name: str, words: str, line: str) -> None:
+    layer = made(name, {}, "mixed_float16", line)
+    given = Tensor(np.ones(ROWS, np.int64), INT64)
+    run = Run(layer.weight_specs(ROWS), arrays_of(layer), training=True, noise=Noise(1, 2))
+    with pytest.raises(InvalidType, match=re.escape(words)):
+        layer(run, given)
+
+
+def test_rms_normalization_of_integers_is_integers_as_in_keras() -> None:
+    """Recorded from Keras 3.15.1 on TensorFlow 2.21."""
+    layer = made("RMSNormalization", {}, "mixed_float16", "keras3")
+    given = Tensor(np.array([[-3, 0, 5, 9]], np.int64), INT64)
+    run = Run(layer.weight_specs((1, 4)), arrays_of(layer, (1, 4)), training=True, noise=Noise(1, 2))
+    output = layer(run, given)
+    assert output.dtype is INT64
+    assert output.data.tolist() == [[0, 0, 0, 1]]
 
 
 def test_every_layer_is_covered() -> None:
