@@ -178,7 +178,8 @@ class _Slice:
             return self._succeed(trainer, state, spec)
         # A cancelled job needs no state to go on from, and its user waits.
         self._write(state, None if wanted is Directive.CANCEL else self._saver.save(state))
-        return _outcome(self._heartbeat.insist(lambda: self._deps.store.release(self._claim)))
+        cut_off = self._deps.stopping()
+        return _outcome(self._heartbeat.insist(lambda: self._deps.store.release(self._claim, cut_off=cut_off)))
 
     def figures(self, outcome: SliceOutcome, seconds: float) -> SliceFigures:
         """The slice in numbers, now that it has ended."""

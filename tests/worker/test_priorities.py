@@ -1,5 +1,7 @@
 """The order of the queue: by priority, and by time among equals; nobody waits forever."""
 
+import pytest
+
 from tests.worker.clocks import ManualClock
 from tests.worker.fakes import SPEC, FakeTrainer
 from worker.jobs.artifacts import ArtifactStore
@@ -41,6 +43,20 @@ def test_a_job_that_gave_its_worker_back_waits_behind_whoever_is_older(store: Jo
     clock.move(20)
     store.release(claim)
     assert order(store) == [other, mine]
+
+
+@pytest.mark.parametrize("lose", ["the worker died", "the worker stops"])
+def test_a_job_whose_slice_was_cut_off_keeps_its_turn(store: JobStore, clock: ManualClock, lose: str):
+    mine, other = queued(store, 0), queued(store, 0)
+    claim = store.claim(mine, "tests", 60.0)
+    clock.move(20)
+    urgent = queued(store, 1)
+    if lose == "the worker died":
+        (lease,) = store.leases()
+        store.take_back(lease, "worker_died", 5)
+    else:
+        store.release(claim, cut_off=True)
+    assert order(store) == [urgent, mine, other]
 
 
 def test_a_message_runs_the_job_whose_turn_it_is(store: JobStore, artifacts: ArtifactStore, settings: WorkerSettings):

@@ -38,6 +38,7 @@ class Locked:
     status_reason: str
     attempt: int
     lease_until: float | None
+    turn_at: float | None
     lost_leases: int
     last_event_id: int
     told_place: int
@@ -63,6 +64,14 @@ class Change:
     values: Mapping[str, Any] = field(default_factory=dict)
     after: JobStatus | None = None
     reason: str = ""
+
+
+def same_turn(row: Locked) -> Mapping[str, Any]:
+    """Column values with which a job whose slice was cut off, by no fault of its own, queues again where it stood.
+
+    It goes before all that queued after it; else each lost worker would cost it the whole queue.
+    """
+    return {} if row.turn_at is None else {"turn_at": row.turn_at}
 
 
 def find(connection: sa.Connection, job_id: str, *, patient: bool = True) -> Locked | None:

@@ -54,7 +54,8 @@ def _after_loss(row: Locked, reason: str, max_lost: int) -> Change:
         return failure(JobError("worker_lost", text, step=row.step))
     if row.status is JobStatus.PAUSING:
         return Change([NewEvent("job.paused", "The job is paused.")], {}, JobStatus.PAUSED, "user_request")
-    return Change([NewEvent("job.queued", "The job waits for a worker.")], {}, JobStatus.QUEUED, reason)
+    queued = NewEvent("job.queued", "The job waits for a worker.")
+    return Change([queued], moves.same_turn(row), JobStatus.QUEUED, reason)
 
 
 def undelivered(connection: sa.Connection, before: float, now: float, limit: int) -> tuple[Wakeup, ...]:

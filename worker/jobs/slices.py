@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,7 +54,7 @@ def claim(connection: sa.Connection, job_id: str, owner: str, lease_until: float
     saved = reading.read_checkpoints(connection, job_id)
     step, epoch = (saved[0].step, saved[0].epoch) if saved else (0, 0)
     attempt = row.attempt + 1
-    values = {"attempt": attempt, "lease_owner": owner, "lease_until": lease_until, "queued_at": None, "turn_at": None}
+    values = {"attempt": attempt, "lease_owner": owner, "lease_until": lease_until, "queued_at": None}
     values |= {"started_at": now if row.started_at is None else row.started_at}
     values |= _rewound(connection, job_id, step, epoch)
     data = {"attempt": attempt, "resumed_from_step": step}
@@ -153,10 +153,15 @@ def _point_at(
     return tuple(old for old in gone if old.path != file.path)
 
 
-def release(connection: sa.Connection, held: Claim, now: float) -> JobStatus:
-    """End the slice before the training ended: back to the queue, or paused or cancelled if that was asked for."""
+def release(connection: sa.Connection, held: Claim, now: float, *, cut_off: bool = False) -> JobStatus:
+    """End the slice before the training ended: back to the queue, or paused or cancelled if that was asked for.
+
+    A job whose slice was cut off, because its worker stops, keeps its turn; one that had its slice goes to the end.
+    """
     row = moves.hold(connection, held)
     change = _AFTER_SLICE[row.status]
+    if cut_off and change.after is JobStatus.QUEUED:
+        change = replace(change, values=moves.same_turn(row))
     moves.apply(connection, row, change, now)
     return _reached(change)
 

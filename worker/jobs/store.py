@@ -327,10 +327,15 @@ class JobStore:
         with self._write() as (connection, now):
             slices.rewind(connection, claim, to, now)
 
-    def release(self, claim: Claim) -> JobStatus:
-        """End the slice: `queued` with a wake-up, or `paused` or `cancelled` if that was wanted. Raises: LeaseLost."""
+    def release(self, claim: Claim, *, cut_off: bool = False) -> JobStatus:
+        """End the slice: `queued` with a wake-up, or `paused` or `cancelled` if that was wanted. Raises: LeaseLost.
+
+        Args:
+            claim: the slice.
+            cut_off: it could not run for its time, so that the job keeps its turn.
+        """
         with self._write() as (connection, now):
-            return slices.release(connection, claim, now)
+            return slices.release(connection, claim, now, cut_off=cut_off)
 
     def succeed(self, claim: Claim, files: Sequence[Artifact]) -> JobStatus:
         """End the job with its durable files; `cancelled` if a cancel came first. Raises: LeaseLost."""

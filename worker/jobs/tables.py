@@ -41,7 +41,7 @@ jobs = Table(
     Column("finished_at", Double),
     Column("queued_at", Double),  # since when it waits
     Column("priority", Integer, nullable=False, server_default="0"),
-    Column("turn_at", Double),  # the order of the queue; see submitting.turn
+    Column("turn_at", Double),  # the order of the queue; kept while a slice runs; see moves.turn
     Column("woken_at", Double),  # when it was last announced to the workers
     Column("spec", JSON, nullable=False),  # the JobSpec, inline data abbreviated
     Column("summary", JSON, nullable=False),
