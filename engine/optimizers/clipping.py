@@ -52,7 +52,7 @@ def clipped_by_global_norm(gradients: Gradients, dtypes: Sequence[DType], limit:
 
 
 def _scaled(dtype: DType, factor: Any, divisor: Any, values: Array) -> Array:
-    product = rounded(values * factor, dtype)
+    product = rounded(np.asarray(values * factor), dtype)  # numpy's product of arrays without axes is none
     return product if divisor is None else rounded(np.divide(product, divisor, out=product), dtype)
 
 

@@ -45,7 +45,13 @@ class Target:
 
     @classmethod
     def dense(cls, variable: Array, gradient: Array, slots: Mapping[str, Array], dtype: DType) -> Target:
-        """Return the target of a gradient without parts."""
+        """Return the target of a gradient without parts.
+
+        A number without axes is shown as one along one axis, since numpy's operators return no arrays for the former.
+        """
+        if variable.ndim == 0:
+            variable, gradient = variable.reshape(1), np.reshape(gradient, 1)
+            slots = {name: array.reshape(1) if array.ndim == 0 else array for name, array in slots.items()}
         return cls(variable, gradient, gradient, gradient, slots, dtype)
 
 

@@ -34,6 +34,14 @@ VARIANTS: tuple[dict[str, Any], ...] = (
     {"class_name": "Ftrl", "config": {"l1_regularization_strength": 0.01, "beta": 0.1, "learning_rate_power": -0.4}},
 )
 
+UPKEEP: tuple[dict[str, Any], ...] = (
+    {"clipnorm": 1.0},
+    {"global_clipnorm": 1.0},
+    {"clipvalue": 0.5},
+    {"use_ema": True, "weight_decay": 0.01},
+    {"gradient_accumulation_steps": 2},
+)
+
 
 def made(name: str, line: Conventions = KERAS3, **settings: Any) -> optimizers.Optimizer:
     return OPTIMIZERS[name].from_config(settings, conventions=line)
@@ -60,6 +68,20 @@ def test_low_precision_variables_and_slots_stay_on_their_grid(serialized, dtype,
         assert np.array_equal(array, round_to(array.copy(), dtype), equal_nan=True)
         # bfloat16 holds 0.999 as 1, so that Nadam divides 0 by 1 - 1: it does in Keras too.
         assert np.isfinite(array).all() or (built.class_name, dtype) == ("Nadam", BFLOAT16)
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.name)
+@pytest.mark.parametrize("dtype", [FLOAT16, FLOAT32, FLOAT64], ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize("settings", UPKEEP, ids=str)
+@pytest.mark.parametrize("name", EACH)
+def test_a_number_without_axes_is_updated_like_one_along_an_axis(name, settings, dtype, line):
+    optimizer = dataclasses.replace(made(name, line), **settings)
+    of, like = (variables(optimizer, dtype, [shape]) for shape in ((), (1,)))
+    for each in (of, like):
+        descend(each, lambda w: 2 * w, 3)
+    assert of.arrays[0].shape == ()
+    assert of.arrays[0] == like.arrays[0]
+    assert all(np.array_equal(np.ravel(array), np.ravel(like.slots[key])) for key, array in of.slots.items())
 
 
 def sgd(w: Array, g: Array, t: int, s: dict[str, Any]) -> Array:
