@@ -14,11 +14,11 @@ from pathlib import Path
 from benchmarks.training import growth, report
 from benchmarks.training.measuring import POLICIES, Plan, cells
 from benchmarks.training.models import ROWS
-from benchmarks.training.systems import MINE, PEERS, SYSTEMS
+from benchmarks.training.systems import MINE, PEERS, SYSTEMS, SystemFailed
 
 
 def main() -> int:
-    """Print the tables; exit with 2 if the peers are not set up."""
+    """Print the tables; exit with 2 if the peers are not set up, with 1 if our own process fails."""
     arguments = _arguments()
     systems = tuple(dict.fromkeys((MINE, *arguments.systems)))
     if len(systems) > 1 and not PEERS.exists():
@@ -27,10 +27,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="halfstep-bench-") as logs:
         plan = Plan(systems, arguments.rounds, arguments.block, arguments.threads, Path(logs))
         print(report.head(plan), flush=True)
-        for found in cells(plan, [ROWS[name]() for name in arguments.rows], arguments.policies):
-            print(report.lines(found, systems), flush=True)
-        for axis in arguments.growth:
-            print(growth.table(plan, axis), flush=True)
+        try:
+            for found in cells(plan, [ROWS[name]() for name in arguments.rows], arguments.policies):
+                print(report.lines(found, systems), flush=True)
+            for axis in arguments.growth:
+                print(growth.table(plan, axis), flush=True)
+        except SystemFailed as failed:
+            print(f"Halfstep itself failed: {failed}")
+            return 1
     return 0
 
 

@@ -69,7 +69,11 @@ class Cell:
 
 
 def cells(plan: Plan, rows: Sequence[Row], policies: Sequence[str]) -> Iterator[tuple[Cell, ...]]:
-    """Measure row by row: every system in every policy, in turns, each in a process of its own."""
+    """Measure row by row: every system in every policy, in turns, each in a process of its own.
+
+    Raises:
+        SystemFailed: our own cannot do it.
+    """
     for row in rows:
         yield _together(plan, row, policies)
 
@@ -85,6 +89,8 @@ def _together(plan: Plan, row: Row, policies: Sequence[str]) -> tuple[Cell, ...]
                     process.build(row.spec(policy, plan.threads))
                     running[policy, name] = process
                 except SystemFailed as failed:
+                    if name == MINE:
+                        raise  # there is nothing to compare with
                     failures[policy, name] = str(failed)
         seconds = timed(plan, {"/".join(key): process for key, process in running.items()})
         memory = {key: process.memory() for key, process in running.items()}
