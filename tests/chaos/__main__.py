@@ -43,12 +43,17 @@ def table(kind: str, outcomes: dict[str, Outcome], verdict: Verdict, seconds: fl
     return shown
 
 
+DATABASES = ("sqlite", "postgresql")
+FAULT = click.Choice(tuple(FAULTS))
+DATABASE = click.Choice(DATABASES)
+
+
 @click.command()
 @click.option("--jobs", default=200, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 @click.option("--rounds", default=36, show_default=True, help="Faults inflicted; every kind comes equally often.")
-@click.option("--fault", default=tuple(FAULTS), multiple=True, help="Only this one; may be repeated.")
-@click.option("--database", default=("sqlite", "postgresql"), multiple=True, show_default=True)
+@click.option("--fault", type=FAULT, default=tuple(FAULTS), multiple=True, help="Only this one; may be repeated.")
+@click.option("--database", type=DATABASE, default=DATABASES, multiple=True, show_default=True)
 def main(jobs: int, seed: int, rounds: int, fault: tuple[str, ...], database: tuple[str, ...]) -> None:
     """Train many jobs while everything breaks, and compare them with undisturbed ones."""
     console = Console(width=110)

@@ -152,11 +152,14 @@ def freeze_writer(service: Service) -> Sequence[Cut]:
     url = service.here.settings.database_url
     if not url.startswith("sqlite"):
         raise NotHere("PostgreSQL ends such sessions")
-    return _freeze(service, lambda: not writable(url))
+    return _freeze(service, lambda: not writable(url), meanwhile=("reaper",))
 
 
-def _freeze(service: Service, caught: Callable[[], bool]) -> Sequence[Cut]:
-    """Stop a worker in mid-slice, where `caught` says so, until another has its job; then let it go on."""
+def _freeze(service: Service, caught: Callable[[], bool], meanwhile: Sequence[str] = ()) -> Sequence[Cut]:
+    """Stop a worker in mid-slice, where `caught` says so, until another has its job; then let it go on.
+
+    Parts that are named are killed and started again `meanwhile`.
+    """
     while True:
         lease = held(service)
         group = service.parts[service.worker_of(lease) or WORKERS[0]].pid
@@ -166,6 +169,9 @@ def _freeze(service: Service, caught: Callable[[], bool]) -> Sequence[Cut]:
             now = cut(lease)
             break
         os.killpg(group, signal.SIGCONT)
+    for name in meanwhile:
+        service.kill(name)
+        service.start(name)
     until(lambda: taken_up(service, lease), WAIT_SECONDS, "another worker to take the job")
     os.killpg(group, signal.SIGCONT)
     return [now]

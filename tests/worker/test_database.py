@@ -25,6 +25,12 @@ def test_migrating_again_changes_nothing(database_url: str, engine: sa.Engine):
         assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0008"]
 
 
+def test_whoever_starts_does_not_wait_for_a_writer_if_nothing_is_to_be_migrated(database_url: str, engine: sa.Engine):
+    with database.writing(engine) as held:
+        database.migrate(database_url)
+        assert held.in_transaction()
+
+
 def test_processes_that_start_at_once_migrate_once(database_url: str):
     program = "import sys; from worker.jobs import database; database.migrate(sys.argv[1])"
     root = Path(__file__).parents[2]

@@ -11,6 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
@@ -93,16 +95,28 @@ def is_locked(error: sa.exc.DBAPIError) -> bool:
 
 
 def migrate(url: str) -> None:
-    """Bring the schema to the newest revision; safe to call from several processes at once."""
+    """Bring the schema to the newest revision; safe to call from several processes at once.
+
+    Where it is the newest already, nothing is written: a reaper that starts while a frozen process holds SQLite's lock
+    on writing is what frees it.
+    """
     engine = create(url)
     _make_folder(engine.url)
     try:
+        if _is_newest(engine):
+            return
         with writing(engine) as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             command.upgrade(_configuration(connection), "head")
     finally:
         engine.dispose()
+
+
+def _is_newest(engine: sa.Engine) -> bool:
+    with reading(engine) as connection:
+        there = MigrationContext.configure(connection).get_current_heads()
+    return there == (ScriptDirectory(str(MIGRATIONS)).get_current_head(),)
 
 
 def _make_folder(url: sa.URL) -> None:
