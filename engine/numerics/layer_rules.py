@@ -1,4 +1,4 @@
-"""Rules about single layers: epsilons, softmax, normalization and penalties in too narrow a dtype."""
+"""Rules about single layers: epsilons, softmax, normalization, penalties, initial values in too narrow a dtype."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 
 from engine.dtypes import DType
+from engine.initializers import Orthogonal
 from engine.layers import BatchNormalization, Layer, Softmax
 from engine.layers.layer_normalization import RowNormalization, UnitNormalization
 from engine.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
@@ -184,4 +185,29 @@ def activity_regularizer(case: Case) -> Iterator[Finding]:
         )
 
 
-LAYER_RULES: tuple[Rule, ...] = (optimizer_epsilon, layer_epsilon, softmax, normalization, activity_regularizer)
+def initial_values(case: Case) -> Iterator[Finding]:
+    """Orthogonal initial values in a dtype for which TensorFlow has no QR kernel, on GPUs either."""
+    without = ("float16", "bfloat16") if case.subject.conventions.fused_updates else ("bfloat16",)
+    specs = {spec.path: spec for plan in case.plans for spec in plan.calls[0].call.weights}
+    for path, spec in specs.items():
+        if isinstance(spec.initializer, Orthogonal) and spec.dtype.name in without:
+            yield Finding(
+                code="initializer_without_kernel",
+                severity="warning",
+                layer=path.rpartition("/")[0],
+                why=f"{path} is {spec.dtype.name} and starts orthogonal, but TensorFlow has no QR kernel for that dtype: "
+                "there the layer cannot be built. Here its values are made in float32 and rounded.",
+                fix="Keep variables in float32 (a mixed policy), or choose another initializer, such as glorot_uniform.",
+                source="tf.linalg.qr in TF 2.4.4 (float16, bfloat16) and TF 2.21 (bfloat16), observed",
+                evidence={"dtype": spec.dtype.name, "variable": path},
+            )
+
+
+LAYER_RULES: tuple[Rule, ...] = (
+    optimizer_epsilon,
+    layer_epsilon,
+    softmax,
+    normalization,
+    activity_regularizer,
+    initial_values,
+)

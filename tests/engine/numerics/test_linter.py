@@ -24,6 +24,7 @@ CODES = {
     "activity_regularizer_low_precision",
     "epsilon_underflow",
     "fixed_scale_unchecked",
+    "initializer_without_kernel",
     "loss_low_precision",
     "loss_scale_overflows_loss_dtype",
     "normalization_low_precision",
@@ -154,6 +155,12 @@ FOUND: list[tuple[tuple[dict[str, Any], ...], dict[str, Any], list[tuple[str, st
         {"policy": "mixed_float16"},
         [("activity_regularizer_low_precision", "warning", "penalty")],
     ),
+    (
+        (dense("body", kernel_initializer="orthogonal"), HEAD),
+        {"policy": "bfloat16", "line": "keras3"},
+        [("initializer_without_kernel", "warning", "body")],
+    ),
+    ((dense("body", kernel_initializer="orthogonal"), HEAD), {"policy": "mixed_bfloat16", "line": "keras3"}, []),
 ]
 
 
@@ -191,6 +198,17 @@ def test_a_lost_epsilon_is_an_error_only_where_it_is_needed(name: str) -> None:
     ready.train_on_batch(x, y)
     lost = any(np.isnan(array).any() for array in ready.variables.values())
     assert lost == (found.severity == "error") == (name != "Adagrad")
+
+
+@pytest.mark.parametrize(("line", "policies"), [("tf2.4", {"float16", "bfloat16"}), ("keras3", {"bfloat16"})])
+def test_recurrent_layers_cannot_start_in_every_dtype(line: str, policies: set[str]) -> None:
+    """Recorded: golden G6 (TF 2.4.4) and G7 (Keras 3.15.1 on TF 2.21) hold these layers' errors."""
+    recurrent = layer("Bidirectional", name="both", layer=layer("LSTM", name="lstm", units=3))
+    for policy in ("float32", "mixed_float16", "float16", "bfloat16"):
+        found = lint(subject(recurrent, HEAD, policy=policy, line=line, shape=(3, 4)))
+        named = [each.layer for each in found if each.code == "initializer_without_kernel"]
+        assert len(named) == (2 if policy in policies else 0)
+        assert all(name is not None and name.startswith("both/") for name in named)
 
 
 def only(model: Subject, code: str) -> Finding:
