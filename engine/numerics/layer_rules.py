@@ -195,9 +195,9 @@ def initial_values(case: Case) -> Iterator[Finding]:
                 code="initializer_without_kernel",
                 severity="warning",
                 layer=path.rpartition("/")[0],
-                why=f"{path} is {spec.dtype.name} and starts orthogonal, but TensorFlow has no QR kernel for that dtype: "
+                why=f"{path} is {spec.dtype.name} and starts orthogonal, but TensorFlow has no QR kernel for it: "
                 "there the layer cannot be built. Here its values are made in float32 and rounded.",
-                fix="Keep variables in float32 (a mixed policy), or choose another initializer, such as glorot_uniform.",
+                fix="Keep variables in float32 (a mixed policy), or choose another initializer (glorot_uniform).",
                 source="tf.linalg.qr in TF 2.4.4 (float16, bfloat16) and TF 2.21 (bfloat16), observed",
                 evidence={"dtype": spec.dtype.name, "variable": path},
             )
