@@ -10,14 +10,27 @@ from typing import Any
 import numpy as np
 
 from engine import ops
-from engine.configured import Configured, choose, not_negative, refuse, serialized, setting, split_serialized
+from engine.configured import (
+    Configured,
+    any_number,
+    choose,
+    not_negative,
+    one_of,
+    refuse,
+    serialized,
+    setting,
+    split_serialized,
+)
 from engine.conventions import Conventions
-from engine.errors import located
-from engine.tape import Tensor
+from engine.errors import ShapeMismatch, located
+from engine.tape import Tensor, constant
 
 
 class Regularizer(Configured):
     """Base: a function of a tensor that returns a scalar penalty. Source: ``keras.regularizers.Regularizer``."""
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Accept variables of this shape, as most do of any. Raises: ShapeMismatch."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the penalty of x: shape (), x's dtype."""
@@ -79,9 +92,47 @@ class L1L2(Regularizer):
         return parts[0] if len(parts) == 1 else ops.add(*parts)
 
 
-REGULARIZERS: Mapping[str, type[Regularizer]] = MappingProxyType({"L1": L1, "L2": L2, "L1L2": L1L2})
+@dataclass(frozen=True)
+class OrthogonalRegularizer(Regularizer):
+    """The mean over pairs of rows (or columns) of ``|cosine|``, times the factor. Source: Keras 3's class.
+
+    Matrices only.
+    """
+
+    factor: float = setting(any_number, 0.01)
+    mode: str = setting(one_of("rows", "columns"), "rows")
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Accept matrices. Raises: ShapeMismatch."""
+        if len(shape) != 2:
+            message = f"OrthogonalRegularizer takes variables of two axes, got shape {list(shape)}."
+            raise ShapeMismatch(message, code="regularizer_shape")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the penalty of a matrix: shape (), x's dtype. Raises: ShapeMismatch."""
+        self.check(x.shape)
+        along = 1 if self.mode == "rows" else 0
+        unit = ops.unit_normalization(x, (along,))
+        turned = ops.transpose(unit, (1, 0))
+        products = ops.matmul(unit, turned) if along else ops.matmul(turned, unit)
+        count = products.shape[0]
+        others = ops.multiply(products, Tensor(1 - np.eye(count, dtype=x.data.dtype), x.dtype))
+        total = ops.reduce_sum(ops.absolute(others))
+        halved = ops.scale(total, float(np.float32(self.factor * 0.5)))
+        return ops.divide(halved, constant(count * (count - 1) / 2, x.dtype))
+
+
+REGULARIZERS: Mapping[str, type[Regularizer]] = MappingProxyType(
+    {"L1": L1, "L2": L2, "L1L2": L1L2, "OrthogonalRegularizer": OrthogonalRegularizer}
+)
 _BY_NAME: Mapping[str, Regularizer] = MappingProxyType(
-    {"l1": L1(), "l2": L2(), "l1_l2": L1L2(0.01, 0.01), "L1": L1(), "L2": L2(), "L1L2": L1L2()}
+    {
+        "l1": L1(),
+        "l2": L2(),
+        "l1_l2": L1L2(0.01, 0.01),
+        "orthogonal_regularizer": OrthogonalRegularizer(),
+        **{name: cls() for name, cls in REGULARIZERS.items()},
+    }
 )
 
 

@@ -10,7 +10,7 @@ from engine.configured import choose, split_serialized
 from engine.conventions import TF24, Conventions
 from engine.errors import EngineError
 from engine.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
-from engine.layers.attention import Attention, GroupQueryAttention, MultiHeadAttention
+from engine.layers.attention import AdditiveAttention, Attention
 from engine.layers.base import Layer, Shape
 from engine.layers.convolutional import (
     Conv1D,
@@ -32,6 +32,7 @@ from engine.layers.layer_normalization import (
     UnitNormalization,
 )
 from engine.layers.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
+from engine.layers.multi_head_attention import GroupQueryAttention, MultiHeadAttention
 from engine.layers.normalization import BatchNormalization
 from engine.layers.pooling import (
     AveragePooling1D,
@@ -91,6 +92,7 @@ _CLASSES: tuple[type[Layer], ...] = (
     Activation,
     ActivityRegularization,
     Add,
+    AdditiveAttention,
     AlphaDropout,
     Attention,
     Average,

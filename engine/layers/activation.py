@@ -16,7 +16,7 @@ from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Zeros
 from engine.layers.base import Layer, Shape
 from engine.layers.operands import FLOATS, check_match, check_taken
-from engine.layers.readers import axes, axis
+from engine.layers.readers import axes, axis_or_axes
 from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Array, Tensor
@@ -69,13 +69,18 @@ class Softmax(Layer):
 
     supports_masking: ClassVar[bool] = True
 
-    axis: int = setting(axis, -1)
+    axis: int | tuple[int, ...] = setting(axis_or_axes, -1)
+
+    def _along(self) -> tuple[int, ...]:
+        return (self.axis,) if isinstance(self.axis, int) else self.axis
 
     def compute_output_shape(self, *shapes: Shape) -> Shape:
         """The shape of the input, which must have the axis."""
-        axes = len(shapes[0])
-        if not -axes <= self.axis < axes:
-            message = f"Softmax {self.name!r} has axis {self.axis}, but its input has {axes} axes (batch axis first)."
+        count = len(shapes[0])
+        places = [axis for axis in self._along() if -count <= axis < count]
+        if len({axis % count for axis in places}) < len(self._along()):
+            shown = self.axis if isinstance(self.axis, int) else list(self.axis)
+            message = f"Softmax {self.name!r} has axis {shown}, but its input has {count} axes (batch axis first)."
             raise ShapeMismatch(message, path=("axis",))
         return shapes[0]
 
@@ -86,7 +91,9 @@ class Softmax(Layer):
             check_taken("logits", x.dtype, FLOATS)
         if x.mask is not None:
             x = ops.add(x, self._adder(x, x.mask))
-        y = ops.softmax(x, self.axis)
+        if len(self._along()) > 1:
+            return ops.exponential(ops.subtract(x, ops.logsumexp(x, self._along())))
+        y = ops.softmax(x, self._along()[0])
         y.logits = x
         return y
 

@@ -1,4 +1,4 @@
-"""Attention: dot-product attention over sequences, in one head and in many.
+"""Attention of one head over sequences: by products, or by sums (additive).
 
 The softmax runs in float32 at least, whatever the compute dtype, and a fully masked row attends to all alike.
 """
@@ -10,26 +10,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from engine import constraints, initializers, ops, regularizers
-from engine.configured import (
-    any_integer,
-    boolean,
-    dimensions,
-    fraction,
-    one_of,
-    optional,
-    positive_integer,
-    setting,
-    unsupported_unless,
-)
-from engine.constraints import Constraint
-from engine.conventions import Conventions
+from engine import ops
+from engine.configured import any_integer, boolean, fraction, one_of, optional, setting
 from engine.dtypes import FLOAT32, FLOAT64
-from engine.errors import InvalidValue, ShapeMismatch
-from engine.initializers import GlorotUniform, Initializer, Ones, Zeros
-from engine.layers.base import Layer, Shape, Shapes
+from engine.errors import ShapeMismatch
+from engine.initializers import GlorotUniform, Ones
+from engine.layers.base import Layer, Shape
 from engine.layers.noise import dropped
-from engine.regularizers import Regularizer
+from engine.layers.operands import check_match
 from engine.run import Run
 from engine.tape import Array, Tensor
 from engine.weights import WeightSpec
@@ -50,9 +38,17 @@ def causal_mask(queries: int, keys: int) -> Array:
     return np.arange(queries)[:, np.newaxis] >= np.arange(keys)
 
 
-@dataclass(frozen=True)
-class Attention(Layer):
-    """Dot-product (Luong 2015) or additive-score attention of one head. Source: ``keras.layers.Attention``.
+def pairwise_sums(query: Tensor, key: Tensor) -> Tensor:
+    """Return every query plus every key: (batch, queries, keys, n)."""
+    return ops.add(
+        ops.reshape(query, (*query.shape[:2], 1, query.shape[2])),
+        ops.reshape(key, (key.shape[0], 1, *key.shape[1:])),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneHead(Layer):
+    """Base of attention without projections.
 
     Inputs query (batch, queries, n), value (batch, keys, m) and, if it differs, key (batch, keys, n).
     """
@@ -61,22 +57,18 @@ class Attention(Layer):
     arity: ClassVar[tuple[int, int]] = (2, 3)
     options: ClassVar[tuple[str, ...]] = ("training", "use_causal_mask")
 
-    use_scale: bool = setting(boolean, False)
-    score_mode: str = setting(one_of("dot", "concat"), "dot")
     dropout: float = setting(fraction, 0.0)
     seed: int | None = setting(optional(any_integer), None, only="keras3")
     causal: bool = setting(boolean, False, only="set")
 
-    def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
-        """The scale, and the weight of additive scores."""
-        scale = (self.spec("scale", (), Ones()),) if self.use_scale else ()
-        concat = (self.spec("concat_score_weight", (), Ones()),) if self.score_mode == "concat" else ()
-        return (*scale, *concat)
+    def scores(self, run: Run, query: Tensor, key: Tensor) -> Tensor:
+        """Return how much each query wants each key, before the softmax: (batch, queries, keys)."""
+        raise AssertionError(f"{self.class_name} does not define scores")
 
     def compute_output_shape(self, *shapes: Shape) -> Shape:
         """The queries, with the values' features."""
         if len(shapes) not in {2, 3}:
-            raise ShapeMismatch(f"Attention {self.name!r} takes [query, value] or [query, value, key].")
+            raise ShapeMismatch(f"{self.class_name} {self.name!r} takes [query, value] or [query, value, key].")
         return (*shapes[0][:-1], shapes[1][-1])
 
     def call(
@@ -89,7 +81,7 @@ class Attention(Layer):
         """Attend."""
         query, value = inputs[0], inputs[1]
         key = inputs[2] if len(inputs) > 2 else value
-        scores = self._scores(run, query, key)
+        scores = self.scores(run, query, key)
         mask = None if value.mask is None else value.mask[:, np.newaxis, :]
         if use_causal_mask or self.causal:
             seen = causal_mask(scores.shape[-2], scores.shape[-1])
@@ -102,247 +94,56 @@ class Attention(Layer):
             result = ops.multiply(result, Tensor(kept, result.dtype))
         return [result, weights] if return_attention_scores else result
 
-    def _scores(self, run: Run, query: Tensor, key: Tensor) -> Tensor:
+    def output_mask(self, *inputs: Tensor) -> Array | None:
+        """The query's mask."""
+        return inputs[0].mask if inputs else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention(OneHead):
+    """Dot-product (Luong 2015) or additive-score attention of one head. Source: ``keras.layers.Attention``."""
+
+    use_scale: bool = setting(boolean, False)
+    score_mode: str = setting(one_of("dot", "concat"), "dot")
+
+    def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
+        """The scale, and the weight of additive scores."""
+        scale = (self.spec("scale", (), Ones()),) if self.use_scale else ()
+        concat = (self.spec("concat_score_weight", (), Ones()),) if self.score_mode == "concat" else ()
+        return (*scale, *concat)
+
+    def scores(self, run: Run, query: Tensor, key: Tensor) -> Tensor:
+        """Products, or tanh of sums, times what is learnt."""
         if self.score_mode == "dot":
             scores = ops.batch_matmul(query, key, transpose_right=True)
             return ops.multiply(scores, self.weight(run, "scale")) if self.use_scale else scores
-        wide = ops.add(
-            ops.reshape(query, (*query.shape[:2], 1, query.shape[2])),
-            ops.reshape(key, (key.shape[0], 1, *key.shape[1:])),
-        )
+        wide = pairwise_sums(query, key)
         if self.use_scale:
             wide = ops.multiply(wide, self.weight(run, "scale"))
         summed = ops.reduce_sum(ops.tanh(wide), axis=-1)
         return ops.multiply(summed, self.weight(run, "concat_score_weight"))
 
-    def output_mask(self, *inputs: Tensor) -> Array | None:
-        """The query's mask."""
-        return inputs[0].mask if inputs else None
-
 
 @dataclass(frozen=True, kw_only=True)
-class Projected(Layer):
-    """Base of attention in many heads: projections of query, key and value, and of the result."""
+class AdditiveAttention(OneHead):
+    """Attention by ``sum(scale * tanh(query + key))`` (Bahdanau 2015). Source: ``keras.layers.AdditiveAttention``."""
 
-    arity: ClassVar[tuple[int, int]] = (2, 3)
-    arguments: ClassVar[tuple[str, ...]] = ("query", "value", "key")
-    options: ClassVar[tuple[str, ...]] = ("training", "use_causal_mask")
-
-    dropout: float = setting(fraction, 0.0)
-    use_bias: bool = setting(boolean, True)
-    use_gate: bool = setting(unsupported_unless(False), False, only="keras3")
-    sliding_window: None = setting(unsupported_unless(None), None, only="keras3")
-    kernel_initializer: Initializer = setting(initializers.read, GlorotUniform(), write=initializers.write)
-    bias_initializer: Initializer = setting(initializers.read, Zeros(), write=initializers.write)
-    kernel_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    bias_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    activity_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
-    kernel_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
-    bias_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
-    seed: int | None = setting(optional(any_integer), None, only="keras3")
-
-    def heads(self) -> tuple[int, int]:
-        """Return the number of query heads, and of key and value heads."""
-        raise AssertionError(f"{self.class_name} does not say how many heads it has")
-
-    def widths(self) -> tuple[int, int]:
-        """Return the features of a query or key head, and of a value head."""
-        raise AssertionError(f"{self.class_name} does not say how wide its heads are")
-
-    def outputs(self, query: Shape) -> tuple[int, ...]:
-        """Return the features of the result."""
-        return (_features(self, query),)
+    use_scale: bool = setting(boolean, True)
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
-        """Kernel and bias of query, key, value, and attention_output."""
-        query, value, key = _three(self, shapes)
-        many, few = self.heads()
-        narrow, wide = self.widths()
-        out = self.outputs(query)
-        parts = (
-            ("query", (_features(self, query), many, narrow), (many, narrow)),
-            ("key", (_features(self, key), few, narrow), (few, narrow)),
-            ("value", (_features(self, value), few, wide), (few, wide)),
-            ("attention_output", (many, wide, *out), out),
-        )
-        specs: list[WeightSpec] = []
-        for name, kernel, bias in parts:
-            specs.append(self.spec(f"{name}/kernel", kernel, self.kernel_initializer, self.kernel_regularizer))
-            if self.use_bias:
-                specs.append(self.spec(f"{name}/bias", bias, self.bias_initializer, self.bias_regularizer))
-        return tuple(specs)
+        """The scale, a number for each feature of the query."""
+        if not self.use_scale:
+            return ()
+        features = shapes[0][-1]
+        if features is None:
+            raise ShapeMismatch(f"AdditiveAttention {self.name!r} needs a known last axis, got {list(shapes[0])}.")
+        return (self.spec("scale", (features,), GlorotUniform()),)
 
-    def compute_output_shape(self, *shapes: Shape) -> Shapes:
-        """The queries, with the output's features."""
-        query, _, _ = _three(self, shapes)
-        return (*query[:-1], *self.outputs(query))
-
-    def _projected(self, run: Run, x: Tensor, name: str) -> Tensor:
-        """Return (batch, heads, steps, features) of a projection."""
-        kernel = self.weight(run, f"{name}/kernel")
-        flat = ops.reshape(kernel, (kernel.shape[0], -1))
-        y = ops.reshape(ops.matmul(x, flat), (*x.shape[:-1], *kernel.shape[1:]))
-        if self.use_bias:
-            y = ops.add(y, self.weight(run, f"{name}/bias"))
-        return ops.transpose(y, (0, 2, 1, 3))
-
-    def call(
-        self,
-        run: Run,
-        *inputs: Tensor,
-        attention_mask: Array | None = None,
-        use_causal_mask: bool = False,
-        return_attention_scores: bool = False,
-        query_mask: Array | None = None,
-        value_mask: Array | None = None,
-        key_mask: Array | None = None,
-    ) -> Any:
-        """Project, attend in every head, project back; a key's or value's mask that is given goes before its own."""
-        # Keras 2 casts the first argument only; the others are as good as cast, for they are multiplied with it.
-        query, value, key = (self._entering(x) for x in (*inputs, inputs[1])[:3])
-        value, key = _under(value, value_mask), _under(key, key_mask)
-        many, few = self.heads()
-        q = ops.scale(self._projected(run, query, "query"), float(np.float32(1 / np.sqrt(float(self.widths()[0])))))
-        k, v = self._projected(run, key, "key"), self._projected(run, value, "value")
-        if many != few:
-            k, v = ops.repeat(k, many // few, axis=1), ops.repeat(v, many // few, axis=1)
-        scores = ops.batch_matmul(q, k, transpose_right=True)
-        mask = self._mask(query, value, key, attention_mask, use_causal_mask)
-        weights = masked_softmax(scores, mask)
-        shown = weights
-        weights = dropped(run, weights, self.dropout, self.seed)
-        mixed = ops.transpose(ops.batch_matmul(weights, v), (0, 2, 1, 3))
-        result = self._output(run, mixed)
-        return [result, shown] if return_attention_scores else result
-
-    def _output(self, run: Run, mixed: Tensor) -> Tensor:
-        kernel = self.weight(run, "attention_output/kernel")
-        rows = kernel.shape[0] * kernel.shape[1]
-        flat = ops.reshape(mixed, (*mixed.shape[:2], rows))
-        y = ops.matmul(flat, ops.reshape(kernel, (rows, -1)))
-        y = ops.reshape(y, (*mixed.shape[:2], *kernel.shape[2:]))
-        return ops.add(y, self.weight(run, "attention_output/bias")) if self.use_bias else y
-
-    @staticmethod
-    def _mask(query: Tensor, value: Tensor, key: Tensor, given: Array | None, causal: bool) -> Array | None:
-        """Return the mask of shape (batch, 1, queries, keys) or one that broadcasts to it, or None."""
-        parts: list[Array] = []
-        if query.mask is not None:
-            parts.append(query.mask[:, np.newaxis, :, np.newaxis])
-        keys = {id(x): x.mask for x in (value, key) if x.mask is not None}
-        parts.extend(mask[:, np.newaxis, np.newaxis, :] for mask in keys.values())
-        if given is not None:
-            whole = np.asarray(given, dtype=bool)
-            parts.append(whole[:, np.newaxis] if whole.ndim == 3 else whole)
-        if causal:
-            parts.append(causal_mask(query.shape[1], key.shape[1])[np.newaxis, np.newaxis])
-        if not parts:
-            return None
-        mask = parts[0]
-        for part in parts[1:]:
-            mask = mask & part
-        return mask
-
-    def output_mask(self, *inputs: Tensor) -> Array | None:
-        """The query's mask."""
-        return inputs[0].mask if inputs else None
-
-
-def _under(x: Tensor, mask: Array | None) -> Tensor:
-    """Return the same tensor with another mask, if one is given."""
-    if mask is None:
-        return x
-    marked = Tensor(x.data, x.dtype, x.node)
-    marked.mask = np.asarray(mask, dtype=bool)
-    return marked
-
-
-def _three(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[Shape, Shape, Shape]:
-    if len(shapes) not in {2, 3} or any(len(shape) != 3 for shape in shapes):
-        shown = [list(shape) for shape in shapes]
-        message = f"{layer.class_name} {layer.name!r} takes query, value and maybe key of three axes, got {shown}."
-        raise ShapeMismatch(message)
-    return shapes[0], shapes[1], shapes[2] if len(shapes) > 2 else shapes[1]
-
-
-def _features(layer: Layer, shape: Shape) -> int:
-    if shape[-1] is None:
-        raise ShapeMismatch(f"{layer.class_name} {layer.name!r} needs a known last axis, got shape {list(shape)}.")
-    return shape[-1]
-
-
-def _output_shape(key: str, value: Any) -> tuple[int, ...]:
-    sizes = dimensions(key, [value] if isinstance(value, int) else value)
-    return tuple(size or 1 for size in sizes)
-
-
-def _only_steps(key: str, value: Any) -> tuple[int, ...]:
-    axes = tuple(value) if isinstance(value, list | tuple) else (value,)
-    if axes != (1,):
-        unsupported_unless([1], why="attention runs over axis 1")(key, value)
-    return axes
-
-
-def _written_axes(axes: tuple[int, ...] | None, conventions: Conventions) -> list[int] | None:
-    """Return what configs show: Keras 3 fills in the axis of the steps when the layer is built."""
-    return [1] if conventions.keras3 else None if axes is None else list(axes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MultiHeadAttention(Projected):
-    """Attention in many heads (Vaswani 2017). Source: ``keras.layers.MultiHeadAttention``."""
-
-    num_heads: int = setting(positive_integer)
-    key_dim: int = setting(positive_integer)
-    value_dim: int | None = setting(optional(positive_integer), None)
-    output_shape: tuple[int, ...] | None = setting(optional(_output_shape), None)
-    attention_axes: tuple[int, ...] | None = setting(optional(_only_steps), None, write=_written_axes)
-    query_shape: Shape | None = setting(optional(dimensions), None, only="set")
-    key_shape: Shape | None = setting(optional(dimensions), None, only="set")
-    value_shape: Shape | None = setting(optional(dimensions), None, only="set")
-    softmax_robust_masking: bool = setting(boolean, False, only="set")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "value_dim", self.value_dim or self.key_dim)
-
-    def heads(self) -> tuple[int, int]:
-        """As many for keys as for queries."""
-        return self.num_heads, self.num_heads
-
-    def widths(self) -> tuple[int, int]:
-        """key_dim, and value_dim or key_dim."""
-        return self.key_dim, self.value_dim or self.key_dim
-
-    def outputs(self, query: Shape) -> tuple[int, ...]:
-        """``output_shape``, or the query's features."""
-        return self.output_shape or super().outputs(query)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupQueryAttention(Projected):
-    """Attention whose query heads share key and value heads (Ainslie 2023).
-
-    Source: ``keras.layers.GroupQueryAttention``.
-    """
-
-    head_dim: int = setting(positive_integer)
-    num_query_heads: int = setting(positive_integer)
-    num_key_value_heads: int = setting(positive_integer)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_query_heads % self.num_key_value_heads:
-            message = (
-                f"`num_query_heads` must be a multiple of `num_key_value_heads`, got {self.num_query_heads} and "
-                f"{self.num_key_value_heads}."
-            )
-            raise InvalidValue(message, path=("num_key_value_heads",))
-
-    def heads(self) -> tuple[int, int]:
-        """Query heads, and key and value heads."""
-        return self.num_query_heads, self.num_key_value_heads
-
-    def widths(self) -> tuple[int, int]:
-        """All heads are equally wide."""
-        return self.head_dim, self.head_dim
+    def scores(self, run: Run, query: Tensor, key: Tensor) -> Tensor:
+        """The sum over the features."""
+        wide = ops.tanh(pairwise_sums(query, key))
+        if self.use_scale:
+            scale = self.weight(run, "scale")
+            check_match("Mul", "y", wide.dtype, "x", scale.dtype)
+            wide = ops.multiply(scale, wide)
+        return ops.reduce_sum(wide, axis=-1)

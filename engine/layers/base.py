@@ -220,7 +220,13 @@ class Layer(Configured):
         dtype: DType | None = None,
         overwritten: bool = False,
     ) -> WeightSpec:
-        """Return the description of one of this layer's variables; its constraint is the setting named after it."""
+        """Return the description of one of this layer's variables; its constraint is the setting named after it.
+
+        Raises:
+            ShapeMismatch: the regularizer takes no variable of this shape.
+        """
+        if regularizer is not None:
+            regularizer.check(shape)
         constraint = getattr(self, f"{name.rpartition('/')[2].removesuffix('_kernel')}_constraint", None)
         return WeightSpec(
             path=self.path(name),

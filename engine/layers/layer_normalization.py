@@ -15,7 +15,7 @@ from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Ones, Zeros
 from engine.layers.base import Layer, Shape
 from engine.layers.operands import FLOATS, HALVES_AND_FLOAT, check_attribute, check_match, check_taken
-from engine.layers.readers import axes, axis, write_axes
+from engine.layers.readers import axes, axis, axis_or_axes, write_axes
 from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Tensor
@@ -133,12 +133,8 @@ class GroupNormalization(CentredNormalization):
     epsilon: float = setting(not_negative, 0.001)
 
     def positions(self, ndim: int) -> tuple[int, ...]:
-        """The channels axis, which is the last."""
-        places = self._places((self.axis,), ndim)
-        if places[0] != ndim - 1:
-            message = f"GroupNormalization {self.name!r} supports channels last only, got axis {self.axis}."
-            raise ShapeMismatch(message, path=("axis",))
-        return places
+        """The channels axis."""
+        return self._places((self.axis,), ndim)
 
     def _count(self, channels: int) -> int:
         count = channels if self.groups == -1 else self.groups
@@ -154,7 +150,15 @@ class GroupNormalization(CentredNormalization):
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Normalize group by group, scale, shift."""
-        x = inputs[0]
+        x, last = inputs[0], inputs[0].ndim - 1
+        (place,) = self.positions(x.ndim)
+        if place == last:
+            return self._normalized(run, x)
+        order = (*(axis for axis in range(x.ndim) if axis != place), place)
+        back = (*range(place), last, *range(place, last))
+        return ops.transpose(self._normalized(run, ops.transpose(x, order)), back)
+
+    def _normalized(self, run: Run, x: Tensor) -> Tensor:
         count = self._count(x.shape[-1])
         parts = (count, x.shape[-1] // count)
         cut = ops.reshape(x, (*x.shape[:-1], *parts))
@@ -197,19 +201,13 @@ class RMSNormalization(RowNormalization):
         return ops.cast(y, x.dtype)
 
 
-def _axis_or_axes(key: str, value: Any) -> int | tuple[int, ...]:
-    """Read one axis or a list of them; configs show which it was."""
-    found = axes(key, value)
-    return found if isinstance(value, list | tuple) else found[0]
-
-
 @dataclass(frozen=True, kw_only=True)
 class UnitNormalization(Layer):
     """Each row to Euclidean norm 1. Source: ``keras.layers.UnitNormalization``."""
 
     supports_masking: ClassVar[bool] = True
 
-    axis: int | tuple[int, ...] = setting(_axis_or_axes, -1)
+    axis: int | tuple[int, ...] = setting(axis_or_axes, -1)
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Divide by the norm."""

@@ -56,6 +56,12 @@ def axes(key: str, value: Any) -> tuple[int, ...]:
     return tuple(any_integer(key, item) for item in items)
 
 
+def axis_or_axes(key: str, value: Any) -> int | tuple[int, ...]:
+    """Read one axis or a list of them; configs show which it was."""
+    found = axes(key, value)
+    return found if isinstance(value, list | tuple) else found[0]
+
+
 def write_axes(value: tuple[int, ...], conventions: Conventions) -> int | list[int]:
     """Return axes as Keras prints them: one alone, or a list."""
     return value[0] if len(value) == 1 and not conventions.keras3 else list(value)

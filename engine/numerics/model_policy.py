@@ -93,10 +93,11 @@ def with_policies(config: Mapping[str, Any], policy: ModelPolicy, network: Netwo
     sequential = network.class_name == "Sequential"
     made_up = len(network.layers) - len(written) if sequential else 0
     for index, item in enumerate(written):
-        name = network.layers[index + made_up].name if sequential else item["config"].get("name") or item.get("name")
-        if name is None or item["class_name"] == layers.InputLayer.class_name or item["config"].get("dtype"):
+        own = item.setdefault("config", {})  # some layers need none
+        name = network.layers[index + made_up].name if sequential else own.get("name") or item.get("name")
+        if name is None or item["class_name"] == layers.InputLayer.class_name or own.get("dtype"):
             continue
         with located("config", "policy_map"):
             found = policy.given.policy_of(f"{network.name}/{name}" if sequential else name)
-        item["config"]["dtype"] = _beneath(found).name
+        own["dtype"] = _beneath(found).name
     return changed

@@ -46,7 +46,7 @@ from engine.ops.losses import sigmoid_crossentropy, softmax_crossentropy, sparse
 from engine.ops.normalization import batch_normalization, layer_normalization, normalize_with, unit_normalization
 from engine.ops.pooling import average_pool, max_pool
 from engine.ops.recurrent import lstm_gates
-from engine.ops.reduce import mean, reduce_max, reduce_sum
+from engine.ops.reduce import logsumexp, mean, reduce_max, reduce_sum
 from engine.ops.resize import resize_bilinear
 from engine.ops.shape import concatenate, gather, pad, repeat, reshape, split, stack, take, transpose, unstack
 from engine.ops.shrinking import (
@@ -96,6 +96,7 @@ __all__ = [
     "log",
     "log_sigmoid",
     "log_softmax",
+    "logsumexp",
     "lstm_gates",
     "matmul",
     "max_pool",

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from engine.dtypes import DType
+from engine.ops.activations import exponential
+from engine.ops.elementwise import add, log, subtract
 from engine.tape import Array, Op, Tensor, apply
 
 Axes = int | tuple[int, ...] | None
@@ -70,3 +72,13 @@ def reduce_sum(x: Tensor, axis: Axes = None, *, keepdims: bool = False) -> Tenso
 def mean(x: Tensor, axis: Axes = None) -> Tensor:
     """Return the mean over the axes; over all of them, shape (), when omitted."""
     return apply(MEAN, x, axis=axis)
+
+
+def logsumexp(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return ``log(sum(exp(x)))`` over the axes, which stay with length 1.
+
+    Op by op from the maximum down, which gets no gradient, as ``tf.reduce_logsumexp`` computes it.
+    """
+    largest = x.data.max(axis=axes, keepdims=True)
+    top = Tensor(np.where(np.isfinite(largest), largest, 0).astype(x.data.dtype), x.dtype)
+    return add(log(reduce_sum(exponential(subtract(x, top)), axes, keepdims=True)), top)

@@ -13,7 +13,8 @@ from engine.tape import Array, Op, Tensor, apply
 
 def _neighbours(length: int, times: int) -> tuple[Array, Array, Array]:
     """Return for each place of the larger axis its lower and upper neighbour, and the share of the upper one."""
-    centres = (np.arange(length * times, dtype=np.float32) + np.float32(0.5)) / np.float32(times) - np.float32(0.5)
+    ratio = np.float32(length) / np.float32(length * times)  # times it, not divided by `times`: other last bits
+    centres = (np.arange(length * times, dtype=np.float32) + np.float32(0.5)) * ratio - np.float32(0.5)
     floor = np.floor(centres)
     low = np.maximum(floor, 0).astype(np.int64)
     high = np.minimum(np.ceil(centres), length - 1).astype(np.int64)

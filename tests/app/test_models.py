@@ -48,6 +48,17 @@ def test_infinity_is_never_bare(served: Served):
     assert "Infinity" not in response.text
 
 
+def test_layers_that_need_no_config_may_leave_it_out(served: Served):
+    entry = {"class_name": "InputLayer", "config": {"batch_shape": [None, 3], "name": "entry"}}
+    stack = [entry, {"class_name": "Identity"}, {"class_name": "Normalization"}]
+    model = {"class_name": "Sequential", "config": {"layers": stack}}
+    named = {"default_policy": "mixed_float16", "policy_map": {}}
+    for policy in ("mixed_float16", {"class_name": "DTypePolicyMap", "config": named}):
+        response = served.http.post(INSPECT, json={"model": model, "policy": policy})
+        assert response.status_code == 200, response.text
+        assert [row["class_name"] for row in response.json()["layers"]] == ["InputLayer", "Identity", "Normalization"]
+
+
 def test_faults_have_their_place(served: Served):
     response = served.http.post(INSPECT, json={**SPEC, "policy": "mixed_float17", "seed": -1})
     assert response.status_code == 422

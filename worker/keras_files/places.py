@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from engine.graph import Outline
 from engine.layers import InputLayer, Layer
-from engine.layers.attention import Projected
+from engine.layers.multi_head_attention import Projected
 from engine.layers.recurrent import Recurrent
 from engine.layers.wrappers import Bidirectional, TimeDistributed
 from engine.nested import Nested

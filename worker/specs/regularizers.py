@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from worker.specs.shape import Node, Number, OneOf, Spec, tabulate
+from worker.specs.shape import Node, Number, OneOf, Spec, Text, tabulate
 
 
 class L1Config(Spec):
@@ -49,5 +49,19 @@ class L1L2(Node):
     config: L1L2Config
 
 
-REGULARIZERS = tabulate(L1, L2, L1L2)
+class OrthogonalRegularizerConfig(Spec):
+    """What `OrthogonalRegularizer.get_config()` returns."""
+
+    factor: Number = Field(default=0.01, description="Of the mean absolute cosine between two rows or columns.")
+    mode: Text = Field(default="rows", examples=["rows", "columns"])
+
+
+class OrthogonalRegularizer(Node):
+    """Penalty on rows or columns of a matrix that are not orthogonal (Keras 3)."""
+
+    class_name: Literal["OrthogonalRegularizer"]
+    config: OrthogonalRegularizerConfig
+
+
+REGULARIZERS = tabulate(L1, L2, L1L2, OrthogonalRegularizer)
 RegularizerValue: TypeAlias = Annotated[Node | str | None, OneOf("regularizer", REGULARIZERS, "name", "null")]

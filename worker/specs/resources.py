@@ -32,7 +32,7 @@ def check_layer_count(findings: Findings, limits: Limits) -> bool:
 
 def _layers_in(model: Mapping[str, Any]) -> int:
     """Return how many layers a model lists, those of models in it included."""
-    inside = [item for item in model["config"]["layers"] if "layers" in item["config"]]
+    inside = [item for item in model["config"]["layers"] if "layers" in item.get("config", {})]
     return len(model["config"]["layers"]) + sum(_layers_in(item) for item in inside)
 
 

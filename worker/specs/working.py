@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from engine.layers import Layer, Shape
-from engine.layers.attention import Attention, Projected
+from engine.layers.attention import Attention, OneHead
 from engine.layers.convolutional import Conv2D, Conv2DTranspose, Windowed
+from engine.layers.multi_head_attention import Projected
 from engine.layers.pooling import Pooling
 from engine.layers.recurrent import Recurrent
 from engine.layers.wrappers import Bidirectional, TimeDistributed
@@ -61,9 +62,10 @@ def _spread(layer: Conv2DTranspose, shapes: Sequence[Shape], batch: int) -> int:
     return batch * _volume(shapes[0][1:-1]) * math.prod(layer.kernel_size) * layer.filters
 
 
-def _scores(layer: Attention, shapes: Sequence[Shape], batch: int) -> int:
+def _scores(layer: OneHead, shapes: Sequence[Shape], batch: int) -> int:
     pairs = batch * _volume(shapes[0][1:-1]) * _volume(shapes[-1][1:-1])
-    return pairs * (_volume(shapes[0][-1:]) if layer.score_mode == "concat" else 2)
+    by_products = isinstance(layer, Attention) and layer.score_mode == "dot"
+    return pairs * (2 if by_products else _volume(shapes[0][-1:]))
 
 
 def _heads(layer: Projected, shapes: Sequence[Shape], batch: int) -> int:
@@ -98,7 +100,7 @@ ESTIMATES: Mapping[type[Layer], Estimate] = {
     Pooling: _pooled,
     Conv2D: _patches,
     Conv2DTranspose: _spread,
-    Attention: _scores,
+    OneHead: _scores,
     Projected: _heads,
     Recurrent: _steps,
     Bidirectional: _both_ways,

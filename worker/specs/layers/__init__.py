@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias
 
 from worker.specs.layers.activation import ELU, Activation, Identity, LeakyReLU, PReLU, ReLU, Softmax, ThresholdedReLU
-from worker.specs.layers.attention import Attention, GroupQueryAttention, MultiHeadAttention
+from worker.specs.layers.attention import AdditiveAttention, Attention, GroupQueryAttention, MultiHeadAttention
 from worker.specs.layers.base import InputLayer, LayerNode
 from worker.specs.layers.convolutional import (
     Conv1D,
@@ -79,7 +79,7 @@ LAYERS = tabulate(
     InputLayer, Dense, Conv1D, Conv2D, MaxPooling1D, MaxPooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
     Flatten, Reshape, Dropout, BatchNormalization, LayerNormalization, Activation, ReLU, Softmax,
     Embedding, LSTM, GRU, Bidirectional, MultiHeadAttention, Add, Concatenate, Rescaling,
-    EinsumDense, Masking, SimpleRNN, TimeDistributed, Attention, GroupQueryAttention,
+    EinsumDense, Masking, SimpleRNN, TimeDistributed, Attention, AdditiveAttention, GroupQueryAttention,
     Conv1DTranspose, Conv2DTranspose, DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
     AveragePooling1D, AveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D,
     LeakyReLU, ELU, ThresholdedReLU, PReLU, GroupNormalization, RMSNormalization, UnitNormalization,

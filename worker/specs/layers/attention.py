@@ -13,16 +13,27 @@ from worker.specs.regularizers import RegularizerValue
 from worker.specs.shape import Bool, Int, Integers, Shape, Text, Unset
 
 
-class AttentionConfig(LayerConfig):
-    """What `Attention.get_config()` returns."""
+class OneHeadConfig(LayerConfig):
+    """What attention in one head returns."""
 
-    use_scale: Bool = Field(default=False, description="Whether the scores are multiplied by a learnt number.")
-    score_mode: Text = Field(default="dot", examples=["dot", "concat"])
     dropout: Rate = 0.0
     seed: Annotated[Seed, KERAS3] = None
     causal: Annotated[Bool, WHEN_SET] = Field(
         default=False, description="Printed by TF 2.4: whether a step looks only at itself and what came before."
     )
+
+
+class AttentionConfig(OneHeadConfig):
+    """What `Attention.get_config()` returns."""
+
+    use_scale: Bool = Field(default=False, description="Whether the scores are multiplied by a learnt number.")
+    score_mode: Text = Field(default="dot", examples=["dot", "concat"])
+
+
+class AdditiveAttentionConfig(OneHeadConfig):
+    """What `AdditiveAttention.get_config()` returns."""
+
+    use_scale: Bool = Field(default=True, description="Whether each feature has a learnt weight in the scores.")
 
 
 class ProjectedConfig(LayerConfig):
@@ -49,7 +60,9 @@ class MultiHeadAttentionConfig(ProjectedConfig):
     key_dim: Int = Field(description="Width of each head's queries and keys.", examples=[16])
     value_dim: Int | None = Field(default=None, description="Width of each head's values; null is `key_dim`.")
     output_shape: Int | Shape | None = Field(default=None, description="Width of the output; null is the query's.")
-    attention_axes: Integers | None = Field(default=None, description="Only axis 1, the steps, or null for it.")
+    attention_axes: Integers | None = Field(
+        default=None, description="Along which the steps lie; null is all between batch and features."
+    )
     query_shape: Annotated[Shape | None, WHEN_SET] = Field(default=None, description="Printed by tf_keras once built.")
     key_shape: Annotated[Shape | None, WHEN_SET] = None
     value_shape: Annotated[Shape | None, WHEN_SET] = None
@@ -69,6 +82,13 @@ class Attention(LayerNode):
 
     class_name: Literal["Attention"]
     config: AttentionConfig
+
+
+class AdditiveAttention(LayerNode):
+    """Attention in one head by sums of query and key; inputs `[query, value]` or `[query, value, key]`."""
+
+    class_name: Literal["AdditiveAttention"]
+    config: AdditiveAttentionConfig
 
 
 class MultiHeadAttention(LayerNode):
