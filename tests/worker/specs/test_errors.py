@@ -28,7 +28,7 @@ UNKNOWN_LAYER = (
     'Unknown layer: "Dens". Did you mean "Dense"? Known here: "InputLayer", "Dense", "Conv1D", "Conv2D", '
     '"MaxPooling1D", "MaxPooling2D", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "Flatten", "Reshape", '
     '"Dropout", "BatchNormalization", "LayerNormalization", "Activation", "ReLU", "Softmax", "Embedding", "LSTM", '
-    '"GRU", "Bidirectional", "MultiHeadAttention", "Add", "Concatenate", "Rescaling" and 48 more.'
+    '"GRU", "Bidirectional", "MultiHeadAttention", "Add", "Concatenate", "Rescaling" and 49 more.'
 )
 UNKNOWN_KEY = (
     '`unit` is not a known key (its value: 32). Did you mean "units"? Accepted here: "units", "name", "trainable", '
