@@ -67,6 +67,10 @@ class Projected(Layer):
         """Return the features of the result."""
         return (_features(self, query),)
 
+    def attended(self, ndim: int) -> tuple[int, ...]:
+        """Return the axes along which steps lie, for inputs of so many axes."""
+        return (1,)
+
     def check_axes(self, shape: Shape) -> None:
         """Three axes: batch, steps, features. Raises: ShapeMismatch."""
         if len(shape) != 3:
@@ -240,20 +244,20 @@ class MultiHeadAttention(Projected):
                 f"given, as Keras 3 writes it once a layer is built: {list(range(1, last))} for all of them."
             )
             raise ShapeMismatch(message, path=("attention_axes",))
-        if max(self._attended(len(shape))) >= last:
+        if max(self.attended(len(shape))) >= last:
             message = (
                 f"MultiHeadAttention {self.name!r} has attention_axes {list(self.attention_axes or ())}, but its input "
                 f"has {last + 1} axes (batch axis first), the last of which holds features."
             )
             raise ShapeMismatch(message, path=("attention_axes",))
 
-    def _attended(self, ndim: int) -> tuple[int, ...]:
-        """Return the axes along which steps lie."""
+    def attended(self, ndim: int) -> tuple[int, ...]:
+        """The axes given, or all between batch and features."""
         return self.attention_axes or tuple(range(1, ndim - 1))
 
     def call(self, run: Run, *inputs: Tensor, **options: Any) -> Any:
         """Attend along one axis, or along several as if they were one, for each entry of the axes left out."""
-        ndim, along = inputs[0].ndim, self._attended(inputs[0].ndim)
+        ndim, along = inputs[0].ndim, self.attended(inputs[0].ndim)
         if ndim == 3:
             return super().call(run, *inputs, **options)
         asked = [name for name, value in options.items() if value is not None and value is not False]

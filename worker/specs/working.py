@@ -69,9 +69,11 @@ def _scores(layer: OneHead, shapes: Sequence[Shape], batch: int) -> int:
 
 
 def _heads(layer: Projected, shapes: Sequence[Shape], batch: int) -> int:
-    queries, keys = _volume(shapes[0][1:-1]), _volume(shapes[-1][1:-1])
+    along = layer.attended(len(shapes[0]))
+    queries, keys = (_volume([shape[axis] for axis in along]) for shape in (shapes[0], shapes[-1]))
+    others = _volume(shapes[0][1:-1]) // queries
     many, _ = layer.heads()
-    return batch * many * (2 * queries * keys + (queries + keys) * sum(layer.widths()))
+    return batch * others * many * (2 * queries * keys + (queries + keys) * sum(layer.widths()))
 
 
 def _steps(layer: Recurrent, shapes: Sequence[Shape], batch: int) -> int:

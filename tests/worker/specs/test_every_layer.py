@@ -50,6 +50,19 @@ def test_a_job_with_the_layer_trains(name, config):
     assert np.isfinite(record.loss) or not record.applied
 
 
+@pytest.mark.parametrize("axes", [[1], [2], [1, 2]])
+def test_attention_over_a_grid_trains(axes):
+    x = np.random.default_rng(1).normal(size=(4, 3, 5, 2)).tolist()
+    trainer = job("MultiHeadAttention", {"num_heads": 2, "key_dim": 3, "attention_axes": axes}, x).trainer
+    _, record = trainer.advance(trainer.initial_state())
+    assert isinstance(record, StepRecord)
+
+
+def test_attention_along_one_axis_of_a_grid_needs_no_memory_for_the_other():
+    config = {"num_heads": 50, "key_dim": 1, "attention_axes": [1]}
+    job("MultiHeadAttention", config, np.zeros((2, 40, 50, 1)).tolist())
+
+
 @pytest.mark.parametrize(
     ("name", "config", "shape"),
     [
@@ -60,7 +73,9 @@ def test_a_job_with_the_layer_trains(name, config):
         ("MaxPooling2D", {"pool_size": 10**5, "padding": "same"}, [4, 4, 1]),
         ("Attention", {}, [20_000, 1]),
         ("Attention", {"score_mode": "concat"}, [2_000, 100]),
+        ("AdditiveAttention", {}, [2_000, 100]),
         ("MultiHeadAttention", {"num_heads": 50, "key_dim": 1}, [2_000, 1]),
+        ("MultiHeadAttention", {"num_heads": 50, "key_dim": 1, "attention_axes": [1, 2]}, [40, 50, 1]),
         ("SimpleRNN", {"units": 1}, [100_000, 1]),
         ("Bidirectional", {"layer": {"class_name": "LSTM", "config": {"units": 1}}}, [30_000, 1]),
         (
@@ -88,6 +103,19 @@ def test_what_needs_too_much_memory_is_refused_where_it_stands(name, config, sha
         ("Conv1D", {"filters": 2, "kernel_size": 9}, (2, 4, 1), ""),
         ("Conv2D", {"filters": 2, "kernel_size": [1, 2, 3]}, (2, 4, 4, 1), "/config/kernel_size"),
         ("MultiHeadAttention", {"num_heads": 0, "key_dim": 3}, (2, 4, 1), "/config/num_heads"),
+        (
+            "MultiHeadAttention",
+            {"num_heads": 2, "key_dim": 3, "attention_axes": [2]},
+            (2, 4, 1),
+            "/config/attention_axes",
+        ),
+        ("Softmax", {"axis": [1, 4]}, (2, 4, 1), "/config/axis"),
+        (
+            "Conv1D",
+            {"filters": 2, "kernel_size": 1, "kernel_regularizer": "orthogonal_regularizer"},
+            (2, 4, 1),
+            "",
+        ),
         (
             "MultiHeadAttention",
             {"num_heads": 2, "key_dim": 3, "kernel_initializer": "identity"},
