@@ -11,10 +11,11 @@ from engine import activations, constraints, initializers, ops, regularizers
 from engine.activations import Activation as ActivationFunction
 from engine.configured import not_negative, optional, setting
 from engine.constraints import Constraint
-from engine.dtypes import FLOAT16
+from engine.dtypes import FLOAT16, DType
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Zeros
 from engine.layers.base import Layer, Shape
+from engine.layers.entering import Integers
 from engine.layers.operands import FLOATS, check_match, check_taken
 from engine.layers.readers import axes, axis_or_axes
 from engine.regularizers import Regularizer
@@ -35,6 +36,12 @@ class Activation(Layer):
         """The shape of the input; a gate halves its last axis."""
         last = shapes[0][-1]
         return (*shapes[0][:-1], last // 2) if self.activation.name == "glu" and last else shapes[0]
+
+    def entering_dtype(self, dtype: DType) -> DType:
+        """As everywhere; but Keras 3 converts integers for every function that needs fractions."""
+        converts = self.conventions.keras3 and not dtype.is_floating and self.policy.compute_dtype is not None
+        whole = self.activation.name in {"linear", "relu"}
+        return self.policy.compute if converts and not whole else super().entering_dtype(dtype)
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return ``activation(inputs)``."""
@@ -66,6 +73,8 @@ class ReLU(Layer):
 @dataclass(frozen=True)
 class Softmax(Layer):
     """Softmax along an axis, with an optional mask. Source: ``keras.layers.Softmax``."""
+
+    integers: ClassVar[Integers] = "refused"
 
     supports_masking: ClassVar[bool] = True
 
@@ -108,6 +117,8 @@ class Softmax(Layer):
 @dataclass(frozen=True)
 class ELU(Layer):
     """x above 0, ``alpha * (exp(x) - 1)`` below. Source: ``keras.layers.ELU``."""
+
+    integers: ClassVar[Integers] = "refused"
 
     supports_masking: ClassVar[bool] = True
 

@@ -16,6 +16,7 @@ from engine.dtypes import FLOAT32, FLOAT64
 from engine.errors import ShapeMismatch
 from engine.initializers import GlorotUniform, Ones
 from engine.layers.base import Layer, Shape
+from engine.layers.entering import Integers
 from engine.layers.noise import dropped
 from engine.layers.operands import check_match
 from engine.run import Run
@@ -52,6 +53,8 @@ class OneHead(Layer):
 
     Inputs query (batch, queries, n), value (batch, keys, m) and, if it differs, key (batch, keys, n).
     """
+
+    integers: ClassVar[Integers] = "cast"
 
     merges: ClassVar[bool] = True
     arity: ClassVar[tuple[int, int]] = (2, 3)

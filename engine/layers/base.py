@@ -20,6 +20,7 @@ from engine.initializers import Initializer
 from engine.layered_policy import Float8Policy
 from engine.layers import entering
 from engine.layers.dtype_argument import read_dtype, write_dtype
+from engine.layers.entering import Integers
 from engine.policy import Policy
 from engine.regularizers import Regularizer
 from engine.run import Run
@@ -70,6 +71,9 @@ class Layer(Configured):
     """Whether a float8 policy means something to it; the others follow the policy beneath."""
     supports_masking: ClassVar[bool] = False
     """Whether the mask of the input is the mask of the output."""
+    integers: ClassVar[Integers] = "kept"
+    """What becomes of integers in Keras 3, where autocasting leaves them alone: the call takes them as they are,
+    converts them to the compute dtype, or has no kernel for them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,8 +161,24 @@ class Layer(Configured):
         return (*(self.entering_dtype(dtype) for dtype in dtypes[:casts]), *dtypes[casts:])
 
     def entering_dtype(self, dtype: DType) -> DType:
-        """Return the dtype to which an input of a dtype is cast (autocasting)."""
+        """Return the dtype to which an input of a dtype is cast (autocasting).
+
+        Raises:
+            InvalidType: integers, for which TensorFlow has no kernel of this kind.
+        """
+        if dtype.kind in ("int", "uint") and self.conventions.keras3:
+            return self._of_integers(dtype)
         return self.policy.compute if self.autocast and entering.casts(dtype, self.policy) else dtype
+
+    def _of_integers(self, dtype: DType) -> DType:
+        if self.integers == "refused":
+            raise InvalidType(
+                f"{self.class_name} {self.name!r} takes no {dtype.name}: TensorFlow has no kernel for it. Put a layer "
+                "before it that converts, such as Rescaling, or give the InputLayer a float dtype.",
+                code="kernel_dtype",
+            )
+        settled = self.integers == "cast" and self.policy.compute_dtype is not None
+        return self.policy.compute if settled else dtype
 
     def output_dtype(self, *entered: DType) -> DType:
         """Return the dtype of the output, for inputs that reach the call in these dtypes."""

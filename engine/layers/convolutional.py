@@ -12,6 +12,7 @@ from engine.constraints import Constraint
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.initializers import GlorotUniform, Initializer
 from engine.layers.base import Shape
+from engine.layers.entering import Integers
 from engine.layers.operands import FLOATS_AND_INT32, check_match, check_taken
 from engine.layers.readers import causal_padding, data_format, lowered, padding, sizes
 from engine.layers.weighted import Weighted
@@ -25,6 +26,8 @@ from engine.weights import WeightSpec
 @dataclass(frozen=True, kw_only=True)
 class Windowed(Weighted):
     """Base: where the window goes, and how sequences become images of height 1."""
+
+    integers: ClassVar[Integers] = "refused"
 
     rank: ClassVar[int] = 2
     kernel_name: ClassVar[str] = "Conv2D"

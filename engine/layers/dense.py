@@ -12,6 +12,7 @@ from engine.dtypes import DType
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.layers import float8
 from engine.layers.base import Shape, last_axis
+from engine.layers.entering import Integers
 from engine.layers.float8 import factors_of
 from engine.layers.weighted import Weighted
 from engine.ops.einsum import parse_einsum
@@ -82,6 +83,8 @@ class EinsumDense(Weighted):
     ``output_shape`` gives the output without its batch axis; None entries are taken from the input. ``bias_axes``
     names the output indices along which the bias varies.
     """
+
+    integers: ClassVar[Integers] = "cast"
 
     multiplies_in_float8: ClassVar[bool] = True
 

@@ -7,7 +7,7 @@ of TF 2.4, and ``keras.layers.Layer.__call__`` of Keras 3.15.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from engine.dtypes import BOOL, INT32, DType, as_dtype
 from engine.policy import Policy
 from engine.rounding import from_edge
 from engine.tape import Tensor
+
+Integers: TypeAlias = Literal["kept", "cast", "refused"]
 
 
 def casts(given: DType, policy: Policy) -> bool:

@@ -14,6 +14,7 @@ from engine.dtypes import FLOAT32, DType
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Ones, Zeros
 from engine.layers.base import Layer, Shape
+from engine.layers.entering import Integers
 from engine.layers.operands import FLOATS, HALVES_AND_FLOAT, check_attribute, check_match, check_taken
 from engine.layers.readers import axes, axis, axis_or_axes, write_axes
 from engine.regularizers import Regularizer
@@ -68,6 +69,8 @@ class RowNormalization(Layer):
 @dataclass(frozen=True, kw_only=True)
 class CentredNormalization(RowNormalization):
     """Base of normalizations with both a scale and an offset."""
+
+    integers: ClassVar[Integers] = "cast"
 
     center: bool = setting(boolean, True)
     scale: bool = setting(boolean, True)
@@ -179,6 +182,7 @@ class RMSNormalization(RowNormalization):
     """Each row to root mean square 1 (Zhang 2019). Source: ``keras.layers.RMSNormalization``."""
 
     supports_masking: ClassVar[bool] = False
+    integers: ClassVar[Integers] = "cast"
 
     axis: tuple[int, ...] = setting(axes, -1, write=write_axes)
     epsilon: float = setting(not_negative, 1e-6)
@@ -192,13 +196,12 @@ class RMSNormalization(RowNormalization):
         return (self.spec("scale", self._parameter_shape(shapes[0]), Ones()),)
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
-        """Normalize and scale; integers in float32, and back to integers, as Keras does."""
+        """Normalize and scale."""
         x = inputs[0]
-        wide = x if x.dtype.kind == "float" else ops.cast(x, FLOAT32)
-        scale = self._broadcast(run, "scale", True, wide, 1)
-        none = Tensor(np.zeros((1,) * x.ndim, wide.data.dtype), wide.dtype)
-        y = ops.layer_normalization(wide, scale, none, self.positions(x.ndim), self.epsilon, centred=False)
-        return ops.cast(y, x.dtype)
+        check_attribute(x.dtype, FLOATS)
+        scale = self._broadcast(run, "scale", True, x, 1)
+        none = Tensor(np.zeros((1,) * x.ndim, x.data.dtype), x.dtype)
+        return ops.layer_normalization(x, scale, none, self.positions(x.ndim), self.epsilon, centred=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from engine.configured import any_integer, boolean, refuse, setting
 from engine.dtypes import DType
 from engine.errors import ShapeMismatch
 from engine.layers.base import MANY, Layer, Shape
+from engine.layers.entering import Integers
 from engine.layers.operands import NUMBERS, check_attribute, check_listed, check_match
 from engine.run import Run
 from engine.tape import Array, Tensor
@@ -119,6 +120,8 @@ class Minimum(Merge):
 class Average(Merge):
     """The mean. Source: ``keras.layers.Average``."""
 
+    integers: ClassVar[Integers] = "cast"
+
     def _merged(self, inputs: list[Tensor]) -> Tensor:
         total = super()._merged(inputs)
         return ops.divide(total, ops.constant(len(inputs), total.dtype))
@@ -167,6 +170,8 @@ def _dot_axes(key: str, value: Any) -> int | tuple[int, int]:
 @dataclass(frozen=True, kw_only=True)
 class Dot(Merge):
     """The sum of products along one axis of each of two inputs. Source: ``keras.layers.Dot``."""
+
+    integers: ClassVar[Integers] = "refused"
 
     axes: int | tuple[int, int] = setting(_dot_axes)
     normalize: bool = setting(boolean, False)

@@ -26,6 +26,7 @@ from engine.errors import InvalidValue, ShapeMismatch, Unsupported
 from engine.initializers import GlorotUniform, Initializer, Zeros
 from engine.layers.attention import causal_mask, masked_softmax
 from engine.layers.base import Layer, Shape, Shapes
+from engine.layers.entering import Integers
 from engine.layers.noise import dropped
 from engine.layers.readers import axes
 from engine.regularizers import Regularizer
@@ -37,6 +38,8 @@ from engine.weights import WeightSpec
 @dataclass(frozen=True, kw_only=True)
 class Projected(Layer):
     """Base of attention in many heads: projections of query, key and value, and of the result."""
+
+    integers: ClassVar[Integers] = "cast"
 
     arity: ClassVar[tuple[int, int]] = (2, 3)
     arguments: ClassVar[tuple[str, ...]] = ("query", "value", "key")

@@ -14,6 +14,7 @@ from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Ones, Zeros
 from engine.layers.base import Layer, Shape
+from engine.layers.entering import Integers
 from engine.layers.operands import NUMBERS, check_match, check_taken
 from engine.layers.readers import axis
 from engine.ops.powers import reciprocal_root
@@ -37,6 +38,8 @@ class BatchNormalization(Layer):
 
     Source: ``keras.layers.BatchNormalization``.
     """
+
+    integers: ClassVar[Integers] = "cast"
 
     supports_masking: ClassVar[bool] = True
 

@@ -12,6 +12,7 @@ from engine import ops
 from engine.configured import boolean, optional, setting
 from engine.errors import ShapeMismatch
 from engine.layers.base import Layer, Shape
+from engine.layers.entering import Integers
 from engine.layers.readers import data_format, lowered, padding, sizes
 from engine.ops.windows import Pair, output_length
 from engine.run import Run
@@ -65,6 +66,8 @@ class MaxPooling2D(Pooling):
 class AveragePooling2D(Pooling):
     """The mean of each window, padding not counted. Source: ``keras.layers.AveragePooling2D``."""
 
+    integers: ClassVar[Integers] = "refused"
+
     pooled: ClassVar[Callable[..., Tensor]] = staticmethod(ops.average_pool)
 
 
@@ -81,6 +84,8 @@ class MaxPooling1D(Pooling):
 @dataclass(frozen=True, kw_only=True)
 class AveragePooling1D(MaxPooling1D):
     """The mean of each window of a sequence. Source: ``keras.layers.AveragePooling1D``."""
+
+    integers: ClassVar[Integers] = "refused"
 
     pooled: ClassVar[Callable[..., Tensor]] = staticmethod(ops.average_pool)
 
@@ -119,6 +124,8 @@ class GlobalPooling(Layer):
 class GlobalAveragePooling2D(GlobalPooling):
     """The mean over height and width. Source: ``keras.layers.GlobalAveragePooling2D``."""
 
+    integers: ClassVar[Integers] = "cast"
+
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Average."""
         return self._kept(ops.mean(inputs[0], axis=self._axes))
@@ -143,6 +150,8 @@ class GlobalMaxPooling1D(GlobalMaxPooling2D):
 @dataclass(frozen=True, kw_only=True)
 class GlobalAveragePooling1D(GlobalAveragePooling2D):
     """The mean over the steps that the mask leaves. Source: ``keras.layers.GlobalAveragePooling1D``."""
+
+    integers: ClassVar[Integers] = "cast"
 
     rank: ClassVar[int] = 1
 

@@ -10,10 +10,11 @@ import numpy as np
 from engine import ops
 from engine.configured import any_number, boolean, optional, setting
 from engine.conventions import Conventions
-from engine.dtypes import INT64
+from engine.dtypes import INT64, DType
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.initializers import Ones, Zeros
 from engine.layers.base import Layer, Shape
+from engine.layers.entering import Integers
 from engine.layers.readers import axes
 from engine.run import Run
 from engine.tape import Array, Tensor, constant, rounded
@@ -72,6 +73,11 @@ class Rescaling(Layer):
                 raise ShapeMismatch(message, path=(key,))
         return shapes[0]
 
+    def entering_dtype(self, dtype: DType) -> DType:
+        """The compute dtype, for integers too: this layer converts in every line of Keras."""
+        converts = not dtype.is_floating and self.policy.compute_dtype is not None
+        return self.policy.compute if converts else super().entering_dtype(dtype)
+
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Scale and shift."""
         x = inputs[0]
@@ -91,6 +97,8 @@ class Normalization(Layer):
 
     Source: ``keras.layers.Normalization``.
     """
+
+    integers: ClassVar[Integers] = "cast"
 
     supports_masking: ClassVar[bool] = True
 

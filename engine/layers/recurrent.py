@@ -26,6 +26,7 @@ from engine.constraints import Constraint
 from engine.errors import ShapeMismatch
 from engine.initializers import GlorotUniform, Initializer, Orthogonal, Zeros
 from engine.layers.base import Layer, Shape, Shapes
+from engine.layers.entering import Integers
 from engine.layers.noise import dropped
 from engine.layers.operands import check_match
 from engine.regularizers import Regularizer
@@ -45,6 +46,8 @@ class Recurrent(Layer):
     (batch, steps, units) with ``return_sequences``; with ``return_state`` a list of the output and the last states.
     A masked step repeats the previous output, or gives zeros with ``zero_output_for_mask``, and keeps the states.
     """
+
+    integers: ClassVar[Integers] = "cast"
 
     arity: ClassVar[tuple[int, int]] = (1, 3)
     arguments: ClassVar[tuple[str, ...]] = ("initial_state",)

@@ -49,6 +49,7 @@ RESIZE_BILINEAR = Op("resize_bilinear", _forward, _backward)
 
 
 def resize_bilinear(x: Tensor, times: tuple[int, ...]) -> Tensor:
-    """Return images (batch, height, width, channels), enlarged by whole factors, in x's dtype."""
+    """Return images (batch, height, width, channels), enlarged by whole factors, in x's dtype; integers are rounded."""
     rows, columns = (_neighbours(length, factor) for length, factor in zip(x.shape[1:3], times, strict=True))
-    return cast(apply(RESIZE_BILINEAR, x, dtype=FLOAT32, rows=rows, columns=columns), x.dtype)
+    mixed = apply(RESIZE_BILINEAR, x, dtype=FLOAT32, rows=rows, columns=columns)
+    return cast(mixed if x.dtype.is_floating else Tensor(np.rint(mixed.data), FLOAT32), x.dtype)

@@ -11,7 +11,7 @@ import pytest
 
 from engine import layers
 from engine.conventions import CONVENTIONS, KERAS3, TF24
-from engine.dtypes import FLOAT64, INT64
+from engine.dtypes import FLOAT32, FLOAT64, INT64, as_dtype
 from engine.errors import EngineError, InvalidType, InvalidValue, ShapeMismatch, Unsupported
 from engine.gradients import RowGradient
 from engine.layers import LAYERS, Layer
@@ -177,14 +177,54 @@ def test_integers_are_refused_where_tensorflow_has_no_kernel(name: str, words: s
         layer(run, given)
 
 
-def test_rms_normalization_of_integers_is_integers_as_in_keras() -> None:
-    """Recorded from Keras 3.15.1 on TensorFlow 2.21."""
-    layer = made("RMSNormalization", {}, "mixed_float16", "keras3")
-    given = Tensor(np.array([[-3, 0, 5, 9]], np.int64), INT64)
-    run = Run(layer.weight_specs((1, 4)), arrays_of(layer, (1, 4)), training=True, noise=Noise(1, 2))
-    output = layer(run, given)
-    assert output.dtype is INT64
-    assert output.data.tolist() == [[0, 0, 0, 1]]
+WHOLE = np.arange(2 * 6 * 5 * 4).reshape(IMAGES) % 9
+
+
+def of_images(name: str, config: dict[str, Any], x: Tensor) -> Tensor:
+    layer = made(name, config, "mixed_float16", "keras3")
+    run = Run(layer.weight_specs(x.shape), arrays_of(layer, x.shape), training=False, noise=Noise(1, 2))
+    result: Tensor = layer(run, x)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "dtype"),
+    [
+        ("Rescaling", {"scale": 0.125, "offset": -1.0}, "float16"),
+        ("LayerNormalization", {}, "float16"),
+        ("RMSNormalization", {}, "float16"),
+        ("GlobalAveragePooling2D", {}, "float16"),
+        ("MaxPooling2D", {}, "int64"),
+        ("UpSampling2D", {"size": [2, 3], "interpolation": "bilinear"}, "int64"),
+    ],
+)
+def test_integers_are_kept_or_converted_as_keras_3_does(name: str, config: dict[str, Any], dtype: str) -> None:
+    """Compared with Keras 3.15.1; but results of normalizations are not cut to integers again, as they are there."""
+    output = of_images(name, config, Tensor(WHOLE, INT64))
+    assert output.dtype.name == dtype
+    assert output.data.dtype == output.dtype.storage
+    like = of_images(name, config, Tensor(WHOLE.astype(np.float32), FLOAT32)).data
+    assert np.allclose(output.data, np.rint(like) if output.dtype is INT64 else like, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("Conv2D", {"filters": 2, "kernel_size": 1}), ("AveragePooling2D", {}), ("Softmax", {}), ("ELU", {})],
+)
+def test_integers_are_refused_by_layers_without_a_kernel_for_them(name: str, config: dict[str, Any]) -> None:
+    with pytest.raises(InvalidType, match="takes no int64: TensorFlow has no kernel") as caught:
+        of_images(name, config, Tensor(WHOLE, INT64))
+    assert caught.value.code == "kernel_dtype"
+
+
+@pytest.mark.parametrize("line", CONVENTIONS)
+def test_rescaling_converts_integers_in_every_line_of_keras(line: str) -> None:
+    layer = made("Rescaling", {"scale": 1 / 255}, "float32", line)
+    output = layer(
+        Run([], {}, training=False, noise=Noise(1, 2)), Tensor(np.array([[0, 51, 255]], np.uint8), as_dtype("uint8"))
+    )
+    assert output.dtype is FLOAT32
+    assert np.allclose(output.data, [[0, 0.2, 1]])
 
 
 def test_every_layer_is_covered() -> None:

@@ -1,6 +1,6 @@
 """Where data enter a model: what its first layers do with them, and whether the values allow it.
 
-Floats go into any layer; integers are row numbers, and only an Embedding looks rows up.
+Floats go into any layer; integers are row numbers, which an Embedding looks up, or quantities that the layer converts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.dtypes import DType
-from engine.layers import InputLayer, Layer
+from engine.layers import Dense, InputLayer, Layer
 from engine.layers.embedding import Embedding
 from engine.layers.merging import Concatenate
 from engine.layers.operations import Operation
@@ -59,7 +59,7 @@ class _Use:
 
 
 def check_entries(findings: Findings, network: Network, places: Mapping[str | None, Path]) -> None:
-    """Note inputs that are no numbers, and integers that go elsewhere than into an Embedding.
+    """Note inputs that are no numbers, and integers that go into a layer which would compute with them.
 
     Args:
         findings: where to note it.
@@ -75,11 +75,21 @@ def check_entries(findings: Findings, network: Network, places: Mapping[str | No
         if isinstance(use.layer, Operation) and use.layer.compares:
             continue
         if not use.dtype.is_floating and not isinstance(use.layer, (Embedding, InputLayer, *MOVERS)):
+            if _converts(use.layer, use.dtype):
+                continue
             text = (
                 f"{use.layer.class_name} {use.name!r} would compute with {use.dtype.name} data. Integers enter a "
-                "model through an Embedding; for other layers give the input a floating-point dtype."
+                "model through an Embedding, or a layer that converts them, such as Rescaling or Dense; for other "
+                "layers give the input a floating-point dtype."
             )
             findings.add("unsupported", text, *places.get(use.name, ("model",)))
+
+
+def _converts(layer: Layer, dtype: DType) -> bool:
+    """Whether a layer makes floats of integers before it computes."""
+    if isinstance(layer, Dense):
+        return True
+    return layer.integers != "refused" and layer.entering_dtype(dtype).is_floating
 
 
 def check_data(findings: Findings, network: Network, x: Arrays, place: tuple[str, ...]) -> bool:

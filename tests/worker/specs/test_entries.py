@@ -144,13 +144,27 @@ def test_a_number_that_a_coarse_dtype_rounds_is_named(policy, between):
     )
 
 
-def test_integers_into_another_layer_are_refused():
-    ((code, pointer, message),) = faults(entry("int32"), HEAD[1])
+def test_integers_into_a_layer_that_does_not_convert_them_are_refused():
+    ((code, pointer, message),) = faults(entry("int32"), {"class_name": "ELU", "config": {"name": "bend"}}, HEAD[1])
     assert (code, pointer) == ("unsupported", "/model/config/layers/1")
     assert message == (
-        "Dense 'head' would compute with int32 data. Integers enter a model through an Embedding; for other layers "
-        "give the input a floating-point dtype."
+        "ELU 'bend' would compute with int32 data. Integers enter a model through an Embedding, or a layer that "
+        "converts them, such as Rescaling or Dense; for other layers give the input a floating-point dtype."
     )
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_integers_into_a_layer_that_converts_them_train_like_floats(dtype, policy):
+    scaled = {"class_name": "Rescaling", "config": {"name": "scaled", "scale": 0.25, "offset": -1.0}}
+    weights = []
+    for kind in (dtype, "float32"):
+        for between in ([scaled], []):
+            trainer = job(entry(kind), *between, HEAD[1], x=value_at((1, 0), 9), policy=policy).trainer
+            state, record = trainer.advance(trainer.initial_state())
+            assert isinstance(record, StepRecord)
+            weights.append(state.variables["head/kernel"].tolist())
+    assert weights[:2] == weights[2:]
 
 
 def test_data_that_are_no_numbers_are_refused():
