@@ -12,7 +12,6 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
-from threading import Thread
 
 import uvicorn
 from fastapi import FastAPI
@@ -130,21 +129,11 @@ def _lifespan_of(services: Services, rules: Rules) -> Callable[[FastAPI], Abstra
 
 
 class Server(uvicorn.Server):
-    """A uvicorn that ends event streams as soon as it is told to stop; see `app.feed`.
+    """A uvicorn that ends event streams as soon as it is told to stop; see `app.feed`."""
 
-    `once_up` is called in a thread when the first requests are taken: for what is slow and can wait until then.
-    """
-
-    def __init__(self, config: uvicorn.Config, services: Services, once_up: Callable[[], object] = tuple) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
         super().__init__(config)
         self.services = services
-        self.once_up = once_up
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called by uvicorn: listen first, then do what may take a while."""
-        await super().startup(sockets)
-        # Nobody waits for it at a stop.
-        Thread(target=self.once_up, name="once-up", daemon=True).start()
 
     def handle_exit(self, sig: int, frame: object) -> None:
         """Called by the signal handler: say it to the streams first, then stop."""
@@ -181,8 +170,7 @@ def main() -> None:
         server_header=False,
         http=BoundedHttp,
     )
-    # The document takes more than a second to make, which its first reader need not wait for.
-    Server(config, services, once_up=app.openapi).run()
+    Server(config, services).run()
 
 
 if __name__ == "__main__":

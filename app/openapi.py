@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.auth import scope_for
 from app.problems import ProblemShape, declared
@@ -38,9 +38,9 @@ def operation_id(route: APIRoute) -> str:
 
 
 def methods_at(app: FastAPI, path: str) -> list[str]:
-    """Return the methods that the document has for an address; the framework itself looks no further than one route."""
-    found = (methods for template, methods in app.openapi()["paths"].items() if _matches(template, path))
-    return sorted(method.upper() for methods in found for method in methods)
+    """Return the methods that an address has; the framework itself looks no further than one route."""
+    found = (route for route in iter_route_contexts(app.routes) if _matches(route.path_format or "", path))
+    return sorted({method for route in found for method in route.methods or ()})
 
 
 def _matches(template: str, path: str) -> bool:

@@ -1,17 +1,15 @@
 """Policies, loss scales, data sets, health, and the page that shows the API."""
 
 import re
-import socket
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
-import uvicorn
 
-from app.main import Server, create_app
+from app.main import create_app
+from app.openapi import methods_at
 from app.settings import AppSettings
 from tests.app.serving import JSON, Served, serving
-from tests.waiting import until
 from worker.queue import CONSUMER_KEY
 
 PREFIXES = ("/v1/policies", "/v1/loss-scales")
@@ -123,15 +121,16 @@ def test_every_reference_of_the_document_leads_somewhere(served: Served):
     assert "#/$defs" not in text
 
 
-def test_the_document_is_made_once_without_being_asked_for(served: Served):
+def test_the_document_is_made_at_the_first_look_and_once(served: Served):
     app = create_app(AppSettings(), served.services.shared)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Server(uvicorn.Config(app, log_level="critical"), app.state.services, once_up=app.openapi)
-        running = Thread(target=server.run, kwargs={"sockets": [listener]})
-        running.start()
-        until(lambda: app.openapi_schema is not None)
-        assert app.openapi() is app.openapi()
-        until(lambda: server.started)
-        server.handle_exit(0, None)
-        running.join(20)
-    assert not running.is_alive()
+    assert app.openapi_schema is None
+    with ThreadPoolExecutor(4) as readers:
+        found = list(readers.map(lambda _: app.openapi(), range(4)))
+    assert all(document is found[0] for document in found)
+
+
+def test_a_wrong_method_does_not_wait_for_the_document(served: Served):
+    app = create_app(AppSettings(), served.services.shared)
+    assert methods_at(app, "/v1/training/jobs") == ["GET", "POST"]
+    assert methods_at(app, "/v1/nowhere") == []
+    assert app.openapi_schema is None
