@@ -288,8 +288,7 @@ class Model:
     def _trained(self, trainer: Trainer) -> TrainState:
         if self._state is not None:
             return self._state
-        state = trainer.initial_state()
-        return state if self._arrays is None else replace(state, variables=self._arrays)
+        return trainer.initial_state(self._arrays)
 
     def evaluate(self, x: Data, y: Data, batch_size: int = 32, sample_weight: Data | None = None) -> dict[str, float]:
         """Return loss and metrics over all rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -38,13 +38,19 @@ def _word(shape: Shape | None) -> str:
     return "not" if shape is None else f"of shape {list(shape)}"
 
 
-def begun_with(fresh: TrainState, saved: TrainState, specs: Sequence[WeightSpec], *, optimizer: bool) -> TrainState:
+def begun_with(
+    begin: Callable[[Mapping[str, Array]], TrainState],
+    saved: TrainState,
+    specs: Sequence[WeightSpec],
+    *,
+    optimizer: bool,
+) -> TrainState:
     """Return the state before the first step of a training that goes on from the weights of another.
 
     Values are rounded to the dtype of the new model's variables, so a float32 training may go on in float16.
 
     Args:
-        fresh: the state that the new training would begin with.
+        begin: makes the state that the new training begins with of values for its variables.
         saved: the other training's; its arrays are not kept.
         specs: the new model's variables.
         optimizer: whether slots, the optimizer's step count, the learning rate that a callback set, and the loss
@@ -58,10 +64,10 @@ def begun_with(fresh: TrainState, saved: TrainState, specs: Sequence[WeightSpec]
     if wrong:
         raise ShapeMismatch(" ".join(f"Layer {layer!r}: {text}." for layer, text in wrong.items()))
     variables = {spec.path: _on_grid(saved.variables[spec.path], spec) for spec in specs}
-    begun = replace(fresh, variables=variables)
+    begun = begin(variables)
     if not optimizer:
         return begun
-    _check_slots(fresh.slots, saved.slots)
+    _check_slots(begun.slots, saved.slots)
     return replace(
         begun,
         slots=saved.slots,

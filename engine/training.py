@@ -148,9 +148,14 @@ class Trainer:
             with located("callbacks", index, "config"):
                 callback.check(around)
 
-    def initial_state(self) -> TrainState:
-        """Return the state before the first step; here the arrays are allocated."""
-        variables = self.network.initial_arrays(self.seed)
+    def initial_state(self, variables: Mapping[str, Array] | None = None) -> TrainState:
+        """Return the state before the first step; here the arrays are allocated.
+
+        Args:
+            variables: values to begin with, by path, which the state keeps; by default those that the seed makes.
+        """
+        if variables is None:
+            variables = self.network.initial_arrays(self.seed)
         return TrainState(
             seed=self.seed,
             variables=variables,

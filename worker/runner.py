@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from engine import allocation
 from engine.starting import begun_with
 from engine.state import TrainState
+from engine.tape import Array
 from engine.training import EpochRecord, StepRecord
 from worker import results
 from worker.failures import WorkerTrouble, explain, foreseen
@@ -35,8 +36,8 @@ CHECKPOINT_SHARE = 0.05
 class Trainer(results.Trained, Protocol):
     """What a slice needs of `engine.training.Trainer`."""
 
-    def initial_state(self) -> TrainState:
-        """The state before the first step."""
+    def initial_state(self, variables: Mapping[str, Array] | None = None) -> TrainState:
+        """The state before the first step, with fresh values or these."""
 
     def finished(self, state: TrainState) -> bool:
         """Whether there is nothing left to do."""
@@ -218,10 +219,10 @@ class _Slice:
 
     def _begin(self, trainer: Trainer) -> TrainState:
         """The state before the first step: fresh, or what another job's checkpoint makes of it."""
-        fresh, saved, start = trainer.initial_state(), self._saver.start(), self._claim.start
+        saved, start = self._saver.start(), self._claim.start
         if saved is None or start is None:
-            return fresh
-        return begun_with(fresh, saved, trainer.network.weight_specs, optimizer=start.optimizer)
+            return trainer.initial_state()
+        return begun_with(trainer.initial_state, saved, trainer.network.weight_specs, optimizer=start.optimizer)
 
     def _train(self, trainer: Trainer, state: TrainState) -> TrainState:
         """Advance until something says stop; at least once, so that slices of no length get on too."""

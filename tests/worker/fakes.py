@@ -13,6 +13,7 @@ from engine.model import model_from_config
 from engine.network import Network
 from engine.scaler import ScalerState
 from engine.state import TrainState
+from engine.tape import Array
 from engine.training import EpochRecord, StepRecord
 from worker.jobs.records import Wakeup
 from worker.queue import QueueUnavailable
@@ -62,10 +63,10 @@ class FakeTrainer:
     def compilation(self) -> Compilation:
         return MODEL.compilation
 
-    def initial_state(self) -> TrainState:
+    def initial_state(self, variables: Mapping[str, Array] | None = None) -> TrainState:
         return TrainState(
             seed=7,
-            variables={"d/kernel": np.ones((3, 1), np.float32)},
+            variables={"d/kernel": np.ones((3, 1), np.float32)} if variables is None else variables,
             slots={"momentum/d/kernel": np.zeros((3, 1), np.float32)},
             tracked={"loss": np.zeros(2, np.float32)},
             scaler=ScalerState(65536.0),
