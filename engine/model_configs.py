@@ -38,8 +38,9 @@ def read_layer(item: Any, conventions: Conventions, depth: int = 0) -> Layer:
     if is_operation(item):
         cls = OPERATIONS[item["class_name"]]
         with located("config"):
-            name = item.get("config", {}).get("name") or item.get("name")
-            return cls.from_config({"name": name}, conventions=conventions)
+            config = item.get("config", {})
+            own = {key: config[key] for key in cls.settings if key in config}
+            return cls.from_config({"name": config.get("name") or item.get("name"), **own}, conventions=conventions)
     refusal = operation_refusal(item)
     if refusal:
         raise Unsupported(refusal, code="unsupported_operation", path=("class_name",))

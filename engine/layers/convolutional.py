@@ -140,6 +140,7 @@ class Depthwise(Windowed):
     )
     kernel_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write, only="keras2")
     kernel_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write, only="keras2")
+    groups: int = setting(unsupported_unless(1), 1, only="set")
     depth_multiplier: int = setting(positive_integer, 1)
     depthwise_initializer: Initializer = setting(initializers.read, GlorotUniform(), write=initializers.write)
     depthwise_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
@@ -209,7 +210,6 @@ class SeparableConv2D(Depthwise):
     pointwise_initializer: Initializer = setting(initializers.read, GlorotUniform(), write=initializers.write)
     pointwise_regularizer: Regularizer | None = setting(regularizers.get, None, write=regularizers.write)
     pointwise_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
-    groups: int = setting(positive_integer, 1, only="set")
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
         """Depthwise kernel, pointwise kernel and, with ``use_bias``, bias."""

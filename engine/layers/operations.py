@@ -1,7 +1,8 @@
 """Operations on tensors (``x + y``, ``x * 0.5``, ``x != 0``) that Keras 3 lists in a model like layers.
 
-They have no settings and cast nothing: like ``keras.ops`` they work in the dtypes that come, two dtypes meeting in the
-one that holds both. A Functional model whose layers take a mask lists what computes it in such operations too.
+They cast nothing: like ``keras.ops`` they work in the dtypes that come, two dtypes meeting in the one that holds both.
+A Functional model whose layers take a mask lists what computes it in such operations too (``any(x != 0, -1)`` before
+what follows a Masking layer).
 Source: ``keras.src.ops.numpy`` of Keras 3.15.
 """
 
@@ -15,11 +16,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from engine import ops
-from engine.configured import setting
+from engine.configured import boolean, optional, setting
 from engine.conventions import KERAS3, Conventions
 from engine.dtypes import BOOL, FLOAT32, FLOAT64, DType
 from engine.errors import ShapeMismatch
 from engine.layers.base import Layer, Shape
+from engine.layers.readers import axis_or_axes
 from engine.run import Run
 from engine.tape import Tensor, constant
 
@@ -38,9 +40,13 @@ class Operation(Layer):
     options: ClassVar[tuple[str, ...]] = ("constants",)
     origin: ClassVar[tuple[str, str | None]] = ("keras.src.ops.numpy", None)
 
+    settings: ClassVar[tuple[str, ...]] = ()
+    """What its config holds beside its name."""
+
     def get_config(self, conventions: Conventions = KERAS3) -> dict[str, Any]:
-        """Return its name, which is all that Keras writes."""
-        return {"name": self.name}
+        """Return its name and settings, which is all that Keras writes."""
+        whole = super().get_config(conventions)
+        return {"name": self.name, **{key: whole[key] for key in self.settings}}
 
     @property
     def arity(self) -> tuple[int, int]:  # type: ignore[override]
@@ -90,6 +96,55 @@ def _common(dtypes: Sequence[DType], constants: Sequence[tuple[int, float]] = ()
     return FLOAT32 if fractions else max(dtypes, key=lambda dtype: dtype.bits)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AnyTrue(Operation):
+    """Whether any entry along axes is not zero. Source: ``keras.ops.any``."""
+
+    class_name: ClassVar[str] = "Any"
+    operands: ClassVar[int] = 1
+    compares: ClassVar[bool] = True
+    settings: ClassVar[tuple[str, ...]] = ("axis", "keepdims")
+
+    axis: int | tuple[int, ...] | None = setting(optional(axis_or_axes), None)
+    keepdims: bool = setting(boolean, False)
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        """The shape without the axes, or with 1 in their place."""
+        count = len(shapes[0])
+        given = range(count) if self.axis is None else (self.axis,) if isinstance(self.axis, int) else self.axis
+        if any(not -count <= place < count for place in given):
+            message = f"Any {self.name!r} has axis {self.axis}, but what it is given has {count} axes."
+            raise ShapeMismatch(message, path=("axis",))
+        gone = {place % count for place in given}
+        kept = [1 if place in gone else size for place, size in enumerate(shapes[0])]
+        return tuple(size for place, size in enumerate(kept) if self.keepdims or place not in gone)
+
+    def call(self, run: Run, *inputs: Tensor, constants: Sequence[tuple[int, float]] = ()) -> Tensor:
+        """Look along the axes."""
+        return Tensor(np.asarray(np.any(inputs[0].data, axis=self.axis, keepdims=self.keepdims)), BOOL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cast(Operation):
+    """The same values in another dtype. Source: ``keras.ops.cast``."""
+
+    operands: ClassVar[int] = 1
+    settings: ClassVar[tuple[str, ...]] = ("dtype",)
+    origin: ClassVar[tuple[str, str | None]] = ("keras.src.ops.core", None)
+
+    def get_config(self, conventions: Conventions = KERAS3) -> dict[str, Any]:
+        """Return its name and the name of the dtype."""
+        return {"name": self.name, "dtype": self.policy.compute_dtype}
+
+    def output_dtype(self, *entered: DType) -> DType:
+        """The one that it casts to."""
+        return self.policy.compute
+
+    def call(self, run: Run, *inputs: Tensor, constants: Sequence[tuple[int, float]] = ()) -> Tensor:
+        """Cast."""
+        return ops.cast(inputs[0], self.policy.compute)
+
+
 def _truth(function: np.ufunc) -> Compute:
     return lambda *given: Tensor(function(*(x.data for x in given)), BOOL)
 
@@ -129,6 +184,7 @@ OPERATIONS: Mapping[str, type[Operation]] = MappingProxyType(
             ("LogicalNot", _truth(np.logical_not), 1, True),
         )
     }
+    | {"Any": AnyTrue, "Cast": Cast}
 )
 """Every operation by the name of its class in Keras."""
 

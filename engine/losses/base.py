@@ -38,6 +38,7 @@ class Loss(Configured):
             "mean" likewise, or "mean_with_sample_weight", which divides by the sum of weights.
         name: shown in logs.
         dtype: Keras 3's dtype of the computation; only its default is supported.
+        fn: name of the function, which tf_keras writes beside a class that says it already.
         conventions: the line of Keras to follow; not part of the config.
     """
 
@@ -47,6 +48,7 @@ class Loss(Configured):
     reduction: str | None = setting(one_of(*_REDUCTIONS), "auto", write=_written_reduction)
     name: str | None = setting(optional(text), None)
     dtype: str | None = setting(unsupported_unless(None, "float32", "float64"), None, only="set")
+    fn: str | None = setting(optional(text), None, only="set")
     conventions: Conventions = field(default=TF24, repr=False)
 
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from engine.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from engine.numerics.case import Case, Rule
 from engine.numerics.findings import Evidence, Finding
 from engine.numerics.plan import LayerPlan, penalized
+from engine.optimizers import Nadam
 from engine.optimizers.arithmetic import number_on
 
 NORMALIZATIONS = (BatchNormalization, RowNormalization, UnitNormalization)
@@ -65,6 +66,28 @@ def _reach(value: float, dtype: DType) -> Evidence:
         "min_normal": dtype.min_normal,
         "min_subnormal": dtype.min_subnormal,
     }
+
+
+def product_of_momenta(case: Case) -> Iterator[Finding]:
+    """tf_keras's Nadam, whose product of momenta shrinks once more for every variable, or not at all at first."""
+    optimizer = None if case.subject.optimizer is None else case.subject.optimizer.inner_optimizer
+    if not isinstance(optimizer, Nadam) or optimizer.elementwise:
+        return
+    count = len(case.subject.network.trainable_specs)
+    happens = (
+        "the first update divides by 0, for the only variable's product is still 1"
+        if count == 1
+        else f"{count} variables shrink it {count} times an update, so that the bias correction is lost"
+    )
+    yield Finding(
+        code="nadam_product",
+        severity="error" if count == 1 else "info",
+        layer=None,
+        why=f"tf_keras's traced step computes Nadam's product of momenta once for each variable: {happens}.",
+        fix="Use Adam, or Keras 3, where this is mended.",
+        source="tf_keras.optimizers.Nadam.update_step (2.21.0), observed",
+        evidence={"variables": count},
+    )
 
 
 def layer_epsilon(case: Case) -> Iterator[Finding]:
@@ -205,6 +228,7 @@ def initial_values(case: Case) -> Iterator[Finding]:
 
 LAYER_RULES: tuple[Rule, ...] = (
     optimizer_epsilon,
+    product_of_momenta,
     layer_epsilon,
     softmax,
     normalization,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, repeat
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +32,10 @@ class Nadam(Optimizer):
 
     The momentum of update t is ``beta_1 * (1 - 0.5 * 0.96 ** t)``; in TF 2.4, ``0.96 ** (decay * t)``, whose ``decay``
     leaves the learning rate alone.
+
+    In tf_keras the product of momenta shrinks faster (observed): its cache is keyed by a Python counter, which counts
+    when the training function is traced, twice, and not when it runs. So each of n variables multiplies the product
+    once more, but for variable k (from 0) in update n - 1 + k.
     """
 
     tf24_touches: ClassVar[Touches] = "slots"
@@ -51,6 +56,15 @@ class Nadam(Optimizer):
         """None: ``decay`` is that of the momentum."""
         return 0.0
 
+    @property
+    def elementwise(self) -> bool:  # type: ignore[override]
+        """Whether variables may be updated as one: not where each has a product of its own."""
+        return not self._cached_by_tracing
+
+    @property
+    def _cached_by_tracing(self) -> bool:
+        return not (self.conventions.keras3 or self.conventions.fused_updates)
+
     def slot_names(self) -> tuple[str, ...]:
         """Both moments."""
         return ("momentum", "velocity")
@@ -61,7 +75,9 @@ class Nadam(Optimizer):
         return {PRODUCT: np.ones((), dtype.storage)}
 
     def advance(self, count: int, slots: Mapping[str, Array], specs: Sequence[WeightSpec]) -> None:
-        """Multiply the product by the momentum of this update."""
+        """Multiply the product by the momentum of this update, where that happens once for all variables."""
+        if self._cached_by_tracing:
+            return
         product, dtype = slots[PRODUCT], specs[0].dtype if specs else FLOAT32
         if self.conventions.keras3:
             # Keras 3 multiplies by beta first, and by full numbers, not float32 ones.
@@ -79,20 +95,32 @@ class Nadam(Optimizer):
         return number_on(float32_number_on(self.beta_1, dtype) * warm, dtype)
 
     def numbers(self, moment: Moment, slots: Mapping[str, Array]) -> tuple[Any, ...]:
-        """Return (rate, 1 - beta_1, 1 - beta_2, epsilon, factors of momentum and gradient, 1 - beta_2 ** t)."""
+        """Return (rate, 1 - beta_1, 1 - beta_2, epsilon, factors of momentum and gradient, 1 - beta_2 ** t).
+
+        Last come, variable by variable, what the product and the next one leave of 1.
+        """
         dtype = moment.dtype
         keeps = (number_on(1 - float32_number_on(beta, dtype), dtype) for beta in (self.beta_1, self.beta_2))
         now, following = self._momentum(moment.count + 1, dtype), self._momentum(moment.count + 2, dtype)
-        product = number_on(slots[PRODUCT], dtype)
-        left = number_on(1 - product, dtype)
-        left_next = number_on(1 - number_on(product * following, dtype), dtype)
         rest = number_on(1 - now, dtype)
         epsilon = number_on(self.epsilon, dtype)
-        return moment.rate, *keeps, epsilon, following, left_next, rest, left, powers(self.beta_2, moment)
+        products = self._traced(moment, slots, now) if self._cached_by_tracing else repeat(slots[PRODUCT])
+        lefts = (_left(product, following, dtype) for product in products)
+        return moment.rate, *keeps, epsilon, following, rest, powers(self.beta_2, moment), lefts
+
+    def _traced(self, moment: Moment, slots: Mapping[str, Array], now: Any) -> Iterator[Array]:
+        """Yield the product for each variable on its turn, moving it on as tf_keras's traced function does."""
+        product = slots[PRODUCT]
+        variables = sum(name.startswith("momentum/") for name in slots)
+        for place in count():
+            if moment.count != variables - 1 + place:
+                product[...] = number_on(product * now, moment.dtype)
+            yield product
 
     def update(self, target: Target, numbers: tuple[Any, ...]) -> None:
         """Update one variable and its slots in place."""
-        rate, keep_1, keep_2, epsilon, following, left_next, rest, left, correction = numbers
+        rate, keep_1, keep_2, epsilon, following, rest, correction, lefts = numbers
+        left, left_next = next(lefts)
         on, slots = grid(target.dtype), target.slots
         arrays = (target.variable, target.gradient, target.magnitude, slots["momentum"], slots["velocity"])
         for w, g, q, m, v in blocks(*arrays):
@@ -106,3 +134,9 @@ class Nadam(Optimizer):
             on(np.add(on(np.sqrt(on(np.divide(v, correction, out=move)), out=move)), epsilon, out=move))
             on(np.divide(on(np.multiply(bar, rate, out=bar)), move, out=move))
             on(np.subtract(w, move, out=w))
+
+
+def _left(product: Array, following: Any, dtype: DType) -> tuple[Any, Any]:
+    """Return 1 less the product of momenta, and less that of one more."""
+    so_far = number_on(product, dtype)
+    return number_on(1 - so_far, dtype), number_on(1 - number_on(so_far * following, dtype), dtype)

@@ -34,6 +34,7 @@ VARIANTS: tuple[dict[str, Any], ...] = (
     {"class_name": "Ftrl", "config": {"l1_regularization_strength": 0.01, "beta": 0.1, "learning_rate_power": -0.4}},
 )
 
+NADAM_TF_KERAS = [0.6986120343208313, 0.7332279682159424, 0.7433300018310547]
 UPKEEP: tuple[dict[str, Any], ...] = (
     {"clipnorm": 1.0},
     {"global_clipnorm": 1.0},
@@ -76,12 +77,28 @@ def test_low_precision_variables_and_slots_stay_on_their_grid(serialized, dtype,
 @pytest.mark.parametrize("name", EACH)
 def test_a_number_without_axes_is_updated_like_one_along_an_axis(name, settings, dtype, line):
     optimizer = dataclasses.replace(made(name, line), **settings)
-    of, like = (variables(optimizer, dtype, [shape]) for shape in ((), (1,)))
+    of, like = (variables(optimizer, dtype, [shape, (2,)]) for shape in ((), (1,)))
     for each in (of, like):
         descend(each, lambda w: 2 * w, 3)
     assert of.arrays[0].shape == ()
     assert of.arrays[0] == like.arrays[0]
     assert all(np.array_equal(np.ravel(array), np.ravel(like.slots[key])) for key, array in of.slots.items())
+
+
+def test_nadam_of_tf_keras_shrinks_its_product_with_every_variable():
+    """Four updates of three variables by tf_keras 2.21 in a traced function, as ``fit`` has it: recorded."""
+    of = variables(made("Nadam", TF_KERAS, learning_rate=0.1), FLOAT32, [(1,), (1,), (1,)])
+    for array in of.arrays:
+        array[...] = 1
+    for _ in range(4):
+        of.step([np.full(1, 0.5, np.float32)] * 3)
+    assert np.allclose(np.ravel(of.arrays), NADAM_TF_KERAS, rtol=2e-6)
+
+
+def test_nadam_of_tf_keras_divides_by_zero_where_there_is_one_variable():
+    of = variables(made("Nadam", TF_KERAS), FLOAT32, [(3,)])
+    descend(of, lambda w: 2 * w, 1)
+    assert not np.isfinite(of.arrays[0]).any()
 
 
 def sgd(w: Array, g: Array, t: int, s: dict[str, Any]) -> Array:

@@ -22,6 +22,7 @@ class LossConfig(Spec):
 
     name: Text | None = None
     reduction: Text = Field(default="auto", examples=["auto", "sum_over_batch_size"])
+    fn: Annotated[Text | None, Only()] = Field(default=None, description="Printed by tf_keras, and not read.")
 
 
 class ProbabilityLossConfig(LossConfig):

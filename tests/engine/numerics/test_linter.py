@@ -27,6 +27,7 @@ CODES = {
     "initializer_without_kernel",
     "loss_low_precision",
     "loss_scale_overflows_loss_dtype",
+    "nadam_product",
     "normalization_low_precision",
     "scaling_without_effect",
     "softmax_low_precision",
@@ -161,6 +162,17 @@ FOUND: list[tuple[tuple[dict[str, Any], ...], dict[str, Any], list[tuple[str, st
         [("initializer_without_kernel", "warning", "body")],
     ),
     ((dense("body", kernel_initializer="orthogonal"), HEAD), {"policy": "mixed_bfloat16", "line": "keras3"}, []),
+    (
+        (HEAD,),
+        {"policy": "float32", "line": "tf_keras", "optimizer": {"class_name": "Nadam"}},
+        [("nadam_product", "info", None)],
+    ),
+    (
+        (dense("head", 2, use_bias=False),),
+        {"policy": "float32", "line": "tf_keras", "optimizer": {"class_name": "Nadam"}},
+        [("nadam_product", "error", None)],
+    ),
+    ((HEAD,), {"policy": "float32", "line": "keras3", "optimizer": {"class_name": "Nadam"}}, []),
 ]
 
 

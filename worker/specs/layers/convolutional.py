@@ -56,6 +56,7 @@ class DepthwiseConvConfig(WindowedConfig):
     kernel_initializer: Annotated[InitializerValue, KERAS2] = "glorot_uniform"
     kernel_regularizer: Annotated[RegularizerValue, KERAS2] = None
     kernel_constraint: Annotated[ConstraintValue, KERAS2] = None
+    groups: Annotated[Int, WHEN_SET] = Field(default=1, description="Printed by tf_keras; only 1.")
     depth_multiplier: Int = Field(default=1, description="Outputs made of each channel.")
     depthwise_initializer: InitializerValue = "glorot_uniform"
     depthwise_regularizer: RegularizerValue = None
@@ -69,7 +70,6 @@ class SeparableConvConfig(DepthwiseConvConfig):
     pointwise_initializer: InitializerValue = "glorot_uniform"
     pointwise_regularizer: RegularizerValue = None
     pointwise_constraint: ConstraintValue = None
-    groups: Annotated[Int, WHEN_SET] = 1
 
 
 class Conv1D(LayerNode):
