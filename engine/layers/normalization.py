@@ -144,7 +144,9 @@ class BatchNormalization(Layer):
             check_match("AddV2", "y", FLOAT32, "x", dtype)  # epsilon is added to a variance that was cast to integers
 
     def _corrects(self, x: Tensor) -> bool:
-        return self.conventions.bessel_batch_variance and x.ndim == 4
+        """Whether Keras 2's fused kernel runs, which TensorFlow lacks for float64 and for other axes."""
+        fused = x.ndim == 4 and self.axis in (-3, -1, 1, 3) and self.policy.compute is not FLOAT64
+        return fused and self.conventions.bessel_batch_variance
 
     def _move(self, run: Run, name: str, batch: Array, factor: float) -> None:
         """Move an average; the second call of a shared layer goes on from what the first one made of it."""
