@@ -37,7 +37,8 @@ def setting(
         write: ``(value, conventions) -> JSON value`` for ``get_config``.
         only: "tf2.4", "tf_keras", "keras2" (both of these), "keras3" or "newer" (all but TF 2.4) where just those lines
             write it (it is read from all, and written by all if set); "set" where it is written only if it differs
-            from the default.
+            from the default; "keras2 set" where it says nothing new, and Keras 3 does not know it: as "set", but never
+            for Keras 3.
     """
     return dataclasses.field(default=default, metadata={"read": read, "write": write, "only": only})
 
@@ -87,7 +88,9 @@ class Configured:
         config = {}
         for key, item in _settings(type(self)).items():
             value = getattr(self, key)
-            if item.metadata["only"] in lines or value != item.default:
+            only = item.metadata["only"]
+            unknown = only == "keras2 set" and conventions.keras3
+            if only in lines or (value != item.default and not unknown):
                 config[key] = item.metadata["write"](value, conventions)
         return config
 

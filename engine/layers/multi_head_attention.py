@@ -227,10 +227,10 @@ class MultiHeadAttention(Projected):
     value_dim: int | None = setting(optional(positive_integer), None)
     output_shape: tuple[int, ...] | None = setting(optional(_output_shape), None)
     attention_axes: tuple[int, ...] | None = setting(optional(_attention_axes), None, write=_written_axes)
-    query_shape: Shape | None = setting(optional(dimensions), None, only="set")
-    key_shape: Shape | None = setting(optional(dimensions), None, only="set")
-    value_shape: Shape | None = setting(optional(dimensions), None, only="set")
-    softmax_robust_masking: bool = setting(boolean, False, only="set")
+    query_shape: Shape | None = setting(optional(dimensions), None, only="keras2 set")
+    key_shape: Shape | None = setting(optional(dimensions), None, only="keras2 set")
+    value_shape: Shape | None = setting(optional(dimensions), None, only="keras2 set")
+    softmax_robust_masking: bool = setting(boolean, False, only="keras2 set")
 
     def __post_init__(self) -> None:
         super().__post_init__()

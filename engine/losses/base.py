@@ -48,7 +48,7 @@ class Loss(Configured):
     reduction: str | None = setting(one_of(*_REDUCTIONS), "auto", write=_written_reduction)
     name: str | None = setting(optional(text), None)
     dtype: str | None = setting(unsupported_unless(None, "float32", "float64"), None, only="set")
-    fn: str | None = setting(optional(text), None, only="set")
+    fn: str | None = setting(optional(text), None, only="keras2 set")
     conventions: Conventions = field(default=TF24, repr=False)
 
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:

@@ -227,6 +227,14 @@ def test_rescaling_converts_integers_in_every_line_of_keras(line: str) -> None:
     assert np.allclose(output.data, [[0, 0.2, 1]])
 
 
+def test_what_only_keras_2_knows_is_not_written_for_keras_3() -> None:
+    """Keras 3 refuses these keys, and they say nothing that it does not know."""
+    shapes = {"query_shape": [None, 4, 5], "key_shape": [None, 4, 5], "value_shape": [None, 4, 5]}
+    layer = made("MultiHeadAttention", {"num_heads": 1, "key_dim": 2, **shapes}, line="tf_keras")
+    assert shapes.items() <= layer.get_config(CONVENTIONS["tf_keras"]).items()
+    assert not shapes.keys() & layer.get_config(KERAS3).keys()
+
+
 def test_every_layer_is_covered() -> None:
     assert set(CONFIGS) == set(LAYERS)
 
