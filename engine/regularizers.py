@@ -51,7 +51,7 @@ def _times(penalty: Tensor, factor: float) -> Tensor:
 
 
 def _as_float32(value: float, conventions: Conventions) -> float:
-    """Return what Keras 3 prints, which keeps this one number as a tensor."""
+    """Return what Keras 3 prints of numbers that it keeps as tensors."""
     return float(np.float32(value)) if conventions.keras3 else value
 
 
@@ -99,7 +99,7 @@ class OrthogonalRegularizer(Regularizer):
     Matrices only.
     """
 
-    factor: float = setting(any_number, 0.01)
+    factor: float = setting(any_number, 0.01, write=_as_float32)
     mode: str = setting(one_of("rows", "columns"), "rows")
 
     def check(self, shape: tuple[int, ...]) -> None:
