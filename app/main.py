@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -170,6 +171,9 @@ def main() -> None:
         server_header=False,
         http=BoundedHttp,
     )
+    # What lives as long as the process need not be looked through by every collection while requests wait.
+    gc.collect()
+    gc.freeze()
     Server(config, services).run()
 
 

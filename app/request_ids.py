@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from uuid import uuid4
+from secrets import token_hex
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.jobs.logs import belonging
 
 HEADER = "X-Request-ID"
+_NAME = HEADER.lower().encode()  # as ASGI has it
 _SANE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -25,13 +25,15 @@ class RequestIds:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _SANE.fullmatch(given) else f"req-{uuid4().hex}"
+        given = next((value for name, value in scope["headers"] if name == _NAME), b"").decode("latin-1")
+        request_id = given if _SANE.fullmatch(given) else f"req-{token_hex(16)}"
+        shown = (_NAME, request_id.encode())
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                # Problems name it themselves; nobody gets it twice.
+                message["headers"] = [*(pair for pair in message.get("headers", ()) if pair[0] != _NAME), shown]
             await send(message)
 
         with belonging(request_id=request_id):

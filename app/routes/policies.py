@@ -23,16 +23,16 @@ router = APIRouter(prefix="/v1/policies", tags=["policies"], route_class=JsonRou
 _PROBLEMS = declared(400, 413, 415, 422)
 
 
-@router.get("")
-def list_policies() -> PolicyList:
-    """List every policy and dtype there is."""
-    return listed()
-
-
 @router.post("/validate", responses=_PROBLEMS)
 def validate_policy(request: PolicyValidateRequest) -> PolicyReport:
     """Say whether something is a policy, and which; a report about something that is none is a 200 too."""
     return policies.validate_policy(request)
+
+
+@router.get("")
+def list_policies() -> PolicyList:
+    """List every policy and dtype there is."""
+    return listed()
 
 
 @router.post("/serialize", responses=_PROBLEMS)

@@ -6,8 +6,7 @@ whatever library, carries it.
 
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import structlog
@@ -57,8 +56,6 @@ def _escaped(value: object) -> object:
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), value)
 
 
-@contextmanager
-def belonging(**names: str) -> Iterator[None]:
+def belonging(**names: str) -> AbstractContextManager[None]:
     """Name what every line logged in this block belongs to."""
-    with bound_contextvars(**names):
-        yield
+    return bound_contextvars(**names)
