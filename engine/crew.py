@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TypeAlias
 
 from engine.callbacks import Action, Callback, Memory, Moment, Reaction
 from engine.state import TrainState
+
+Hook: TypeAlias = Callable[[Memory, Moment], Reaction]
+"""A moment at which callbacks are called: a method of one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +71,17 @@ class Crew:
 
     def after_step(self, state: TrainState, moment: Moment) -> Doings:
         """Call each after a step."""
-        done = Doings(state, moment.logs)
-        for position, callback in enumerate(self.callbacks):
-            memory = done.state.callbacks[position]
-            done = done.after(position, callback.after_step(memory, _now(moment, done)))
-        return done
+        return self._called(attrgetter("after_step"), state, moment)
 
     def after_epoch(self, state: TrainState, moment: Moment) -> Doings:
         """Call each at the end of an epoch."""
+        return self._called(attrgetter("after_epoch"), state, moment)
+
+    def _called(self, hook: Callable[[Callback], Hook], state: TrainState, moment: Moment) -> Doings:
         done = Doings(state, moment.logs)
         for position, callback in enumerate(self.callbacks):
             memory = done.state.callbacks[position]
-            done = done.after(position, callback.after_epoch(memory, _now(moment, done)))
+            done = done.after(position, hook(callback)(memory, _now(moment, done)))
         return done
 
     def after_training(self, state: TrainState) -> tuple[TrainState, tuple[Action, ...]]:

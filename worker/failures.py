@@ -71,10 +71,10 @@ def _os_error(error: OSError) -> NoReturn:
     if error.errno in _DISK:
         text = "The worker has no room left to save the job's files: free some where the artifacts lie."
         raise WorkerTrouble(Trouble("storage_full", text)) from error
-    raise WorkerTrouble(Trouble("storage_trouble", f"The worker cannot reach the job's files: {error}")) from error
+    _unreachable(error)
 
 
-def _unreachable(error: Unreachable) -> NoReturn:
+def _unreachable(error: OSError | Unreachable) -> NoReturn:
     raise WorkerTrouble(Trouble("storage_trouble", f"The worker cannot reach the job's files: {error}")) from error
 
 

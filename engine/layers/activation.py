@@ -17,7 +17,7 @@ from engine.initializers import Initializer, Zeros
 from engine.layers.base import Layer, Shape
 from engine.layers.entering import Integers
 from engine.layers.operands import FLOATS, check_match, check_taken
-from engine.layers.readers import axes, axis_or_axes
+from engine.layers.readers import along, axes, axis_or_axes
 from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Array, Tensor
@@ -39,9 +39,9 @@ class Activation(Layer):
 
     def entering_dtype(self, dtype: DType) -> DType:
         """As everywhere; but Keras 3 converts integers for every function that needs fractions."""
-        converts = self.conventions.keras3 and not dtype.is_floating and self.policy.compute_dtype is not None
+        converts = self.conventions.keras3 and not dtype.is_floating
         whole = self.activation.name in {"linear", "relu"}
-        return self.policy.compute if converts and not whole else super().entering_dtype(dtype)
+        return self.converted(dtype) if converts and not whole else super().entering_dtype(dtype)
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return ``activation(inputs)``."""
@@ -80,14 +80,11 @@ class Softmax(Layer):
 
     axis: int | tuple[int, ...] = setting(axis_or_axes, -1)
 
-    def _along(self) -> tuple[int, ...]:
-        return (self.axis,) if isinstance(self.axis, int) else self.axis
-
     def compute_output_shape(self, *shapes: Shape) -> Shape:
         """The shape of the input, which must have the axis."""
-        count = len(shapes[0])
-        places = [axis for axis in self._along() if -count <= axis < count]
-        if len({axis % count for axis in places}) < len(self._along()):
+        count, given = len(shapes[0]), along(self.axis)
+        places = [axis for axis in given if -count <= axis < count]
+        if len({axis % count for axis in places}) < len(given):
             shown = self.axis if isinstance(self.axis, int) else list(self.axis)
             message = f"Softmax {self.name!r} has axis {shown}, but its input has {count} axes (batch axis first)."
             raise ShapeMismatch(message, path=("axis",))
@@ -100,9 +97,10 @@ class Softmax(Layer):
             check_taken("logits", x.dtype, FLOATS)
         if x.mask is not None:
             x = ops.add(x, self._adder(x, x.mask))
-        if len(self._along()) > 1:
-            return ops.exponential(ops.subtract(x, ops.logsumexp(x, self._along())))
-        y = ops.softmax(x, self._along()[0])
+        given = along(self.axis)
+        if len(given) > 1:
+            return ops.exponential(ops.subtract(x, ops.logsumexp(x, given)))
+        y = ops.softmax(x, given[0])
         y.logits = x
         return y
 

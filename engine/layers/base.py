@@ -177,8 +177,11 @@ class Layer(Configured):
                 "before it that converts, such as Rescaling, or give the InputLayer a float dtype.",
                 code="kernel_dtype",
             )
-        settled = self.integers == "cast" and self.policy.compute_dtype is not None
-        return self.policy.compute if settled else dtype
+        return self.converted(dtype) if self.integers == "cast" else dtype
+
+    def converted(self, dtype: DType) -> DType:
+        """Return the compute dtype, for inputs that autocasting leaves alone; "_infer" has none yet."""
+        return dtype if self.policy.compute_dtype is None else self.policy.compute
 
     def output_dtype(self, *entered: DType) -> DType:
         """Return the dtype of the output, for inputs that reach the call in these dtypes."""

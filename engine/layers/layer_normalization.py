@@ -16,7 +16,7 @@ from engine.initializers import Initializer, Ones, Zeros
 from engine.layers.base import Layer, Shape
 from engine.layers.entering import Integers
 from engine.layers.operands import FLOATS, HALVES_AND_FLOAT, check_attribute, check_match, check_taken
-from engine.layers.readers import axes, axis, axis_or_axes, write_axes
+from engine.layers.readers import along, axes, axis, axis_or_axes, write_axes
 from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Tensor
@@ -215,4 +215,4 @@ class UnitNormalization(Layer):
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Divide by the norm."""
         check_attribute(inputs[0].dtype, FLOATS)
-        return ops.unit_normalization(inputs[0], (self.axis,) if isinstance(self.axis, int) else self.axis)
+        return ops.unit_normalization(inputs[0], along(self.axis))

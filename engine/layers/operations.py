@@ -21,7 +21,7 @@ from engine.conventions import KERAS3, Conventions
 from engine.dtypes import BOOL, FLOAT32, FLOAT64, DType
 from engine.errors import ShapeMismatch
 from engine.layers.base import Layer, Shape
-from engine.layers.readers import axis_or_axes
+from engine.layers.readers import along, axis_or_axes
 from engine.run import Run
 from engine.tape import Tensor, constant
 
@@ -111,7 +111,7 @@ class AnyTrue(Operation):
     def compute_output_shape(self, *shapes: Shape) -> Shape:
         """The shape without the axes, or with 1 in their place."""
         count = len(shapes[0])
-        given = range(count) if self.axis is None else (self.axis,) if isinstance(self.axis, int) else self.axis
+        given = range(count) if self.axis is None else along(self.axis)
         if any(not -count <= place < count for place in given):
             message = f"Any {self.name!r} has axis {self.axis}, but what it is given has {count} axes."
             raise ShapeMismatch(message, path=("axis",))

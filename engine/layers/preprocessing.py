@@ -75,8 +75,7 @@ class Rescaling(Layer):
 
     def entering_dtype(self, dtype: DType) -> DType:
         """The compute dtype, for integers too: this layer converts in every line of Keras."""
-        converts = not dtype.is_floating and self.policy.compute_dtype is not None
-        return self.policy.compute if converts else super().entering_dtype(dtype)
+        return super().entering_dtype(dtype) if dtype.is_floating else self.converted(dtype)
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Scale and shift."""

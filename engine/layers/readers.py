@@ -62,6 +62,11 @@ def axis_or_axes(key: str, value: Any) -> int | tuple[int, ...]:
     return found if isinstance(value, list | tuple) else found[0]
 
 
+def along(given: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Return the axes of a setting that ``axis_or_axes`` read."""
+    return (given,) if isinstance(given, int) else given
+
+
 def write_axes(value: tuple[int, ...], conventions: Conventions) -> int | list[int]:
     """Return axes as Keras prints them: one alone, or a list."""
     return value[0] if len(value) == 1 and not conventions.keras3 else list(value)

@@ -60,7 +60,8 @@ def test_attention_over_a_grid_trains(axes):
 
 def test_attention_along_one_axis_of_a_grid_needs_no_memory_for_the_other():
     config = {"num_heads": 50, "key_dim": 1, "attention_axes": [1]}
-    job("MultiHeadAttention", config, np.zeros((2, 40, 50, 1)).tolist())
+    accepted = job("MultiHeadAttention", config, np.zeros((2, 40, 50, 1)).tolist())
+    assert accepted.trainer.network.output_shapes == ((None, 2),)
 
 
 @pytest.mark.parametrize(
