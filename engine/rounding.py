@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -32,39 +32,38 @@ BLOCK = 262144
 """Elements per block: what lies between the two conversions stays within the second-level cache."""
 
 
-def _all_alike(x: Float32Array, dtype: DType) -> bool:
-    return True
+def _to_float16(x: Float32Array, out: Float32Array) -> None:
+    numkong.astype(numkong.astype(x, "float16"), "float32", out=out)
 
 
-def _without_nan(x: Float32Array, dtype: DType) -> bool:
-    return not math.isnan(x.item(x.argmax()))  # a nan counts as the largest
+def _to_bfloat16(x: Float32Array, out: Float32Array) -> None:
+    if x.size == 0 or math.isnan(x.item(x.argmax())):  # a nan counts as the largest
+        _by_cast(x, BFLOAT16, out)
+    else:
+        numkong.astype(numkong.astype(x, "bfloat16"), "float32", out=out)
 
 
-def _within(x: Float32Array, dtype: DType) -> bool:
-    return x.item(x.argmin()) >= -dtype.max and x.item(x.argmax()) <= dtype.max  # a nan is neither
+def _to_float8(x: Float32Array, out: Float32Array, dtype: DType, name: Literal["float8_e4m3", "float8_e5m2"]) -> None:
+    if x.size and x.item(x.argmin()) >= -dtype.max and x.item(x.argmax()) <= dtype.max:  # a nan is neither
+        numkong.astype(numkong.astype(x, name), "float32", out=out)
+    else:
+        _by_cast(x, dtype, out)
 
 
-@dataclass(frozen=True)
-class _Conversion:
-    """How NumKong converts to a narrow float.
-
-    Attributes:
-        name: of the dtype there.
-        alike: ``(x, dtype)``, whether every number of x, which has some, is converted as numpy and ml_dtypes do.
-    """
-
-    name: Literal["float16", "bfloat16", "float8_e5m2", "float8_e4m3"]
-    alike: Callable[[Float32Array, DType], bool]
+def _by_cast(x: Float32Array, dtype: DType, out: Float32Array) -> None:
+    with np.errstate(all="ignore"):
+        np.copyto(out, x.astype(dtype.edge))
 
 
-_CONVERSIONS: Mapping[str, _Conversion] = MappingProxyType(
+_CONVERSIONS: Mapping[str, Callable[[Float32Array, Float32Array], None]] = MappingProxyType(
     {
-        FLOAT16.name: _Conversion("float16", _all_alike),
-        BFLOAT16.name: _Conversion("bfloat16", _without_nan),
-        FLOAT8_E5M2.name: _Conversion("float8_e5m2", _within),
-        FLOAT8_E4M3FN.name: _Conversion("float8_e4m3", _within),
+        FLOAT16.name: _to_float16,
+        BFLOAT16.name: _to_bfloat16,
+        FLOAT8_E4M3FN.name: partial(_to_float8, dtype=FLOAT8_E4M3FN, name="float8_e4m3"),
+        FLOAT8_E5M2.name: partial(_to_float8, dtype=FLOAT8_E5M2, name="float8_e5m2"),
     }
 )
+"""``(x, out)``: there and back, by the dtype's name."""
 
 
 def round_to(x: Array, dtype: DType, out: Array | None = None) -> Array:
@@ -87,27 +86,17 @@ def round_to(x: Array, dtype: DType, out: Array | None = None) -> Array:
         out = np.empty(x.shape, np.float32)
     elif not out.flags.c_contiguous:
         return _copied(round_to(x, dtype), out)
-    if not x.flags.c_contiguous:
+    if out is not x and not x.flags.c_contiguous:
         x = np.array(x, np.float32, order="C")
-    conversion = _CONVERSIONS[dtype.name]
+    convert = _CONVERSIONS[dtype.name]
     if x.size <= BLOCK:
-        _convert(x, dtype, conversion, out)
+        convert(x, out)
         return out
     flat, result = x.reshape(-1), out.reshape(-1)
     for start in range(0, x.size, BLOCK):
         stop = start + BLOCK
-        _convert(flat[start:stop], dtype, conversion, result[start:stop])
+        convert(flat[start:stop], result[start:stop])
     return out
-
-
-def _convert(x: Float32Array, dtype: DType, conversion: _Conversion, out: Float32Array) -> None:
-    if x.size == 0:
-        return
-    if conversion.alike(x, dtype):
-        numkong.astype(numkong.astype(x, conversion.name), "float32", out=out)
-        return
-    with np.errstate(all="ignore"):
-        np.copyto(out, x.astype(dtype.edge))
 
 
 def _copied(x: Array, out: Array) -> Array:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from engine.conventions import Conventions
 from engine.dtypes import DType
 from engine.gradients import Gradient, added
 from engine.optimizers.joined import Settled
 from engine.run import Noise, Run
-from engine.tape import Tape, Tensor
+from engine.tape import Array, Tape, Tensor
 from engine.weights import WeightSpec
 
 
@@ -26,6 +26,7 @@ class SettledRun(Run):
     def __init__(self, specs: Sequence[WeightSpec], settled: Settled, conventions: Conventions, noise: Noise) -> None:
         self._ready = settled.ready
         self._recorder = Tape()
+        self._narrow: dict[str, Mapping[str, Array]] = {}  # by the name of their dtype
         self._read: dict[str, Tensor] = {}
         arrays = settled.variables
         super().__init__(specs, arrays, training=True, tape=self._recorder, conventions=conventions, noise=noise)
@@ -35,11 +36,17 @@ class SettledRun(Run):
         found = self._read.get(path)
         if found is not None and found.dtype is dtype:
             return found
-        array = None if found is not None else self._ready(path, dtype)
+        array = None if found is not None else self._narrow_values(dtype).get(path)
         if array is None or self.variables[path].node is None:
             return super().weight(path, dtype)
         self._read[path] = self._recorder.reading(array, dtype)
         return self._read[path]
+
+    def _narrow_values(self, dtype: DType) -> Mapping[str, Array]:
+        found = self._narrow.get(dtype.name)
+        if found is None:
+            found = self._narrow[dtype.name] = self._ready(dtype)
+        return found
 
     def gradients(self, target: Tensor, specs: Sequence[WeightSpec]) -> list[Gradient | None]:
         """Return d(target)/d(variable) of each of these variables, what its narrow reading got added."""

@@ -236,7 +236,7 @@ def apply_gradients(
     if rule.unscale == "divide" and finite and state.loss_scale > 1:
         # What is finite was so before it was divided, but for what overwrites variables and was left out above.
         overwriting = [g for g, spec in zip(scaled_gradients, specs, strict=True) if spec.overwritten]
-        finite = norm_and_finiteness(overwriting)[1]
+        finite = not overwriting or norm_and_finiteness(overwriting)[1]
     following, applied = update(rule, state, finite)
     if applied:
         variables = [settled.variables[spec.path] for spec in specs]

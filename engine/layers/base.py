@@ -223,10 +223,9 @@ class Layer(Configured):
 
     def weight(self, run: Run, name: str) -> Tensor:
         """Return one of this layer's variables, cast to its compute dtype (TF's AutoCastVariable)."""
-        variable = self.variable(run, name)
-        return (
-            run.weight(self.path(name), self.policy.compute) if casts_itself(self.policy, variable.dtype) else variable
-        )
+        path = self.path(name)
+        variable = run.variables[path]
+        return run.weight(path, self.policy.compute) if casts_itself(self.policy, variable.dtype) else variable
 
     def variable(self, run: Run, name: str) -> Tensor:
         """Return one of this layer's variables in its own dtype."""

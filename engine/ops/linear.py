@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,35 @@ import numpy as np
 from engine.dtypes import DType
 from engine.tape import Array, Op, Tensor, apply
 
+LARGE = 65536
+"""Elements from which on it matters how a kernel lies in memory (measured)."""
+
+
+def _matmul_forward(dtype: DType, x: Array, kernel: Array) -> tuple[Array, Any]:
+    # As one product: of three axes numpy makes many small ones, at three quarters of the speed.
+    product = _rows(x) @ kernel
+    return product.reshape(*x.shape[:-1], kernel.shape[1]), (x, kernel)
+
 
 def _matmul_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     left, right = saved
-    by_left = gradient @ right.T if needed[0] else None
-    if not needed[1]:
-        return by_left, None
-    rows = left.reshape(-1, left.shape[-1])
-    return by_left, rows.T @ gradient.reshape(-1, gradient.shape[-1])
+    rows = _rows(gradient)
+    return (
+        _by_transpose(rows, right).reshape(left.shape) if needed[0] else None,
+        _rows(left).T @ rows if needed[1] else None,
+    )
+
+
+def _rows(x: Array) -> Array:
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _by_transpose(rows: Array, kernel: Array) -> Array:
+    """Return ``rows @ kernel.T``, in C order."""
+    if kernel.size >= LARGE and 4 * len(rows) <= len(kernel):
+        # BLAS wants the larger of the two as it lies in memory: 1.4 times as fast, to turn the result included.
+        return np.ascontiguousarray((kernel @ rows.T).T)
+    return rows @ kernel.T
 
 
 def _bias_forward(dtype: DType, x: Array, bias: Array) -> tuple[Array, Any]:
@@ -29,7 +51,7 @@ def _bias_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool
     return gradient, by_bias
 
 
-MATMUL = Op("matmul", lambda dtype, x, kernel: (x @ kernel, (x, kernel)), _matmul_backward)
+MATMUL = Op("matmul", _matmul_forward, _matmul_backward)
 BIAS_ADD = Op("bias_add", _bias_forward, _bias_backward)
 
 

@@ -73,8 +73,8 @@ class _Stretches:
         return all(array is part for array, part in zip(arrays, self.parts, strict=True))
 
 
-def _not_ready(path: str, dtype: DType) -> Array | None:
-    return None
+def _not_ready(dtype: DType) -> Mapping[str, Array]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,15 +86,14 @@ class Settled:
         slots: of the optimizer.
         updater: an optimizer that is not wrapped, or one for just these.
         room: an array to write its gradient to, or None, for each trainable variable; for none of them by default.
-        ready: ``(path, dtype) -> array``, the variable on the grid of a narrow dtype where it is cheap to have, good
-            until the next step; else None.
+        ready: by path, the variables on the grid of a dtype that are cheap to have; good until the next step.
     """
 
     variables: Mapping[str, Array]
     slots: Mapping[str, Array]
     updater: Updater
     room: Sequence[Array | None] = ()
-    ready: Callable[[str, DType], Array | None] = _not_ready
+    ready: Callable[[DType], Mapping[str, Array]] = _not_ready
 
 
 class JoinedUpdates:
@@ -120,9 +119,7 @@ class JoinedUpdates:
             self._variables = _Stretches.of(self._joined)
             self._slots: Mapping[str, Array] = {}
             self._own: Mapping[str, Array] = {}
-            self._places = {spec.path: place for place, spec in enumerate(self._joined)}
             self._narrow: dict[str, _Stretches] = {}  # by the name of their dtype
-            self._fresh: set[str] = set()  # those of them that hold this step's values
             self._specs.append(replace(self._joined[0], path=_JOINED, name=_JOINED, shape=self._gradients.whole.shape))
             rooms = dict(zip(self._members, self._gradients.parts, strict=True))
             self._room = tuple(rooms.get(index) for index in range(len(specs)))
@@ -140,7 +137,6 @@ class JoinedUpdates:
         self._optimizer = optimizer
         if not self._members:
             return Settled(variables, slots, optimizer)
-        self._fresh.clear()
         if slots is self._slots and self._variables.hold(self._of(variables)):
             return Settled(variables, slots, self, self._room, self._ready)
         self._variables = _Stretches.of(self._joined)
@@ -178,17 +174,15 @@ class JoinedUpdates:
         by_array = [*(gradients[index] for index in self._others), self._gradients.whole]
         self._optimizer.apply(iterations, self._specs, arrays, by_array, self._own)
 
-    def _ready(self, path: str, dtype: DType) -> Array | None:
-        """Return a joined variable on the grid of a dtype; all of them are rounded as one."""
-        place = self._places.get(path)
-        if place is None or not dtype.low_precision or self._joined[0].dtype is not FLOAT32:
-            return None
+    def _ready(self, dtype: DType) -> Mapping[str, Array]:
+        """Return the joined variables on the grid of a narrow dtype; all of them are rounded as one."""
+        if not dtype.low_precision or self._joined[0].dtype is not FLOAT32:
+            return {}
         if dtype.name not in self._narrow:
             self._narrow[dtype.name] = _Stretches.of(self._joined)
-        if dtype.name not in self._fresh:
-            round_to(self._variables.whole, dtype, out=self._narrow[dtype.name].whole)
-            self._fresh.add(dtype.name)
-        return self._narrow[dtype.name].parts[place]
+        narrow = self._narrow[dtype.name]
+        round_to(self._variables.whole, dtype, out=narrow.whole)
+        return dict(zip((spec.path for spec in self._joined), narrow.parts, strict=True))
 
     def _of(self, variables: Mapping[str, Array]) -> list[Array]:
         return [variables[spec.path] for spec in self._joined]
