@@ -6,6 +6,7 @@ Only models use a loss scale, layers never do: it multiplies the total loss, cas
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -175,10 +176,9 @@ def unscaled(
         return list(gradients)
     number = np.float32(loss_scale) if rule.unscale == "divide" else np.float32(scaler.reciprocal(rule, loss_scale))
     operation = np.divide if rule.unscale == "divide" else np.multiply
-    distinct = {dtype.name: dtype for dtype in dtypes}
-    on_grid = {name: number_on(number, dtype) for name, dtype in distinct.items()}
     found: list[Gradient | None] = []
     with np.errstate(all="ignore"):
+        on_grid = {dtype.name: number_on(number, dtype) for dtype in dtypes}
         for gradient, dtype, out in zip(gradients, dtypes, room or [None] * len(dtypes), strict=True):
             if gradient is None:
                 found.append(None)
@@ -197,8 +197,8 @@ def norm_and_finiteness(gradients: Gradients) -> tuple[float, bool]:
     """Return the Euclidean norm of all gradients together, and whether all entries are finite (none: they are)."""
     arrays = [values_of(gradient) for gradient in gradients if gradient is not None]
     total = sum(float(np.vdot(g, g)) for g in arrays)
-    if np.isfinite(total):
-        return float(np.sqrt(total)), True
+    if math.isfinite(total):
+        return math.sqrt(total), True
     # The sum of squares overflows long before an entry does: look closer before calling it nonfinite.
     if not all(bool(np.isfinite(g).all()) for g in arrays):
         return total, False
