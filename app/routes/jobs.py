@@ -163,6 +163,8 @@ def job_metrics(
 ) -> MetricsAnswer:
     """Tell what each training step measured."""
     services.store.get(job_id)
+    if until_step < after_step:
+        raise Refused(_turned_round(after_step, until_step))
     steps = min(services.store.last_metrics(job_id), until_step) - after_step
     columns = services.store.metrics(
         job_id, names=tuple(name or ()), after_step=after_step, until_step=until_step, max_points=max_points
@@ -172,6 +174,11 @@ def job_metrics(
         raise Refused(_no_columns(lacking, services.store.metrics(job_id, max_points=1)))
     thinned = ThinningAnswer(steps=steps) if len(columns["step"]) < steps else None
     return MetricsAnswer(job_id=job_id, columns=columns, thinned=thinned)
+
+
+def _turned_round(after_step: int, until_step: int) -> Problem:
+    text = f"No step lies after {after_step} and not after {until_step}: `until_step` must be at least `after_step`."
+    return invalid((FieldError("empty_range", "ValueError", text, ""),))
 
 
 def _no_columns(lacking: Sequence[str], there: Mapping[str, Any]) -> Problem:

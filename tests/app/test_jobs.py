@@ -128,6 +128,16 @@ def test_metrics_are_columns_and_what_is_not_finite_is_named(served: Served):
     assert (job["skipped_steps"], job["progress"]["step"], job["metrics"]) == (1, 3, {"loss": 0.5})
 
 
+def test_a_range_of_steps_that_ends_before_it_begins_is_refused(served: Served):
+    url = f"{JOBS}/{served.submit()}/metrics"
+    assert served.http.get(url, params={"after_step": 5, "until_step": 5}).json()["columns"]["step"] == []
+    answer = served.http.get(url, params={"after_step": 5, "until_step": 4})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["code"] == "empty_range"
+    assert "after 5 and not after 4" in error["message"]
+
+
 def test_a_metric_that_nobody_measured_is_named(served: Served):
     job_id = served.submit()
     asked = {"name": ["loss", "lossy"]}

@@ -12,7 +12,7 @@ FILE_LINES = 400
 FUNCTION_LINES = 50
 NAMELESS = {"base_utils", "common", "core", "helper", "helpers", "misc", "util", "utils"}
 
-ENGINE_MAY_IMPORT = {"engine", "numpy", "ml_dtypes"} | sys.stdlib_module_names
+ENGINE_MAY_IMPORT = {"engine", "numpy", "ml_dtypes", "numkong"} | sys.stdlib_module_names
 APP_MAY_REACH = {"worker.specs", "worker.jobs", "worker.queue", "worker.settings"}
 SAY_CELERY = {"worker.queue", "worker.tasks"}
 SERVER_SIDE = {"engine", "worker", "fastapi", "starlette", "uvicorn", "sqlalchemy"}
