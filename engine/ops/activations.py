@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.dtypes import DType
+from engine.ops.sums import total
 from engine.tape import Array, Op, Tensor, apply, rounded
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -162,20 +163,20 @@ LEAKY_RELU = _of_input(
 
 def _softmax_forward(dtype: DType, x: Array, axis: int) -> tuple[Array, Any]:
     exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
-    y = rounded(exponentials / exponentials.sum(axis=axis, keepdims=True), dtype)
+    y = rounded(exponentials / total(exponentials, axis), dtype)
     return y, (y, axis)
 
 
 def _softmax_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     # TensorFlow's gradient is four ops, each of which rounds: (g - sum(g * y)) * y.
     y, axis = saved
-    total = rounded(rounded(gradient * y, dtype).sum(axis=axis, keepdims=True), dtype)
-    return (rounded(gradient - total, dtype) * y,)
+    inner = rounded(total(rounded(gradient * y, dtype), axis), dtype)
+    return (rounded(gradient - inner, dtype) * y,)
 
 
 def _log_softmax_forward(dtype: DType, x: Array, axis: int) -> tuple[Array, Any]:
     shifted = x - x.max(axis=axis, keepdims=True)
-    y = rounded(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True)), dtype)
+    y = rounded(shifted - np.log(total(np.exp(shifted), axis)), dtype)
     return y, (y, axis)
 
 
@@ -183,8 +184,8 @@ def _log_softmax_backward(
     dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]
 ) -> tuple[Array | None, ...]:
     y, axis = saved
-    total = rounded(gradient.sum(axis=axis, keepdims=True), dtype)
-    return (gradient - rounded(total * rounded(np.exp(y), dtype), dtype),)
+    summed = rounded(total(gradient, axis), dtype)
+    return (gradient - rounded(summed * rounded(np.exp(y), dtype), dtype),)
 
 
 SOFTMAX = Op("softmax", _softmax_forward, _softmax_backward, on_grid=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.dtypes import DType
 from engine.ops.elementwise import unbroadcast
+from engine.ops.sums import average
 from engine.tape import Array, Op, Tensor, apply
 
 
@@ -95,9 +96,9 @@ def normalize_with(
 
 def _wide(x: Array, axes: tuple[int, ...], epsilon: float, centred: bool) -> tuple[Array, Array, Array]:
     """Return (normalized, inverse deviation) of x along axes, with or without taking off the mean, and spare memory."""
-    own = x - x.mean(axis=axes, keepdims=True) if centred else x
+    own = x - average(x, axes) if centred else x
     spare = np.square(own)
-    inverse = np.reciprocal(np.sqrt(spare.mean(axis=axes, keepdims=True) + x.dtype.type(epsilon)))
+    inverse = np.reciprocal(np.sqrt(average(spare, axes) + x.dtype.type(epsilon)))
     return np.multiply(own, inverse, out=own if centred else None), inverse, spare
 
 
@@ -124,10 +125,10 @@ def _layer_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[boo
         return None, by_gamma, by_beta
     inner = gradient * gamma
     by_x = inner * normalized
-    np.multiply(normalized, by_x.mean(axis=axes, keepdims=True), out=by_x)
+    np.multiply(normalized, average(by_x, axes), out=by_x)
     np.subtract(inner, by_x, out=by_x)
     if centred:
-        by_x -= inner.mean(axis=axes, keepdims=True)
+        by_x -= average(inner, axes)
     by_x *= inverse
     return by_x, by_gamma, by_beta
 
