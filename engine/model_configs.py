@@ -14,8 +14,9 @@ from engine.configured import shown, snake_case
 from engine.conventions import Conventions
 from engine.errors import EngineError, InvalidType, InvalidValue, Unsupported, located
 from engine.graph import Node, Outline, Reference
+from engine.inbound import inbound, indexed, reference
 from engine.layers import InputLayer, Layer, Shape
-from engine.layers.operations import OPERATIONS, Operation, is_operation
+from engine.layers.operations import OPERATIONS, is_operation
 from engine.nested import Functional, Nested, Sequential
 
 DEEPEST = 16
@@ -51,7 +52,7 @@ def read_layer(item: Any, conventions: Conventions, depth: int = 0) -> Layer:
 def operation_refusal(item: Mapping[str, Any]) -> str | None:
     """Return what is wrong with an operation that stands where a layer does; None for anything else.
 
-    `x + y`, `x[:, 0]` and functions of ``keras.ops`` on a Keras tensor become such entries of the config.
+    Functions of ``keras.ops`` and ``tf`` on a Keras tensor become such entries of the config.
     """
     module, name = str(item.get("module") or ""), shown(item.get("class_name"))
     if not module.startswith(_OPERATIONS) and item.get("class_name") not in _TF_OPERATIONS:
@@ -60,8 +61,8 @@ def operation_refusal(item: Mapping[str, Any]) -> str | None:
     function = config.get("function") if isinstance(config, Mapping) else None
     what = f"{name} ({shown(function)})" if function else name
     return (
-        f"The operation {what} stands in the model like a layer; operations on tensors (x + y, x[:, 0], keras.ops) are "
-        "not supported. Use the layer that does the same: Add, Multiply, Cropping1D, Activation, Rescaling."
+        f"The operation {what} stands in the model like a layer, which is not supported. Use the layer that does the "
+        f"same (Add, Multiply, Cropping1D, Activation, Rescaling); of Keras 3, {', '.join(OPERATIONS)} are supported."
     )
 
 
@@ -176,10 +177,11 @@ def functional(config: Mapping[str, Any], conventions: Conventions, *, depth: in
     Raises:
         EngineError: with the path to what is wrong; a cycle or a reference to nothing included.
     """
-    members = named(_read_layers(config, conventions, depth))
+    read = named(_read_layers(config, conventions, depth))
+    members = [indexed(layer, item, at) for at, (layer, item) in enumerate(zip(read, config["layers"], strict=True))]
     waiting: dict[tuple[str, int], Node] = {}
     for index, (layer, item) in enumerate(zip(members, config["layers"], strict=True)):
-        for number, node in enumerate(_inbound(item, index, layer)):
+        for number, node in enumerate(inbound(item, index, layer)):
             waiting[layer.name or "", number] = replace(node, number=number)
     ends = {key: _ends(config, key) for key in ("input_layers", "output_layers")}
     shift = _shifts(members, [*waiting.values(), Node("", sources=tuple(ends["output_layers"]))])
@@ -257,123 +259,6 @@ def _refuse_graph(
     raise InvalidValue(f"Layer {name!r} {why}. Correct its inbound_nodes.", code="malformed_graph", path=path)
 
 
-def _inbound(item: Mapping[str, Any], index: int, layer: Layer) -> list[Node]:
-    """Return every call of a layer; data enter at an InputLayer once."""
-    nodes = item.get("inbound_nodes") or []
-    path: tuple[str | int, ...] = ("config", "layers", index, "inbound_nodes")
-    if isinstance(layer, InputLayer):
-        if nodes:
-            raise _late(layer).at(*path[:-1], "config")
-        return [Node(layer.name or "")]
-    try:
-        return [_keras3_node(node, layer) if isinstance(node, Mapping) else _keras2_node(node, layer) for node in nodes]
-    except EngineError as error:
-        raise error.at(*path) from None
-    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
-        raise InvalidValue(f"Malformed inbound_nodes: {shown(nodes)}.", code="malformed_graph", path=path) from error
-
-
-def _late(layer: InputLayer) -> InvalidValue:
-    message = f"InputLayer {layer.name!r} takes no input; data enter a model in front of every other layer."
-    return InvalidValue(message, code="malformed_graph")
-
-
-def _keras2_node(node: Any, layer: Layer) -> Node:
-    entries = [node] if isinstance(node[0], str) else node
-    sources = [_reference(entry) for entry in entries]
-    keywords: dict[str, Any] = {}
-    for entry in entries:
-        found = entry[3] if len(entry) > 3 else {}
-        if not isinstance(found, Mapping):
-            raise InvalidValue(f"Malformed call arguments: {shown(found)}.", code="malformed_graph")
-        keywords |= found
-    named_tensors = {
-        key: [_reference(value)] for key, value in keywords.items() if key in layer.arguments and _is_reference(value)
-    }
-    return _ordered(layer, sources, named_tensors, keywords)
-
-
-def _keras3_node(node: Mapping[str, Any], layer: Layer) -> Node:
-    keywords = node.get("kwargs") or {}
-    if not isinstance(keywords, Mapping):
-        raise InvalidValue(f"Malformed call arguments: {shown(keywords)}.", code="malformed_graph")
-    if isinstance(layer, Operation):
-        return _operation_node([*node["args"], *(keywords[key] for key in _OPERANDS if key in keywords)], layer)
-    mask = keywords.get("mask")
-    if isinstance(mask, Mapping):
-        found = _ordered_call(node, layer, {key: value for key, value in keywords.items() if key != "mask"})
-        return replace(found, sources=(*found.sources, *_keras_tensors(mask)), masked=True)
-    return _ordered_call(node, layer, keywords)
-
-
-_OPERANDS = ("x", "x1", "x2")
-
-
-def _operation_node(arguments: Sequence[Any], layer: Layer) -> Node:
-    """Return the call of an operation, whose arguments are tensors and numbers."""
-    numbers = [(place, item) for place, item in enumerate(arguments) if isinstance(item, int | float)]
-    sources = [source for item in arguments if not isinstance(item, int | float) for source in _keras_tensors(item)]
-    return Node(layer.name or "", 0, tuple(sources), {"constants": tuple(numbers)} if numbers else {})
-
-
-def _ordered_call(node: Mapping[str, Any], layer: Layer, keywords: Mapping[str, Any]) -> Node:
-    sources = list(_keras_tensors(node["args"]))
-    named_tensors = {
-        key: list(_keras_tensors(value))
-        for key, value in keywords.items()
-        if key in layer.arguments and isinstance(value, Mapping | list)
-    }
-    return _ordered(layer, sources, named_tensors, keywords)
-
-
-def _ordered(
-    layer: Layer,
-    sources: list[Reference],
-    named_tensors: Mapping[str, list[Reference]],
-    keywords: Mapping[str, Any],
-) -> Node:
-    """Return a call with tensors given by name put behind the others, in the order of the layer's arguments."""
-    for name in layer.arguments:
-        sources.extend(named_tensors.get(name, []))
-    options = {key: value for key, value in keywords.items() if not _absent(value) and key not in named_tensors}
-    if layer.conventions.keras3:
-        options.pop("training", None)  # Keras 3 records the default; what the run says decides
-    unknown = {key: value for key, value in options.items() if key not in layer.options}
-    if unknown:
-        message = f"Call arguments {shown(unknown)} of {layer.class_name} are not supported; leave them out."
-        raise Unsupported(message, code="call_arguments")
-    bad = {key: value for key, value in options.items() if not isinstance(value, bool)}
-    if bad:
-        raise InvalidValue(f"Call arguments {shown(bad)} must be true or false.", code="call_arguments")
-    return Node(layer.name or "", 0, tuple(sources), options)
-
-
-def _absent(value: Any) -> bool:
-    """Whether an argument was left out; Keras 3 writes the mask of several inputs as a list of nulls."""
-    return value is None or (isinstance(value, list) and bool(value) and all(item is None for item in value))
-
-
-def _reference(entry: Any) -> Reference:
-    name, number, part = str(entry[0]), int(entry[1]), int(entry[2]) if len(entry) > 2 else 0
-    if number < 0 or part < 0:
-        raise InvalidValue(f"Malformed reference: {shown(entry)}.", code="malformed_graph")
-    return name, number, part
-
-
-def _is_reference(value: Any) -> bool:
-    return isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str)
-
-
-def _keras_tensors(value: Any) -> Iterator[Reference]:
-    if isinstance(value, Mapping):
-        yield _reference(value["config"]["keras_history"])
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _keras_tensors(item)
-    else:
-        raise InvalidValue(f"Malformed call: {shown(value)} is no tensor of the model.", code="malformed_graph")
-
-
 def _ends(config: Mapping[str, Any], key: str) -> list[Reference]:
     """Return the references of input_layers or output_layers, one or many."""
     found = config.get(key)
@@ -381,7 +266,7 @@ def _ends(config: Mapping[str, Any], key: str) -> list[Reference]:
         raise InvalidValue(f"A Functional model needs `{key}`, got {shown(found)}.", path=("config", key))
     entries = [found] if isinstance(found[0], str) else found
     try:
-        return [_reference(entry) for entry in entries]
+        return [reference(entry) for entry in entries]
     except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
         message = f"Malformed `{key}`: {shown(found)}; expected [name, call, tensor] entries."
         raise InvalidValue(message, code="malformed_graph", path=("config", key)) from error

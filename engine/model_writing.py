@@ -70,7 +70,9 @@ class _Writer:
             options["mask"] = tensors.pop()
         for place, number in options.pop("constants", ()):
             tensors.insert(place, number)
-        return {"args": [tensors] if self._members[node.layer].merges else tensors, "kwargs": options}
+        member = self._members[node.layer]
+        tensors += member.further_arguments if isinstance(member, Operation) else ()
+        return {"args": [tensors] if member.merges else tensors, "kwargs": options}
 
     def _tensor(self, source: Reference) -> dict[str, Any]:
         output = self._graph.places[source[:2]][source[2]]

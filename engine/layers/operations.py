@@ -20,6 +20,7 @@ from engine.configured import boolean, optional, setting
 from engine.conventions import KERAS3, Conventions
 from engine.dtypes import BOOL, FLOAT32, FLOAT64, DType
 from engine.errors import ShapeMismatch
+from engine.layers import indexing
 from engine.layers.base import Layer, Shape
 from engine.layers.readers import along, axis_or_axes
 from engine.run import Run
@@ -73,6 +74,11 @@ class Operation(Layer):
             shown = " and ".join(str(list(shape)) for shape in shapes)
             raise ShapeMismatch(f"{self.class_name} {self.name!r} cannot spread {shown} over each other.")
         return known.pop() if known else None if None in sizes else 1
+
+    @property
+    def further_arguments(self) -> tuple[Any, ...]:
+        """What is written behind the tensors of its call."""
+        return ()
 
     def call(self, run: Run, *inputs: Tensor, constants: Sequence[tuple[int, float]] = ()) -> Tensor:
         """Compute."""
@@ -145,6 +151,32 @@ class Cast(Operation):
         return ops.cast(inputs[0], self.policy.compute)
 
 
+@dataclass(frozen=True, kw_only=True)
+class GetItem(Operation):
+    """Some places along axes (``x[:, 0]``). Source: ``keras.src.ops.numpy.GetItem``.
+
+    Keras writes the index into the call; an operation is called once, so that it is held here.
+    """
+
+    operands: ClassVar[int] = 1
+    options: ClassVar[tuple[str, ...]] = ()
+
+    key: indexing.Key = ()
+
+    @property
+    def further_arguments(self) -> tuple[Any, ...]:
+        """The index."""
+        return (indexing.written(self.key),)
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        """The shape without what the index leaves out."""
+        return indexing.shape_after(self.key, shapes[0])
+
+    def call(self, run: Run, *inputs: Tensor, constants: Sequence[tuple[int, float]] = ()) -> Tensor:
+        """Take what the index names."""
+        return ops.take(inputs[0], self.key)
+
+
 def _truth(function: np.ufunc) -> Compute:
     return lambda *given: Tensor(function(*(x.data for x in given)), BOOL)
 
@@ -184,7 +216,7 @@ OPERATIONS: Mapping[str, type[Operation]] = MappingProxyType(
             ("LogicalNot", _truth(np.logical_not), 1, True),
         )
     }
-    | {"Any": AnyTrue, "Cast": Cast}
+    | {"Any": AnyTrue, "Cast": Cast, "GetItem": GetItem}
 )
 """Every operation by the name of its class in Keras."""
 

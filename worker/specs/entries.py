@@ -16,7 +16,7 @@ from engine.dtypes import DType
 from engine.layers import Dense, InputLayer, Layer
 from engine.layers.embedding import Embedding
 from engine.layers.merging import Concatenate
-from engine.layers.operations import Operation
+from engine.layers.operations import GetItem, Operation
 from engine.layers.reshaping import (
     Cropping1D,
     Cropping2D,
@@ -37,6 +37,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 MOVERS = (
     Flatten, Reshape, Permute, RepeatVector, Cropping1D, Cropping2D, ZeroPadding1D, ZeroPadding2D, Concatenate,
+    GetItem,
 )  # fmt: skip
 """Layers that hand values on as they are, or next to zeros."""
 EXACT = 2**53
@@ -198,5 +199,6 @@ def _uses(network: Network, only: int | None = None) -> Iterator[_Use]:
             if isinstance(layer, InputLayer):  # of a nested model, which brings what enters to its dtype
                 arriving[index] = layer.input_dtype
             elif isinstance(layer, MOVERS):
-                # Every layer casts floats to its compute dtype first, whatever it then does with them.
-                arriving[index] = layer.policy.compute if dtype.is_floating else dtype
+                # Layers cast floats to their compute dtype first, whatever they then do with them; operations do not.
+                casts = dtype.is_floating and not isinstance(layer, Operation)
+                arriving[index] = layer.policy.compute if casts else dtype
