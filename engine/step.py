@@ -176,9 +176,10 @@ def unscaled(
         return list(gradients)
     number = np.float32(loss_scale) if rule.unscale == "divide" else np.float32(scaler.reciprocal(rule, loss_scale))
     operation = np.divide if rule.unscale == "divide" else np.multiply
+    distinct = {dtype.name: dtype for dtype in dtypes}
+    on_grid = {name: number_on(number, dtype) for name, dtype in distinct.items()}
     found: list[Gradient | None] = []
     with np.errstate(all="ignore"):
-        on_grid = {dtype.name: number_on(number, dtype) for dtype in dtypes}
         for gradient, dtype, out in zip(gradients, dtypes, room or [None] * len(dtypes), strict=True):
             if gradient is None:
                 found.append(None)
