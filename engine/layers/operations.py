@@ -174,6 +174,7 @@ class GetItem(Operation):
 
     def call(self, run: Run, *inputs: Tensor, constants: Sequence[tuple[int, float]] = ()) -> Tensor:
         """Take what the index names."""
+        self.compute_output_shape(inputs[0].shape)  # now that sizes are known which the config leaves open
         return ops.take(inputs[0], self.key)
 
 

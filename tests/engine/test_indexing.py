@@ -78,6 +78,13 @@ def test_axes_of_unknown_size_stay_unknown() -> None:
     assert indexing.shape_after((slice(None), slice(1, 3), 7), (None, None, None)) == (None, None)
 
 
+def test_places_are_looked_for_where_data_have_the_size() -> None:
+    found = model_from_config(model([WHOLE, 3], shape=(None, None, 5)), conventions=KERAS3)
+    assert found.predict(np.ones((2, 4, 5), np.float32)).shape == (2, 5)
+    with pytest.raises(ShapeMismatch, match="place 3 of 2"):
+        found.predict(np.ones((2, 2, 5), np.float32))
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "code", "text"),
     [
