@@ -327,3 +327,14 @@ def test_a_model_with_updates_that_keras_lacks_is_written_without_its_optimizer(
     loaded = keras_files.read_model(file, MOST)
     assert not loaded.model.is_compiled
     assert all(same(loaded.model.variables[path], array) for path, array in state.variables.items())
+
+
+def test_a_member_whose_packed_bytes_are_damaged_is_told() -> None:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", json.dumps({str(number): number for number in range(500)}))
+    for place in range(60, 300, 8):
+        damaged = bytearray(whole.getvalue())
+        damaged[place] ^= 0xFF
+        with pytest.raises(InvalidValue, match=r"damaged config\.json"):
+            Archive(io.BytesIO(bytes(damaged))).json("config.json")

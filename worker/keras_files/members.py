@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from engine.errors import InvalidValue
 from worker.keras_files.hdf5 import CODE
+from worker.zips import DAMAGES
 
 MAX_MEMBERS = 64
 MAX_JSON_BYTES = 1 << 24
@@ -19,9 +20,6 @@ _STEP = 1 << 20
 _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _OLDEST = (1980, 1, 1, 0, 0, 0)
 _READ_BY_OWNER = 0o600 << 16
-
-# What zipfile raises for files that are damaged.
-_DAMAGE = (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
 
 
 def add(archive: zipfile.ZipFile, name: str, content: bytes | IO[bytes]) -> None:
@@ -110,5 +108,5 @@ def _told(what: str) -> Iterator[None]:
         yield
     except InvalidValue:
         raise
-    except _DAMAGE as error:
+    except DAMAGES as error:
         raise InvalidValue(f"The file {what}: {error}.", code=CODE) from error

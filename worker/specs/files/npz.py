@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import struct
 import zipfile
-import zlib
-from lzma import LZMAError
 from typing import Any, BinaryIO, cast
 
 from numpy.typing import NDArray
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 from worker.settings import Limits
 from worker.specs.files import npy
 from worker.specs.files.content import Content, Unreadable, check_names, check_size
+from worker.zips import DAMAGES
 
 LONGEST_READ = 4 << 20
 """Bytes of one read: the directory of the zip comes in one, and has tens of thousands of members at this length."""
@@ -21,11 +19,6 @@ MOST_SQUEEZED = 1100
 """Deflate makes at most 1032 bytes of one; what says more lies about its size."""
 
 _SUFFIX = ".npy"
-_DAMAGES = (
-    *(zipfile.BadZipFile, zlib.error, LZMAError, EOFError, struct.error),
-    *(NotImplementedError, RuntimeError, ValueError, OverflowError, OSError),
-)
-"""What `zipfile` raises of hostile bytes: encrypted members are a RuntimeError, seeks before the start an OSError."""
 
 
 class _Measured:
@@ -57,7 +50,7 @@ def read(file: BinaryIO, limits: Limits) -> Content:
             return _read(archive, limits)
     except Unreadable:
         raise
-    except _DAMAGES as error:
+    except DAMAGES as error:
         text = f"The file is damaged, or no .npz at all ({type(error).__name__}); write it with numpy.savez."
         raise Unreadable(text) from error
 
