@@ -20,11 +20,14 @@ def indexed(layer: Layer, item: Mapping[str, Any], position: int) -> Layer:
         return layer
     path = ("config", "layers", position, "inbound_nodes", 0)
     try:
-        return replace(layer, key=indexing.read(nodes[0]["args"][1]))
+        (call,) = nodes
+        _, key = call["args"]
+        return replace(layer, key=indexing.read(key))
     except EngineError as error:
         raise error.at(*path) from None
-    except (TypeError, KeyError, IndexError) as error:
-        raise InvalidValue(f"Malformed call: {shown(nodes[0])}.", code="malformed_graph", path=path) from error
+    except (TypeError, ValueError, KeyError) as error:
+        text = f"Malformed call: {shown(nodes)}. An index is taken once, of a tensor and with a key."
+        raise InvalidValue(text, code="malformed_graph", path=path) from error
 
 
 def inbound(item: Mapping[str, Any], index: int, layer: Layer) -> list[Node]:
@@ -33,7 +36,7 @@ def inbound(item: Mapping[str, Any], index: int, layer: Layer) -> list[Node]:
     path: tuple[str | int, ...] = ("config", "layers", index, "inbound_nodes")
     if isinstance(layer, InputLayer):
         if nodes:
-            raise _late(layer).at(*path[:-1], "config")
+            raise late(layer).at(*path[:-1], "config")
         return [Node(layer.name or "")]
     try:
         return [_keras3_node(node, layer) if isinstance(node, Mapping) else _keras2_node(node, layer) for node in nodes]
@@ -43,7 +46,8 @@ def inbound(item: Mapping[str, Any], index: int, layer: Layer) -> list[Node]:
         raise InvalidValue(f"Malformed inbound_nodes: {shown(nodes)}.", code="malformed_graph", path=path) from error
 
 
-def _late(layer: InputLayer) -> InvalidValue:
+def late(layer: InputLayer) -> InvalidValue:
+    """Return what is wrong with an InputLayer behind other layers."""
     message = f"InputLayer {layer.name!r} takes no input; data enter a model in front of every other layer."
     return InvalidValue(message, code="malformed_graph")
 
@@ -68,6 +72,8 @@ def _keras3_node(node: Mapping[str, Any], layer: Layer) -> Node:
     if not isinstance(keywords, Mapping):
         raise InvalidValue(f"Malformed call arguments: {shown(keywords)}.", code="malformed_graph")
     if isinstance(layer, GetItem):
+        if keywords:
+            raise InvalidValue(f"Malformed call arguments: {shown(keywords)}.", code="malformed_graph")
         return _operation_node(node["args"][:1], layer)
     if isinstance(layer, Operation):
         return _operation_node([*node["args"], *(keywords[key] for key in _OPERANDS if key in keywords)], layer)

@@ -14,7 +14,7 @@ from engine.configured import shown, snake_case
 from engine.conventions import Conventions
 from engine.errors import EngineError, InvalidType, InvalidValue, Unsupported, located
 from engine.graph import Node, Outline, Reference
-from engine.inbound import inbound, indexed, reference
+from engine.inbound import inbound, indexed, late, reference
 from engine.layers import InputLayer, Layer, Shape
 from engine.layers.operations import OPERATIONS, is_operation
 from engine.nested import Functional, Nested, Sequential
@@ -126,10 +126,7 @@ def sequential(
     inputs = (names[0],) if isinstance(members[0], InputLayer) else ()
     for index, member in enumerate(members[1:]):
         if isinstance(member, InputLayer):
-            message = f"InputLayer {member.name!r} takes no input; data enter a model in front of every other layer."
-            raise InvalidValue(
-                message, code="malformed_graph", path=("config", "layers", index + 1 - made_up, "config")
-            )
+            raise late(member).at("config", "layers", index + 1 - made_up, "config")
     return Outline(tuple(members), tuple(nodes), inputs, ((names[-1], 0, 0),), made_up)
 
 
@@ -177,10 +174,12 @@ def functional(config: Mapping[str, Any], conventions: Conventions, *, depth: in
     Raises:
         EngineError: with the path to what is wrong; a cycle or a reference to nothing included.
     """
-    read = named(_read_layers(config, conventions, depth))
-    members = [indexed(layer, item, at) for at, (layer, item) in enumerate(zip(read, config["layers"], strict=True))]
+    members: list[Layer] = []
     waiting: dict[tuple[str, int], Node] = {}
-    for index, (layer, item) in enumerate(zip(members, config["layers"], strict=True)):
+    read = named(_read_layers(config, conventions, depth))
+    for index, (plain, item) in enumerate(zip(read, config["layers"], strict=True)):
+        layer = indexed(plain, item, index)
+        members.append(layer)
         for number, node in enumerate(inbound(item, index, layer)):
             waiting[layer.name or "", number] = replace(node, number=number)
     ends = {key: _ends(config, key) for key in ("input_layers", "output_layers")}

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numkong
 import numpy as np
@@ -28,24 +28,27 @@ Float32Array = NDArray[np.float32]
 
 Array = NDArray[Any]
 
+Name: TypeAlias = Literal["float16", "bfloat16", "float8_e4m3", "float8_e5m2"]
+"""Of a dtype in NumKong."""
+
 BLOCK = 262144
 """Elements per block: what lies between the two conversions stays within the second-level cache."""
 
 
-def _to_float16(x: Float32Array, out: Float32Array) -> None:
-    numkong.astype(numkong.astype(x, "float16"), "float32", out=out)
+def _there_and_back(x: Float32Array, out: Float32Array, name: Name) -> None:
+    numkong.astype(numkong.astype(x, name), "float32", out=out)
 
 
 def _to_bfloat16(x: Float32Array, out: Float32Array) -> None:
     if x.size == 0 or math.isnan(x.item(x.argmax())):  # a nan counts as the largest
         _by_cast(x, BFLOAT16, out)
     else:
-        numkong.astype(numkong.astype(x, "bfloat16"), "float32", out=out)
+        _there_and_back(x, out, "bfloat16")
 
 
-def _to_float8(x: Float32Array, out: Float32Array, dtype: DType, name: Literal["float8_e4m3", "float8_e5m2"]) -> None:
+def _to_float8(x: Float32Array, out: Float32Array, dtype: DType, name: Name) -> None:
     if x.size and x.item(x.argmin()) >= -dtype.max and x.item(x.argmax()) <= dtype.max:  # a nan is neither
-        numkong.astype(numkong.astype(x, name), "float32", out=out)
+        _there_and_back(x, out, name)
     else:
         _by_cast(x, dtype, out)
 
@@ -57,7 +60,7 @@ def _by_cast(x: Float32Array, dtype: DType, out: Float32Array) -> None:
 
 _CONVERSIONS: Mapping[str, Callable[[Float32Array, Float32Array], None]] = MappingProxyType(
     {
-        FLOAT16.name: _to_float16,
+        FLOAT16.name: partial(_there_and_back, name="float16"),
         BFLOAT16.name: _to_bfloat16,
         FLOAT8_E4M3FN.name: partial(_to_float8, dtype=FLOAT8_E4M3FN, name="float8_e4m3"),
         FLOAT8_E5M2.name: partial(_to_float8, dtype=FLOAT8_E5M2, name="float8_e5m2"),

@@ -103,8 +103,7 @@ def update(rule: ScalerRule, state: ScalerState, finite: bool) -> tuple[ScalerSt
 
 def _after_finite(rule: ScalerRule, state: ScalerState) -> ScalerState:
     patience = rule.hysteresis - 1 if rule.refill == "finite" else state.patience
-    noted = _noted(rule, state, 0)
-    counted = ScalerState(noted.loss_scale, noted.counter + 1, patience, noted.overflows, noted.since_change)
+    counted = replace(_noted(rule, state, 0), counter=state.counter + 1, patience=patience)
     if not _reached(rule, counted.counter):
         return counted
     grown = _grown(rule, state.loss_scale)

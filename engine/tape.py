@@ -183,8 +183,8 @@ class Tape:
             on_grid = op.gradient_on_grid or (gradient is given and tensor.dtype is node.tensor_dtype)
             if tensor.dtype.low_precision and not on_grid:
                 # The grid holds at every edge; what was handed on belongs to others too, and stays as it is.
-                own = np.asarray(gradient if gradient is not given else gradient.copy())
-                gradient = round_to(own, tensor.dtype, out=own)  # noqa: PLW2901
+                own = gradient if gradient is not given else gradient.copy()
+                gradient = rounded(own, tensor.dtype)  # noqa: PLW2901
             if receiver.gradient is not None:
                 gradient = rounded(dense(receiver.gradient) + gradient, tensor.dtype)  # noqa: PLW2901
             receiver.gradient = gradient

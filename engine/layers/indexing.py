@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import EllipsisType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from engine.configured import shown
 from engine.errors import InvalidValue, ShapeMismatch, Unsupported
+from engine.layers.base import Shape
 
 Item: TypeAlias = int | slice | EllipsisType | None
 Key: TypeAlias = tuple[Item, ...]
-Shape: TypeAlias = tuple[int | None, ...]
 
 WHOLE = slice(None)
 _BOUNDS = ("start", "stop", "step")
@@ -34,7 +34,7 @@ def read(value: Any) -> Key:
 
 
 def _item(item: Any) -> Item:
-    if item is None or (isinstance(item, int) and not isinstance(item, bool)):
+    if _is_bound(item):
         return item
     name = item.get("class_name") if isinstance(item, Mapping) else None
     if name == "__ellipsis__":
@@ -42,11 +42,16 @@ def _item(item: Any) -> Item:
     if name != "__slice__":
         text = f"An index takes integers, slices, new axes and an ellipsis, got {shown(item)}."
         raise Unsupported(text, code="unsupported_operation")
-    bounds = [item["config"].get(bound) for bound in _BOUNDS]
-    if any(isinstance(bound, bool) or not isinstance(bound, int | None) for bound in bounds) or bounds[2] == 0:
+    config = item["config"]
+    bounds = [config.get(bound) for bound in _BOUNDS] if isinstance(config, Mapping) else []
+    if not bounds or not all(map(_is_bound, bounds)) or bounds[2] == 0:
         text = f"A slice has integers or nulls as {', '.join(_BOUNDS)}, and no step of 0; got {shown(item)}."
         raise InvalidValue(text, code="malformed_graph")
     return slice(*bounds)
+
+
+def _is_bound(value: Any) -> TypeGuard[int | None]:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def written(key: Key) -> list[Any]:
@@ -88,13 +93,12 @@ def _sizes(key: Key, shape: Shape) -> Iterator[int | None]:
     for item in key:
         if item is None:
             yield 1
-        elif isinstance(item, slice):
-            size = next(sizes)
+            continue
+        size = next(sizes)
+        if isinstance(item, slice):
             yield size if size is None else len(range(*item.indices(size)))
-        else:
-            size = next(sizes)
-            if isinstance(item, int) and size is not None and not -size <= item < size:
-                raise ShapeMismatch(f"The index {_shown(key)} asks for place {item} of {size} in shape {list(shape)}.")
+        elif isinstance(item, int) and size is not None and not -size <= item < size:
+            raise ShapeMismatch(f"The index {_shown(key)} asks for place {item} of {size} in shape {list(shape)}.")
 
 
 def _shown(key: Key) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.dtypes import DType
+from engine.ops.linear import as_rows
 from engine.ops.windows import Pair, Windows, patches, scatter, windows
 from engine.tape import Array, Op, Tensor, apply, rounded
 
@@ -16,16 +17,11 @@ def _as_matrix(kernel: Array) -> Array:
     return kernel.reshape(-1, kernel.shape[-1])
 
 
-def _places(x: Array) -> Array:
-    """Return (..., n) as a matrix of n columns."""
-    return x.reshape(-1, x.shape[-1])
-
-
 def _convolve(x: Array, kernel: Array, at: Windows, groups: int) -> tuple[Array, Array]:
     seen = patches(x, at)
     outputs = kernel.shape[-1]
     if groups == 1:
-        product = _places(seen.reshape(-1, seen.shape[3] * seen.shape[4])) @ _as_matrix(kernel)
+        product = as_rows(seen.reshape(-1, seen.shape[3] * seen.shape[4])) @ _as_matrix(kernel)
         return product.reshape(*seen.shape[:3], outputs), seen
     depth, width = kernel.shape[2], outputs // groups
     product = np.empty((*seen.shape[:3], outputs), x.dtype)
@@ -54,7 +50,7 @@ def _conv_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool
 
 
 def _products(gradient: Array, seen: Array, kernel: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    rows = _places(gradient)
+    rows = as_rows(gradient)
     by_seen = (rows @ _as_matrix(kernel).T).reshape(seen.shape) if needed[0] else None
     by_kernel = (seen.reshape(len(rows), -1).T @ rows).reshape(kernel.shape) if needed[1] else None
     return by_seen, by_kernel
@@ -80,7 +76,7 @@ def _grouped_products(
 
 def _transpose_forward(dtype: DType, x: Array, kernel: Array, at: Windows) -> tuple[Array, Any]:
     # kernel: (height, width, outputs, inputs); what a convolution's backward does to its gradient.
-    seen = (_places(x) @ _as_matrix(kernel).T).reshape(*x.shape[:3], -1, kernel.shape[2])
+    seen = (as_rows(x) @ _as_matrix(kernel).T).reshape(*x.shape[:3], -1, kernel.shape[2])
     return scatter(seen, at), (x, kernel, at)
 
 
@@ -91,7 +87,7 @@ def _transpose_backward(
     seen = patches(gradient, at)
     rows = seen.reshape(-1, seen.shape[3] * seen.shape[4])
     by_x = (rows @ _as_matrix(kernel)).reshape(x.shape) if needed[0] else None
-    by_kernel = (rows.T @ _places(x)).reshape(kernel.shape) if needed[1] else None
+    by_kernel = (rows.T @ as_rows(x)).reshape(kernel.shape) if needed[1] else None
     return by_x, by_kernel
 
 

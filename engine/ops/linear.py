@@ -16,20 +16,21 @@ LARGE = 65536
 
 def _matmul_forward(dtype: DType, x: Array, kernel: Array) -> tuple[Array, Any]:
     # As one product: of three axes numpy makes many small ones, at three quarters of the speed.
-    product = _rows(x) @ kernel
+    product = as_rows(x) @ kernel
     return product.reshape(*x.shape[:-1], kernel.shape[1]), (x, kernel)
 
 
 def _matmul_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     left, right = saved
-    rows = _rows(gradient)
+    rows = as_rows(gradient)
     return (
         _by_transpose(rows, right).reshape(left.shape) if needed[0] else None,
-        _rows(left).T @ rows if needed[1] else None,
+        as_rows(left).T @ rows if needed[1] else None,
     )
 
 
-def _rows(x: Array) -> Array:
+def as_rows(x: Array) -> Array:
+    """Return (..., n) as a matrix of n columns."""
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
@@ -47,7 +48,7 @@ def _bias_forward(dtype: DType, x: Array, bias: Array) -> tuple[Array, Any]:
 
 
 def _bias_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    by_bias = gradient.reshape(-1, gradient.shape[-1]).sum(axis=0) if needed[1] else None
+    by_bias = as_rows(gradient).sum(axis=0) if needed[1] else None
     return gradient, by_bias
 
 

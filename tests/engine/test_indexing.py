@@ -1,5 +1,6 @@
 """Indices as Keras 3 writes them in a model: read, written, their shapes, and what is refused."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,8 @@ def test_places_are_looked_for_where_data_have_the_size() -> None:
         ([[WHOLE, cut(1.5)]], InvalidValue, "malformed_graph", "integers or nulls"),
         ([[ELLIPSIS, 0, ELLIPSIS]], InvalidValue, "malformed_graph", "one ellipsis"),
         ([], InvalidValue, "malformed_graph", "Malformed call"),
+        ([[WHOLE, 0], 5], InvalidValue, "malformed_graph", "Malformed call"),
+        ([[WHOLE, {"class_name": "__slice__", "config": [1]}]], InvalidValue, "malformed_graph", "integers or nulls"),
         ([[WHOLE, {"class_name": "__slice__"}]], InvalidValue, "malformed_graph", "Malformed call"),
         ([[WHOLE, 4]], ShapeMismatch, "shape_mismatch", r"\[:, 4, :\] asks for place 4 of 4"),
         ([[WHOLE, -5]], ShapeMismatch, "shape_mismatch", "place -5 of 4"),
@@ -109,3 +112,18 @@ def test_other_indices_are_refused(arguments: list[Any], error: type[EngineError
         model_from_config(model(*arguments))
     assert caught.value.code == code
     assert caught.value.path[:3] == ("config", "layers", 1)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [lambda call: {"a": call}, lambda call: [call, call], lambda call: [{**call, "kwargs": {"key": [0]}}]],
+    ids=["a mapping", "two calls", "keywords"],
+)
+def test_an_index_is_taken_once_and_by_its_place(changed: Callable[[Any], Any]) -> None:
+    whole = model([WHOLE, 0])
+    layer = whole["config"]["layers"][1]
+    (call,) = layer["inbound_nodes"]
+    layer["inbound_nodes"] = changed(call)
+    with pytest.raises(InvalidValue, match="Malformed call") as caught:
+        model_from_config(whole)
+    assert caught.value.code == "malformed_graph"

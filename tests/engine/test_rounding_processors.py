@@ -9,6 +9,9 @@ import numkong
 import numpy as np
 import pytest
 
+from engine.dtypes import BFLOAT16, FLOAT16
+from tests.engine.test_rounding import every_number, neighbours
+
 PROGRAM = """
 import hashlib, sys
 import numkong, numpy as np
@@ -32,12 +35,10 @@ CAPABILITIES = [name for name, there in numkong.get_capabilities().items() if th
 def numbers() -> np.ndarray:
     """Every number of float16 and bfloat16, what lies between neighbours, and random bits without nan."""
     found = []
-    for dtype in (np.float16, ml_dtypes.bfloat16):
-        values = np.arange(2**16, dtype=np.uint16).view(dtype).astype(np.float32)
-        values = np.sort(values[np.isfinite(values)])
+    for dtype in (FLOAT16, BFLOAT16):
+        values = every_number(dtype)
         middles = ((values[1:].astype(np.float64) + values[:-1]) / 2).astype(np.float32)
-        below, above = (np.nextafter(middles, np.float32(end)) for end in (-np.inf, np.inf))
-        found += [values, middles, below, above]
+        found += [values, neighbours(middles)]
     drawn = np.random.default_rng(5).integers(0, 2**32, 200_000, dtype=np.uint32).view(np.float32)
     return np.concatenate([*found, drawn[np.isfinite(drawn)]])
 
