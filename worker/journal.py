@@ -1,11 +1,13 @@
 """What a slice has to tell: collects the trainer's records and turns them into the next write."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from engine.failing import told, where
 from engine.training import EpochRecord, StepRecord
-from worker.jobs.metrics import finite
-from worker.jobs.records import Flush, NewEvent, place_of_epoch, place_of_step
+from worker.faults import applied_nonfinite, detail_of, loss_alone
+from worker.jobs.metrics import REASON, REASONS, finite
+from worker.jobs.records import Flush, JobWarning, NewEvent, place_of_epoch, place_of_step
 
 MAX_SKIP_EVENTS = 20
 """Skipped steps told one by one in a single write; of more there is only the sum (metrics and report have them all)."""
@@ -39,30 +41,41 @@ class Journal:
         """
         records: list[StepRecord | EpochRecord] = [*self._steps, *self._epochs]
         acted = [event for record in records for event in _callback_events(record)]
-        events = [*self._skip_events(), *map(_epoch_event, self._epochs), *acted]
+        events = [*self._fault_events(), *map(_epoch_event, self._epochs), *acted]
         if not self._steps:
             return Flush(step, epoch, seconds, events=tuple(events))
         last = self._steps[-1]
         latest = finite({**row_of(last), **_last_logs(self._epochs)})
         events.append(NewEvent("job.metrics", f"Step {last.step}.", latest, place=place_of_step(last.step)))
         return Flush(
-            step, epoch, seconds, tuple(map(row_of, self._steps)), latest, last.loss_scale_after, tuple(_sorted(events))
+            step,
+            epoch,
+            seconds,
+            tuple(map(row_of, self._steps)),
+            latest,
+            last.loss_scale_after,
+            tuple(_sorted(events)),
+            faults={record.step: detail_of(record.blame) for record in self._steps if record.blame is not None},
+            warnings=tuple(_warnings(self._steps)),
         )
 
-    def _skip_events(self) -> list[NewEvent]:
+    def _fault_events(self) -> list[NewEvent]:
         skipped = [record for record in self._steps if not record.applied]
-        told = [_skip_event(record) for record in skipped[:MAX_SKIP_EVENTS]]
+        events = [_fault_event(record) for record in skipped[:MAX_SKIP_EVENTS]]
         if len(skipped) > MAX_SKIP_EVENTS:
             more = len(skipped) - MAX_SKIP_EVENTS
             place = place_of_step(skipped[-1].step)
-            told.append(NewEvent("job.skipped_step", f"{more} more steps were skipped.", {"more": more}, "warn", place))
-        return told
+            text = f"{more} more steps were skipped."
+            events.append(NewEvent("job.skipped_step", text, {"more": more}, "warn", place))
+        return events
 
 
 def row_of(record: StepRecord) -> dict[str, float]:
     """A step as the row that is kept of it."""
+    fault = {} if record.reason is None else {REASON: float(REASONS.index(record.reason))}
     return {
         **record.metrics,
+        **fault,
         "step": record.step,
         "epoch": record.epoch,
         "loss": record.loss,
@@ -83,15 +96,30 @@ def _last_logs(epochs: list[EpochRecord]) -> Mapping[str, Any]:
     return {name: value for name, value in logs.items() if name.startswith("val_")}
 
 
-def _skip_event(record: StepRecord) -> NewEvent:
-    data = {
+def _fault_event(record: StepRecord) -> NewEvent:
+    data: dict[str, Any] = {
         "step": record.step,
-        "reason": "nonfinite_gradient",
+        "reason": record.reason or "nonfinite_gradient",
         "loss_scale_before": record.loss_scale,
         "loss_scale_after": record.loss_scale_after,
     }
-    text = f"Step {record.step} was skipped: its gradients are not finite at loss scale {record.loss_scale:g}."
+    text = (
+        f"Step {record.step} was skipped: its gradients are not finite at loss scale {record.loss_scale:g}; the fault "
+        f"lies {where(record.reason)}."
+    )
+    if record.blame is not None:
+        data |= detail_of(record.blame)
+        text = f"{text} {told(record.blame)}"
     return NewEvent("job.skipped_step", text, data, "warn", place_of_step(record.step))
+
+
+def _warnings(records: Iterable[StepRecord]) -> Iterator[JobWarning]:
+    """Yield what is doubtful about steps that were applied although something was not finite: the first of each."""
+    odd = [record for record in records if record.applied and record.reason is not None]
+    for record in [record for record in odd if record.grads_finite][:1]:
+        yield loss_alone(record.step, record.step, 1, record.loss, record.blame)
+    for record in [record for record in odd if not record.grads_finite][:1]:
+        yield applied_nonfinite(record.step, record.step, 1, record.blame)
 
 
 def _epoch_event(record: EpochRecord) -> NewEvent:

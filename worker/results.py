@@ -14,7 +14,7 @@ from engine.weights import WeightSpec
 from worker import keras_files
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.metrics import finite
-from worker.jobs.records import Artifact
+from worker.jobs.records import Artifact, StepFault
 from worker.jobs.reports import report_of
 
 
@@ -71,18 +71,16 @@ def save_history(artifacts: ArtifactStore, job_id: str, history: Sequence[Mappin
     return artifacts.put(job_id, "history.json", _json(value))
 
 
-def save_report(
-    artifacts: ArtifactStore, job_id: str, state: TrainState, skipped: Mapping[str, Sequence[Any]]
-) -> Artifact:
-    """Write `report.json`: how many steps were applied, and each one that was not.
+def save_report(artifacts: ArtifactStore, job_id: str, state: TrainState, faults: Sequence[StepFault]) -> Artifact:
+    """Write `report.json`: how many steps were applied, and each one that was not finite.
 
     Args:
         artifacts: where to.
         job_id: whose.
         state: the last one.
-        skipped: columns of the steps that were not applied, from `JobStore.skipped`.
+        faults: the steps that were not finite, from `JobStore.faults`.
     """
-    return artifacts.put(job_id, "report.json", _json(report_of(state.step, skipped)))
+    return artifacts.put(job_id, "report.json", _json(report_of(state.step, faults)))
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
@@ -11,15 +11,15 @@ from engine import allocation
 from engine.starting import begun_with
 from engine.state import TrainState
 from engine.tape import Array
-from engine.training import EpochRecord, StepRecord
-from worker import results
+from engine.training import EpochRecord, StepRecord, TrainingFailed
+from worker import outcomes, results
 from worker.failures import WorkerTrouble, explain, foreseen
 from worker.heartbeat import Heartbeat
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.errors import JobNotFound, LeaseLost
 from worker.jobs.figures import SliceFigures
 from worker.jobs.logs import belonging
-from worker.jobs.records import Claim, Directive, Flush, NewCheckpoint, NewEvent
+from worker.jobs.records import Claim, Directive, Flush, JobWarning, NewCheckpoint, NewEvent, StepFault
 from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
 from worker.journal import Journal
@@ -231,14 +231,7 @@ class _Slice:
         save_at = now() + self._deps.settings.checkpoint_seconds
         flush_at = now()
         while not trainer.finished(state):
-            state, record = trainer.advance(state)
-            self._journal.add(record)
-            for saving in record.saved:
-                self._keeper.save(trainer, saving)
-            if isinstance(record, StepRecord):
-                self._steps += 1
-                self._skipped += not record.applied
-            self._at = state
+            state = self._advance(trainer, state)
             if self._heartbeat.directive() is not Directive.CONTINUE or now() >= ends or self._deps.stopping():
                 break
             if now() >= save_at:
@@ -253,6 +246,26 @@ class _Slice:
                 continue
             flush_at = now() + self._deps.settings.flush_seconds
         return state
+
+    def _advance(self, trainer: Trainer, state: TrainState) -> TrainState:
+        """One step or the end of an epoch, noted; also of the step that ends the training."""
+        try:
+            state, record = trainer.advance(state)
+        except TrainingFailed as failed:
+            if failed.done is not None:
+                self._note(*failed.done)
+            raise
+        for saving in record.saved:
+            self._keeper.save(trainer, saving)
+        self._note(state, record)
+        return state
+
+    def _note(self, state: TrainState, record: StepRecord | EpochRecord) -> None:
+        self._journal.add(record)
+        if isinstance(record, StepRecord):
+            self._steps += 1
+            self._skipped += not record.applied
+        self._at = state
 
     def _write(self, state: TrainState, saved: NewCheckpoint | None) -> None:
         """Tell everything noted so far, and point the job at a new checkpoint if there is one."""
@@ -269,17 +282,27 @@ class _Slice:
     def _succeed(self, trainer: Trainer, state: TrainState, spec: Mapping[str, Any]) -> SliceOutcome:
         self._write(state, self._saver.save(state))
         job_id, artifacts = self._claim.job_id, self._deps.artifacts
-        skipped = self._heartbeat.insist(lambda: self._deps.store.skipped(job_id))
+        faults = self._heartbeat.insist(lambda: self._deps.store.faults(job_id))
+        outcomes.check_applied(state, faults)
+        warnings = self._warnings(trainer, state, faults)
         made = (
             results.save_model(artifacts, job_id, results.model_arrays(trainer.network.weight_specs, state), spec),
             results.save_keras(artifacts, job_id, trainer, state),
             results.save_history(artifacts, job_id, state.history),
-            results.save_report(artifacts, job_id, state, skipped),
+            results.save_report(artifacts, job_id, state, faults),
             *self._keeper.publish(),
         )
-        status = self._heartbeat.insist(lambda: self._deps.store.succeed(self._claim, made))
+        status = self._heartbeat.insist(lambda: self._deps.store.succeed(self._claim, made, warnings))
         self._keeper.clear()
         return _outcome(status)
+
+    def _warnings(self, trainer: Trainer, state: TrainState, faults: Sequence[StepFault]) -> tuple[JobWarning, ...]:
+        """What is doubtful about the run, its weights held against those that it began with, which are made again."""
+        job_id, store = self._claim.job_id, self._deps.store
+        norms = self._heartbeat.insist(lambda: store.metrics(job_id, names=("grad_norm",))).get("grad_norm", ())
+        had_gradients = any(norm is None or norm > 0 for norm in norms)
+        specs, before = trainer.network.weight_specs, self._begin(trainer).variables
+        return outcomes.warnings_of(specs, state, faults, before, had_gradients=had_gradients)
 
 
 def _with_checkpoint(flush: Flush, saved: NewCheckpoint) -> Flush:

@@ -26,7 +26,15 @@ class ReportAnswer(Answer):
 
     schema_: str = Field(alias="schema", examples=["halfstep.report/1"])
     steps: dict[str, int]
-    ledger: list[dict[str, Any]] = Field(description="The steps that were not applied, each with its loss scales.")
+    ledger: list[dict[str, Any]] = Field(
+        description="The steps whose gradients were not finite, skipped or applied: `reason` is `nonfinite_weights`, "
+        "`nonfinite_forward`, `nonfinite_loss` or `nonfinite_gradient`. Of those that were looked into, `first_bad` is "
+        "the first tensor that was not finite (`shadow`: its value before it was rounded), `float32_too` whether the "
+        "step is not finite in float32 either, `any_scale_helps` whether a smaller loss scale makes it finite."
+    )
+    nonfinite_loss: dict[str, Any] | None = Field(
+        description="The steps whose loss was not finite while every gradient was: nothing but that number is lost."
+    )
     census: list[dict[str, Any]] | None
     advice: dict[str, Any] | None
     verdict: dict[str, Any] | None
@@ -61,7 +69,7 @@ class PredictionAnswer(Answer):
 def job_report(job_id: JobId, services: ServicesDep) -> ReportAnswer:
     """Tell what is known of the run's numerics: the `report.json` of a finished one, else the steps so far."""
     job = services.store.get(job_id)
-    report = _saved(services, job_id) or report_of(job.progress.step, services.store.skipped(job_id))
+    report = _saved(services, job_id) or report_of(job.progress.step, services.store.faults(job_id))
     return ReportAnswer(**{name: value for name, value in whole(report).items() if name in _PARTS})
 
 

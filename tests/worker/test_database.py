@@ -22,7 +22,7 @@ def test_the_migrated_schema_is_what_the_tables_say(engine: sa.Engine):
 def test_migrating_again_changes_nothing(database_url: str, engine: sa.Engine):
     database.migrate(database_url)
     with engine.connect() as connection:
-        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0008"]
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0009"]
 
 
 def test_whoever_starts_does_not_wait_for_a_writer_if_nothing_is_to_be_migrated(database_url: str, engine: sa.Engine):

@@ -71,7 +71,7 @@ def test_rows_come_back_as_they_went_in(store: JobStore, engine: sa.Engine, job_
 
 def test_no_rows_are_empty_columns(store: JobStore, job_id: str):
     assert store.metrics(job_id, names=["loss"]) == {"step": [], "loss": []}
-    assert store.skipped(job_id)["step"] == []
+    assert store.faults(job_id) == ()
 
 
 def test_many_small_writes_fill_chunks(store: JobStore, engine: sa.Engine, job_id: str):

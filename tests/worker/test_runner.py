@@ -90,6 +90,8 @@ def test_the_report_tells_every_skipped_step(artifacts: ArtifactStore, deps: Run
         "loss_scale_before": 32768.0,
         "loss_scale_after": 16384.0,
         "first_bad": None,
+        "float32_too": None,
+        "any_scale_helps": None,
     }
 
 

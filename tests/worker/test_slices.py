@@ -76,7 +76,7 @@ def test_a_write_is_seen_whole(store: JobStore, claim: Claim):
     job = store.get(claim.job_id)
     assert (job.progress.step, job.metrics, job.loss_scale, job.skipped_steps) == (4, {"loss": 0.25}, 8.0, 1)
     assert steps(store, claim.job_id) == [1, 2, 3, 4]
-    assert store.skipped(claim.job_id)["step"] == [3]
+    assert [fault.step for fault in store.faults(claim.job_id)] == [3]
     assert store.events(claim.job_id)[-1].data == {"step": 4}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from worker.jobs import thinning
 from worker.jobs.tables import metric_chunks
@@ -32,6 +33,11 @@ COLUMNS: Mapping[str, type] = {
     "iterations": int,
 }
 """What each step tells, with the type it is served as; a job's own metrics (accuracy, ...) follow as floats."""
+
+REASON = "fault/reason"
+"""The column that says why a step was not finite, by its number in `REASONS`; steps that were lack it."""
+REASONS = ("", "nonfinite_weights", "nonfinite_forward", "nonfinite_loss", "nonfinite_gradient")
+"""Numbers are stored: only ever add to the end."""
 
 Rows = Sequence[Mapping[str, float]]
 
@@ -80,7 +86,17 @@ def _append_to_chunk(connection: sa.Connection, job_id: str, start: int, new: Co
 def _chunk(columns: Columns) -> dict[str, Any]:
     skipped = int((columns["applied"] == 0).sum()) if "applied" in columns else 0
     summary = encode(thinning.thin(columns, columns["step"][-1:]))
-    return {"last_step": int(columns["step"][-1]), "skipped": skipped, "body": encode(columns), "summary": summary}
+    values = {"last_step": int(columns["step"][-1]), "skipped": skipped, "faults": int(_faulty(columns).sum())}
+    return {**values, "body": encode(columns), "summary": summary}
+
+
+def _faulty(columns: Columns) -> NDArray[np.bool_]:
+    """Which rows are of steps that were not finite; every skipped step was not."""
+    found = np.zeros(len(columns["step"]), dtype=bool)
+    for name in ("applied", "grads_finite"):
+        if name in columns:
+            found |= columns[name] == 0
+    return found | (columns[REASON] > 0) if REASON in columns else found
 
 
 def truncate(connection: sa.Connection, job_id: str, step: int) -> None:
@@ -105,21 +121,21 @@ NO_END = 2**62
 
 
 def read(
-    connection: sa.Connection, job_id: str, after_step: int = 0, until_step: int = NO_END, *, skipped_only: bool = False
+    connection: sa.Connection, job_id: str, after_step: int = 0, until_step: int = NO_END, *, faults_only: bool = False
 ) -> Columns:
-    """All rows of a stretch, or only those of steps that were not applied; empty columns if there are none."""
+    """All rows of a stretch, or only those of steps that were not finite; empty columns if there are none."""
     table = metric_chunks.c
     wanted = [table.job_id == job_id, table.last_step > after_step, table.first_step <= until_step]
-    if skipped_only:
-        wanted.append(table.skipped > 0)
+    if faults_only:
+        wanted.append(table.faults > 0)
     query = sa.select(table.body).where(*wanted).order_by(metric_chunks.c.first_step)
     parts = [decode(body) for body in connection.execute(query).scalars()]
     if not parts:
         return {name: np.empty(0) for name in COLUMNS}
     columns = join(parts)
     keep = (columns["step"] > after_step) & (columns["step"] <= until_step)
-    if skipped_only:
-        keep &= columns["applied"] == 0
+    if faults_only:
+        keep &= _faulty(columns)
     return pick(columns, keep)
 
 
@@ -164,7 +180,8 @@ def listed(columns: Columns, names: Sequence[str] = ()) -> dict[str, list[Any]]:
     Where a float column has such values, the column `nonfinite` says for each row which: a mapping from column name to
     "nan", "inf" or "-inf", or None. `step` is always there; other names are left out if `names` lists some.
     """
-    chosen = {name: values for name, values in columns.items() if not names or name == "step" or name in names}
+    shown = {name: values for name, values in columns.items() if name != REASON}
+    chosen = {name: values for name, values in shown.items() if not names or name == "step" or name in names}
     answer = {name: [_typed(name, value) for value in values.tolist()] for name, values in chosen.items()}
     # A value missing by design (a column that began later) is nan too and is told the same way.
     bad = {name: ~np.isfinite(values) for name, values in chosen.items()}

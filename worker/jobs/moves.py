@@ -49,6 +49,7 @@ class Locked:
     skipped_steps: int
     priority: int
     start: Mapping[str, Any] | None
+    run_warnings: Sequence[Mapping[str, Any]] | None
 
 
 _CONTROL = tuple(jobs.c[name.name] for name in fields(Locked))

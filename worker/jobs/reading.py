@@ -60,7 +60,7 @@ def _job(
         started_at=row.started_at,
         finished_at=row.finished_at,
         spec=row.spec,
-        summary=row.summary,
+        summary={**row.summary, "warnings": [*row.summary.get("warnings", ()), *(row.run_warnings or ())]},
         progress=Progress(row.step, row.total_steps, row.epoch, row.epochs),
         estimated_finish=_estimate(row, now),
         queue_position=place,

@@ -279,6 +279,39 @@ class Claim:
     """What the first slice begins with, instead of fresh weights."""
 
 
+@dataclass(frozen=True)
+class StepFault:
+    """A step whose loss or gradients were not finite.
+
+    Attributes:
+        step: from 1.
+        applied: whether it changed the weights all the same.
+        grads_finite: whether only its loss was not finite.
+        reason: where it stopped being finite, one of `metrics.REASONS`.
+        loss_scale_before: that it used.
+        loss_scale_after: of the next step.
+        detail: `first_bad`, `float32_too` and `any_scale_helps`, of a step that was looked into; else None.
+    """
+
+    step: int
+    applied: bool
+    grads_finite: bool
+    reason: str
+    loss_scale_before: float
+    loss_scale_after: float
+    detail: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class JobWarning:
+    """Something doubtful that a run found; a job has one of a code."""
+
+    code: str
+    message: str
+    pointer: str = ""
+    step: int | None = None
+
+
 class Directive(StrEnum):
     """What the user wants of a running slice."""
 
@@ -313,6 +346,10 @@ class Flush:
     loss_scale: float | None = None
     events: tuple[NewEvent, ...] = ()
     checkpoint: NewCheckpoint | None = None
+    faults: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """What made steps not finite, by step; see `StepFault.detail`."""
+    warnings: tuple[JobWarning, ...] = ()
+    """Left out where the job has a warning of the same code already."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.jobs import metrics, moves, notices, reading
+from worker.jobs import ledger, metrics, moves, notices, reading, run_warnings
 from worker.jobs.errors import LeaseLost
 from worker.jobs.moves import Change
 from worker.jobs.records import (
@@ -17,6 +17,7 @@ from worker.jobs.records import (
     Directive,
     Flush,
     JobError,
+    JobWarning,
     NewCheckpoint,
     NewEvent,
     Start,
@@ -69,6 +70,7 @@ def claim(connection: sa.Connection, job_id: str, owner: str, lease_until: float
 def _rewound(connection: sa.Connection, job_id: str, step: int, epoch: int) -> dict[str, Any]:
     """Cut the metrics after `step` and return the column values that follow."""
     metrics.truncate(connection, job_id, step)
+    ledger.truncate(connection, job_id, step)
     return {"step": step, "epoch": epoch, "skipped_steps": metrics.skipped_steps(connection, job_id)}
 
 
@@ -109,6 +111,8 @@ def record(connection: sa.Connection, held: Claim, flush: Flush, keep: int, now:
     row = moves.hold(connection, held)
     if flush.rows:
         metrics.append(connection, held.job_id, flush.rows)
+    ledger.note(connection, held.job_id, flush.faults)
+    kept, noticed = run_warnings.added(row.run_warnings or (), flush.warnings)
     values: dict[str, Any] = {
         "step": flush.step,
         "epoch": flush.epoch,
@@ -116,6 +120,8 @@ def record(connection: sa.Connection, held: Claim, flush: Flush, keep: int, now:
         "active_steps": jobs.c.active_steps + len(flush.rows),
         "skipped_steps": metrics.skipped_steps(connection, held.job_id) if flush.rows else row.skipped_steps,
     }
+    if noticed:
+        values["run_warnings"] = kept
     if flush.latest:
         values["metrics"] = dict(flush.latest)
     if flush.loss_scale is not None and math.isfinite(flush.loss_scale):
@@ -125,7 +131,7 @@ def record(connection: sa.Connection, held: Claim, flush: Flush, keep: int, now:
         # A durable step forward: whatever killed earlier attempts did not stop this one.
         values["lost_leases"] = 0
         dropped = _point_at(connection, held.job_id, flush.checkpoint, keep, now)
-    moves.apply(connection, row, Change(flush.events, values), now)
+    moves.apply(connection, row, Change((*flush.events, *noticed), values), now)
     if flush.rows:
         notices.tell_conditions(connection, held.job_id, flush.rows, values["skipped_steps"], now)
     return dropped
@@ -166,7 +172,9 @@ def release(connection: sa.Connection, held: Claim, now: float, *, cut_off: bool
     return _reached(change)
 
 
-def succeed(connection: sa.Connection, held: Claim, files: Sequence[Artifact], now: float) -> JobStatus:
+def succeed(
+    connection: sa.Connection, held: Claim, files: Sequence[Artifact], warnings: Sequence[JobWarning], now: float
+) -> JobStatus:
     """End the job with its files, which are durable; a job that was being cancelled is cancelled all the same."""
     row = moves.hold(connection, held)
     if row.status is JobStatus.CANCELLING:
@@ -177,9 +185,10 @@ def succeed(connection: sa.Connection, held: Claim, files: Sequence[Artifact], n
     if rows:
         connection.execute(sa.insert(artifacts), rows)
     data = {"artifacts": [{"name": file.name, "sha256": file.sha256, "size": file.size} for file in files]}
-    event = NewEvent("job.succeeded", f"All {row.total_steps} steps are done.", data)
-    values = {"checkpoint_id": saved[0].id if saved else None}
-    change = Change([event], values, JobStatus.SUCCEEDED, "finished")
+    text = f"All {row.total_steps} steps are done." if row.step == row.total_steps else f"{row.step} steps are done."
+    kept, noticed = run_warnings.settled(row.run_warnings or (), warnings)
+    values = {"checkpoint_id": saved[0].id if saved else None, "run_warnings": kept or None}
+    change = Change([*noticed, NewEvent("job.succeeded", text, data)], values, JobStatus.SUCCEEDED, "finished")
     moves.apply(connection, row, change, now)
     return _reached(change)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.jobs import database, metrics, reading, recovery, slices, submitting, tenants
+from worker.jobs import database, ledger, metrics, reading, recovery, slices, submitting, tenants
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import (
     NOTHING,
@@ -19,8 +19,10 @@ from worker.jobs.records import (
     Flush,
     Job,
     JobError,
+    JobWarning,
     Page,
     QueueState,
+    StepFault,
     Trouble,
     Wakeup,
 )
@@ -244,10 +246,10 @@ class JobStore:
         with self._look(job_id) as connection:
             return metrics.last_step(connection, job_id)
 
-    def skipped(self, job_id: str) -> dict[str, list[Any]]:
-        """The same columns, of the steps that were not applied."""
+    def faults(self, job_id: str) -> tuple[StepFault, ...]:
+        """The steps that were not applied, or whose loss or gradients were not finite, in order."""
         with self._look(job_id) as connection:
-            return metrics.listed(metrics.read(connection, job_id, skipped_only=True))
+            return ledger.read(connection, job_id)
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The checkpoint of this id, or the newest of the job of this id.
@@ -337,10 +339,16 @@ class JobStore:
         with self._write() as (connection, now):
             return slices.release(connection, claim, now, cut_off=cut_off)
 
-    def succeed(self, claim: Claim, files: Sequence[Artifact]) -> JobStatus:
-        """End the job with its durable files; `cancelled` if a cancel came first. Raises: LeaseLost."""
+    def succeed(self, claim: Claim, files: Sequence[Artifact], warnings: Sequence[JobWarning] = ()) -> JobStatus:
+        """End the job with its durable files; `cancelled` if a cancel came first. Raises: LeaseLost.
+
+        Args:
+            claim: the slice.
+            files: what the job leaves.
+            warnings: what the whole run shows; they take the place of those of the same codes.
+        """
         with self._write() as (connection, now):
-            return slices.succeed(connection, claim, files, now)
+            return slices.succeed(connection, claim, files, warnings, now)
 
     def give_back(self, claim: Claim, trouble: Trouble, most: int) -> JobStatus:
         """End a slice that could not save: `queued` again, or `paused` after `most` in a row. Raises: LeaseLost."""

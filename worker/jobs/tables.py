@@ -56,6 +56,7 @@ jobs = Table(
     Column("loss_scale", Double),
     Column("skipped_steps", BigInteger, nullable=False),
     Column("error", JSON(none_as_null=True)),
+    Column("run_warnings", JSON(none_as_null=True)),  # found while it ran, one of a code; submit's are in summary
     Column("checkpoint_id", String(40)),  # the result's
     Column("attempt", BigInteger, nullable=False),  # slices claimed so far; the fencing token
     Column("lease_owner", String(200)),
@@ -119,8 +120,17 @@ metric_chunks = Table(
     Column("first_step", _COUNTER, primary_key=True, autoincrement=False),
     Column("last_step", BigInteger, nullable=False),
     Column("skipped", Integer, nullable=False),  # steps of the chunk that were not applied
+    Column("faults", Integer, nullable=False, server_default="0"),  # whose loss or gradients were not finite
     Column("body", LargeBinary, nullable=False),
     Column("summary", LargeBinary),  # the rows of the chunk that a plot of many chunks shows
+)
+
+step_faults = Table(  # what made a step not finite, of the steps that were looked into
+    "step_faults",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("step", _COUNTER, primary_key=True, autoincrement=False),
+    Column("body", JSON, nullable=False),
 )
 
 checkpoints = Table(
