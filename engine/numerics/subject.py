@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from engine.conventions import Conventions
@@ -16,6 +17,7 @@ from engine.numerics.model_policy import ModelPolicy, with_policies
 from engine.optimizers import SGD, AnyOptimizer
 from engine.optimizers.wrapping import wrap
 from engine.policy import Policy
+from engine.policy_scope import Scope
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Subject:
         auto_scale_loss: Keras 3's switch.
         batch_size: rows of a step.
         input_shape: of a Sequential model that gives none itself; batch axis included.
+        policy_scope: which layers were to follow the policy (``config`` went through ``scoped``); None where nobody
+            asked for a policy.
+        replaced: how many layers named each of the policies that ``scoped`` removed.
     """
 
     config: Mapping[str, Any] = field(repr=False)
@@ -41,6 +46,8 @@ class Subject:
     auto_scale_loss: bool = True
     batch_size: int = 32
     input_shape: Shape | None = None
+    policy_scope: Scope | None = None
+    replaced: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     @cached_property
     def network(self) -> Network:

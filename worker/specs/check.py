@@ -11,6 +11,7 @@ from engine import datasets
 from engine.errors import EngineError
 from engine.model import Model
 from engine.policy import Policy
+from engine.policy_scope import PolicyReach, policy_reach
 from engine.training import FitOptions, Trainer
 from worker.settings import Limits
 from worker.specs.doubts import doubts_of
@@ -26,7 +27,15 @@ from worker.specs.samples import Samples
 from worker.specs.savings import check_savings
 from worker.specs.scale_limits import check_scale, scale_place
 from worker.specs.sources import NO_FILES, Sources
-from worker.specs.stages import compile_model, data_place, read_data, read_fit, read_model, read_policy
+from worker.specs.stages import (
+    compile_model,
+    data_place,
+    policy_scope,
+    read_data,
+    read_fit,
+    read_model,
+    read_policy,
+)
 
 
 @dataclass(frozen=True)
@@ -69,12 +78,14 @@ class Prepared:
         model: compiled.
         warnings: what is accepted but doubtful.
         summary: what the job amounts to.
+        reach: which layers follow the policy.
     """
 
     trainer: Trainer
     model: Model
     warnings: tuple[Notice, ...]
     summary: Summary
+    reach: PolicyReach
 
 
 def prepare(spec: JobSpec, limits: Limits, sources: Sources = NO_FILES) -> Prepared:
@@ -105,7 +116,8 @@ def prepare(spec: JobSpec, limits: Limits, sources: Sources = NO_FILES) -> Prepa
     findings.raise_if_any()
     if trainer is None or model is None:
         raise AssertionError("A stage of the check gave up without saying why")
-    return Prepared(trainer, model, doubts_of(findings.body, model, trainer), _summary(model, trainer))
+    reach = policy_reach(model.network, policy_scope(findings.body))
+    return Prepared(trainer, model, doubts_of(findings.body, model, trainer), _summary(model, trainer), reach)
 
 
 def _check_sizes(

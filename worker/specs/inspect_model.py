@@ -16,6 +16,7 @@ from engine.numerics.model_policy import ModelPolicy, read_model_policy
 from engine.numerics.plan import LayerPlan, plan_of
 from engine.numerics.scaling import LossScaling, loss_scaling
 from engine.numerics.subject import Subject
+from engine.policy_scope import Scope, policy_reach
 from engine.training import FitOptions
 from worker.settings import Limits
 from worker.specs.errors import from_engine, pointer_to
@@ -30,10 +31,20 @@ from worker.specs.inspection import (
     MemoryShape,
 )
 from worker.specs.notices import keras_notices
+from worker.specs.reach import ReachShape
 from worker.specs.resources import CODE, layer_places
 from worker.specs.scale_limits import check_scale, scale_place
 from worker.specs.sources import NO_FILES, Sources
-from worker.specs.stages import check_trainable, compile_model, policy_place, read_data, read_fit, read_model
+from worker.specs.stages import (
+    check_trainable,
+    compile_model,
+    policy_place,
+    policy_scope,
+    read_data,
+    read_fit,
+    read_model,
+    scoped_model,
+)
 
 MOST_BYTES = 2**53
 """A model beyond it fits nowhere, and every JSON reader still holds its figures exactly."""
@@ -57,7 +68,7 @@ def inspect_model(request: InspectRequest, limits: Limits, sources: Sources = NO
     findings.raise_if_any()
     if subject is None or seen is None:
         raise AssertionError("A stage of the inspection gave up without saying why")
-    return _answer(subject, seen)
+    return _answer(subject, seen, policy_scope(findings.body))
 
 
 @dataclass(frozen=True)
@@ -79,15 +90,16 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | Non
     line = conventions.of(body["model"])
     if model is None and len(findings.errors) == before and body.get("data") is None:
         with findings.at("model"):  # a shape is missing, and here there is no data to tell it
-            model_from_config(body["model"], plain, line)
+            model_from_config(scoped_model(body).config, plain, line, policy_scope="unset")
     optimizer = loss = None
     if body.get("compile") is not None and compile_model(findings, model) and model is not None:
         optimizer = optimizers.get(body["compile"].get("optimizer", "sgd"), line)
         loss = model.compilation.loss
     if model is None or policy is None:
         return None
+    scoped = scoped_model(body)
     subject = Subject(
-        config=body["model"],
+        config=scoped.config,
         policy=policy,
         conventions=line,
         optimizer=optimizer,
@@ -95,6 +107,8 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | Non
         auto_scale_loss=(body.get("compile") or {}).get("auto_scale_loss", True),
         batch_size=fit.batch_size,
         input_shape=samples.input_shape if samples else None,
+        policy_scope=policy_scope(body) if body.get("policy") is not None else None,
+        replaced=scoped.replaced,
     )
     return subject if _check_layers(findings, subject) else None
 
@@ -143,7 +157,7 @@ def _seen(findings: Findings, subject: Subject) -> _Seen | None:
     return None
 
 
-def _answer(subject: Subject, seen: _Seen) -> Inspection:
+def _answer(subject: Subject, seen: _Seen, scope: Scope) -> Inspection:
     own = BytesShape.of(seen.memory[subject.policy.name])
     optimizer = subject.optimizer
     memory = MemoryShape(
@@ -162,6 +176,7 @@ def _answer(subject: Subject, seen: _Seen) -> Inspection:
         layers=tuple(LayerShape.of(plan) for plan in seen.plans),
         loss_scaling=LossScalingShape.of(seen.scaling),
         memory=memory,
+        policy_reach=ReachShape.of(policy_reach(subject.network, scope, subject.policy)),
         lint=tuple(FindingShape.of(found, _pointer(found.layer, pointers)) for found in seen.lint),
         warnings=keras_notices(subject.policy.plain.warnings, "/policy"),
     )
