@@ -39,6 +39,11 @@ class RowNormalization(Layer):
 
     supports_masking: ClassVar[bool] = True
 
+    @property
+    def narrow_statistics(self) -> bool:
+        """Whether mean and variance are rounded to the compute dtype before they are used."""
+        return False
+
     def positions(self, ndim: int) -> tuple[int, ...]:
         """Return the axes that gamma and beta run along, not negative, in order."""
         raise AssertionError(f"{self.class_name} does not say what it normalizes")
@@ -112,6 +117,11 @@ class LayerNormalization(CentredNormalization):
     epsilon: float = setting(not_negative, 0.001)
     rms_scaling: bool = setting(boolean, False, only="keras3")
 
+    @property
+    def narrow_statistics(self) -> bool:
+        """In Keras 2, of a narrow dtype all the way."""
+        return not self.conventions.keras3 and self.policy.variable.low_precision
+
     def positions(self, ndim: int) -> tuple[int, ...]:
         """The normalized axes."""
         return self._places(self.axis, ndim)
@@ -164,6 +174,11 @@ class GroupNormalization(CentredNormalization):
     groups: int = setting(_groups, 32)
     axis: int = setting(axis, -1)
     epsilon: float = setting(not_negative, 0.001)
+
+    @property
+    def narrow_statistics(self) -> bool:
+        """In tf_keras."""
+        return not self.conventions.keras3 and self.policy.compute.low_precision
 
     def positions(self, ndim: int) -> tuple[int, ...]:
         """The channels axis."""
@@ -273,6 +288,11 @@ class UnitNormalization(Layer):
     supports_masking: ClassVar[bool] = True
 
     axis: int | tuple[int, ...] = setting(axis_or_axes, -1)
+
+    @property
+    def narrow_statistics(self) -> bool:
+        """Whether the norm is computed in a narrow dtype."""
+        return self.policy.compute.low_precision
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Divide by the norm, op by op in the compute dtype."""

@@ -16,6 +16,7 @@ from engine.numerics.model_policy import ModelPolicy, with_policies
 from engine.optimizers import SGD, AnyOptimizer
 from engine.optimizers.wrapping import wrap
 from engine.policy import Policy
+from engine.tape import Array
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Subject:
         auto_scale_loss: Keras 3's switch.
         batch_size: rows of a step.
         input_shape: of a Sequential model that gives none itself; batch axis included.
+        inputs: data of the one input, or of several by name; None where they are not known.
     """
 
     config: Mapping[str, Any] = field(repr=False)
@@ -41,6 +43,7 @@ class Subject:
     auto_scale_loss: bool = True
     batch_size: int = 32
     input_shape: Shape | None = None
+    inputs: Array | Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def network(self) -> Network:

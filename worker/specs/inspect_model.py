@@ -95,6 +95,7 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | Non
         auto_scale_loss=(body.get("compile") or {}).get("auto_scale_loss", True),
         batch_size=fit.batch_size,
         input_shape=samples.input_shape if samples else None,
+        inputs=samples.x if samples else None,
     )
     return subject if _check_layers(findings, subject) else None
 
