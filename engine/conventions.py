@@ -32,6 +32,8 @@ class Conventions:
         idle_momentum: SGD keeps and multiplies a momentum even where it is 0 (tf_keras).
         row_gradients: the gradient of an embedding stays rows, as on TensorFlow; else it is dense, as on JAX and torch.
         floatx: Keras's ``backend.floatx()``: dtype of inputs, of Keras 3's losses, of metrics.
+        float16_lanes: partial sums that the CPU kernel keeps for each channel of a float16 sum along outer axes: one
+            in TF 2.4, four in TF 2.21.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Conventions:
     idle_momentum: bool = False
     row_gradients: bool = True
     floatx: DType = FLOAT32
+    float16_lanes: int = 4
 
     @property
     def keras3(self) -> bool:
@@ -55,6 +58,7 @@ class Conventions:
 
 TF24 = Conventions(
     name="tf2.4",
+    float16_lanes=1,
     fused_updates=True,
     floatx_losses=False,
     autocast_all_arguments=False,

@@ -18,6 +18,7 @@ from engine.optimizers import SGD, AnyOptimizer
 from engine.optimizers.wrapping import wrap
 from engine.policy import Policy
 from engine.policy_scope import Scope
+from engine.tape import Array
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Subject:
         policy_scope: which layers were to follow the policy (``config`` went through ``scoped``); None where nobody
             asked for a policy.
         replaced: how many layers named each of the policies that ``scoped`` removed.
+        inputs: data of the one input, or of several by name; None where they are not known.
     """
 
     config: Mapping[str, Any] = field(repr=False)
@@ -48,6 +50,7 @@ class Subject:
     input_shape: Shape | None = None
     policy_scope: Scope | None = None
     replaced: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    inputs: Array | Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def network(self) -> Network:

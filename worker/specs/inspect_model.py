@@ -109,6 +109,7 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | Non
         input_shape=samples.input_shape if samples else None,
         policy_scope=policy_scope(body) if body.get("policy") is not None else None,
         replaced=scoped.replaced,
+        inputs=samples.x if samples else None,
     )
     return subject if _check_layers(findings, subject) else None
 
