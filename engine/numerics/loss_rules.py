@@ -11,7 +11,7 @@ from engine.dtypes import FLOAT16, FLOAT32, DType
 from engine.errors import ShapeMismatch
 from engine.losses import Loss
 from engine.losses.base import on_grid
-from engine.metrics import SparseCategoricalAccuracy
+from engine.metrics.accuracy import SparseCategoricalAccuracy
 from engine.numerics.case import Case, Rule
 from engine.numerics.findings import Finding
 from engine.tape import Tensor
