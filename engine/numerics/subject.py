@@ -12,6 +12,7 @@ from engine.conventions import Conventions
 from engine.errors import located
 from engine.layers import Shape
 from engine.losses import Loss
+from engine.metrics import Metric
 from engine.network import Network, read_network
 from engine.numerics.model_policy import ModelPolicy, with_policies
 from engine.optimizers import SGD, AnyOptimizer
@@ -32,6 +33,8 @@ class Subject:
         optimizer: as given, before ``compile`` wraps it; None where it is not known.
         loss: of the one output; None where it is not known.
         auto_scale_loss: Keras 3's switch.
+        metrics: of the one output.
+        labels: of the one output; None where they are not known.
         batch_size: rows of a step.
         input_shape: of a Sequential model that gives none itself; batch axis included.
         policy_scope: which layers were to follow the policy (``config`` went through ``scoped``); None where nobody
@@ -45,6 +48,8 @@ class Subject:
     conventions: Conventions
     optimizer: AnyOptimizer | None = None
     loss: Loss | None = None
+    metrics: tuple[Metric, ...] = ()
+    labels: Array | None = field(default=None, repr=False, compare=False)
     auto_scale_loss: bool = True
     batch_size: int = 32
     input_shape: Shape | None = None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from engine import conventions, optimizers
 from engine.errors import EngineError
 from engine.layers import InputLayer
 from engine.layers.operations import Operation
+from engine.metrics import Metric
 from engine.model import model_from_config
 from engine.numerics.findings import Finding
 from engine.numerics.linter import lint
@@ -17,6 +20,7 @@ from engine.numerics.plan import LayerPlan, plan_of
 from engine.numerics.scaling import LossScaling, loss_scaling
 from engine.numerics.subject import Subject
 from engine.policy_scope import Scope, policy_reach
+from engine.tape import Array
 from engine.training import FitOptions
 from worker.settings import Limits
 from worker.specs.errors import from_engine, pointer_to
@@ -33,6 +37,7 @@ from worker.specs.inspection import (
 from worker.specs.notices import keras_notices
 from worker.specs.reach import ReachShape
 from worker.specs.resources import CODE, layer_places
+from worker.specs.samples import Samples
 from worker.specs.scale_limits import check_scale, scale_place
 from worker.specs.sources import NO_FILES, Sources
 from worker.specs.stages import (
@@ -92,9 +97,11 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | Non
         with findings.at("model"):  # a shape is missing, and here there is no data to tell it
             model_from_config(scoped_model(body).config, plain, line, policy_scope="unset")
     optimizer = loss = None
+    metrics: tuple[Metric, ...] = ()
     if body.get("compile") is not None and compile_model(findings, model) and model is not None:
         optimizer = optimizers.get(body["compile"].get("optimizer", "sgd"), line)
         loss = model.compilation.loss
+        metrics = model.compilation.heads[0].all_metrics
     if model is None or policy is None:
         return None
     scoped = scoped_model(body)
@@ -104,6 +111,8 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | Non
         conventions=line,
         optimizer=optimizer,
         loss=loss,
+        metrics=metrics,
+        labels=_labels(samples),
         auto_scale_loss=(body.get("compile") or {}).get("auto_scale_loss", True),
         batch_size=fit.batch_size,
         input_shape=samples.input_shape if samples else None,
@@ -112,6 +121,12 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | Non
         inputs=samples.x if samples else None,
     )
     return subject if _check_layers(findings, subject) else None
+
+
+def _labels(samples: Samples | None) -> Array | None:
+    """Return the labels of a model with one output."""
+    y = None if samples is None else samples.y
+    return y if isinstance(y, np.ndarray) else None
 
 
 def _read_policy(findings: Findings) -> ModelPolicy | None:
