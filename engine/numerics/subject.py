@@ -31,6 +31,7 @@ class Subject:
         auto_scale_loss: Keras 3's switch.
         batch_size: rows of a step.
         input_shape: of a Sequential model that gives none itself; batch axis included.
+        made: the network, where it has been read from the config already; None reads it when it is asked for.
     """
 
     config: Mapping[str, Any] = field(repr=False)
@@ -41,6 +42,7 @@ class Subject:
     auto_scale_loss: bool = True
     batch_size: int = 32
     input_shape: Shape | None = None
+    made: Network | None = field(default=None, repr=False)
 
     @cached_property
     def network(self) -> Network:
@@ -49,6 +51,8 @@ class Subject:
         Raises:
             EngineError: with a path relative to the config; "policy" leads it where a map does not fit the layers.
         """
+        if self.made is not None:
+            return self.made
         network = self.under(self.policy.plain)
         with located("policy"):
             config = with_policies(self.config, self.policy, network)

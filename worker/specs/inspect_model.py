@@ -18,7 +18,9 @@ from engine.numerics.scaling import LossScaling, loss_scaling
 from engine.numerics.subject import Subject
 from engine.training import FitOptions
 from worker.settings import Limits
-from worker.specs.errors import from_engine, pointer_to
+from worker.specs.advice import places_of, subject_of
+from worker.specs.doubts import Reading, doubts_of
+from worker.specs.errors import from_engine
 from worker.specs.findings import Findings
 from worker.specs.inspection import (
     BytesShape,
@@ -29,7 +31,6 @@ from worker.specs.inspection import (
     LossScalingShape,
     MemoryShape,
 )
-from worker.specs.notices import keras_notices
 from worker.specs.resources import CODE, layer_places
 from worker.specs.scale_limits import check_scale, scale_place
 from worker.specs.sources import NO_FILES, Sources
@@ -51,13 +52,13 @@ def inspect_model(request: InspectRequest, limits: Limits, sources: Sources = NO
         SpecError: every fault there is, each with a pointer into the request.
     """
     findings = Findings(request.given())
-    subject = _read(findings, limits, sources)
+    reading = _read(findings, limits, sources)
     findings.raise_if_any()
-    seen = _seen(findings, subject) if subject else None
+    seen = _seen(findings, reading.subject) if reading else None
     findings.raise_if_any()
-    if subject is None or seen is None:
+    if reading is None or seen is None:
         raise AssertionError("A stage of the inspection gave up without saying why")
-    return _answer(subject, seen)
+    return _answer(reading, seen)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class _Seen:
     lint: tuple[Finding, ...]
 
 
-def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | None:
+def _read(findings: Findings, limits: Limits, sources: Sources) -> Reading | None:
     body = findings.body
     policy = _read_policy(findings)
     fit = read_fit(findings) or FitOptions()
@@ -80,23 +81,13 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | Non
     if model is None and len(findings.errors) == before and body.get("data") is None:
         with findings.at("model"):  # a shape is missing, and here there is no data to tell it
             model_from_config(body["model"], plain, line)
-    optimizer = loss = None
-    if body.get("compile") is not None and compile_model(findings, model) and model is not None:
-        optimizer = optimizers.get(body["compile"].get("optimizer", "sgd"), line)
-        loss = model.compilation.loss
+    optimizer = None
+    if body.get("compile") is not None and compile_model(findings, model):
+        optimizer = optimizers.get(body["compile"].get("optimizer", optimizers.DEFAULT), line)
     if model is None or policy is None:
         return None
-    subject = Subject(
-        config=body["model"],
-        policy=policy,
-        conventions=line,
-        optimizer=optimizer,
-        loss=loss,
-        auto_scale_loss=(body.get("compile") or {}).get("auto_scale_loss", True),
-        batch_size=fit.batch_size,
-        input_shape=samples.input_shape if samples else None,
-    )
-    return subject if _check_layers(findings, subject) else None
+    subject = subject_of(body, model, policy, optimizer, batch_size=fit.batch_size, samples=samples, made=False)
+    return Reading(body, subject, model, samples=samples) if _check_layers(findings, subject) else None
 
 
 def _read_policy(findings: Findings) -> ModelPolicy | None:
@@ -143,7 +134,8 @@ def _seen(findings: Findings, subject: Subject) -> _Seen | None:
     return None
 
 
-def _answer(subject: Subject, seen: _Seen) -> Inspection:
+def _answer(reading: Reading, seen: _Seen) -> Inspection:
+    subject = reading.subject
     own = BytesShape.of(seen.memory[subject.policy.name])
     optimizer = subject.optimizer
     memory = MemoryShape(
@@ -153,8 +145,7 @@ def _answer(subject: Subject, seen: _Seen) -> Inspection:
         policy=subject.policy.name,
         policies={name: BytesShape.of(counted) for name, counted in seen.memory.items()},
     )
-    places = layer_places(subject.network)
-    pointers = {name: pointer_to(place) for name, place in places.items()}
+    pointers = places_of(seen.lint, reading)
     return Inspection(
         dialect=subject.conventions.name,
         parameters=sum(plan.parameters for plan in seen.plans),
@@ -162,14 +153,6 @@ def _answer(subject: Subject, seen: _Seen) -> Inspection:
         layers=tuple(LayerShape.of(plan) for plan in seen.plans),
         loss_scaling=LossScalingShape.of(seen.scaling),
         memory=memory,
-        lint=tuple(FindingShape.of(found, _pointer(found.layer, pointers)) for found in seen.lint),
-        warnings=keras_notices(subject.policy.plain.warnings, "/policy"),
+        lint=tuple(FindingShape.of(found, pointers[id(found)]) for found in seen.lint),
+        warnings=doubts_of(reading),
     )
-
-
-def _pointer(layer: str | None, pointers: dict[str | None, str]) -> str:
-    """Return where a layer stands; one inside a wrapper has the name "wrapper/layer"."""
-    name = layer or ""
-    while name and name not in pointers:
-        name = name.rpartition("/")[0]
-    return pointers.get(name, "")
