@@ -73,10 +73,10 @@ def warnings_of(reading: Reading) -> tuple[Notice, ...]:
 def places_of(findings: Iterable[Finding], reading: Reading) -> dict[int, str]:
     """Return the pointer into the request of each finding, by its id: to its layer, or to the setting it is about."""
     layers = layer_places(reading.subject.network)
-    return {id(found): pointer_to(_place(found, reading.body, layers)) for found in findings}
+    return {id(found): pointer_to(_place(found, reading, layers)) for found in findings}
 
 
-def _place(found: Finding, body: Mapping[str, Any], layers: Mapping[str | None, Path]) -> Path:
+def _place(found: Finding, reading: Reading, layers: Mapping[str | None, Path]) -> Path:
     if found.layer is not None:
         name = found.layer  # a layer inside a wrapper has the name "wrapper/layer"
         while name and name not in layers:
@@ -84,7 +84,9 @@ def _place(found: Finding, body: Mapping[str, Any], layers: Mapping[str | None, 
         return layers.get(name, ())
     if found.about == "model":
         return ()
-    place: Path = policy_place(Findings(dict(body)))[0] if found.about == "policy" else ("compile", found.about)
+    body, place = reading.body, (*reading.compiled_at, found.about)
+    if found.about == "policy":
+        place = policy_place(Findings(dict(body)))[0]
     return reachable(body, place) if place[0] in body else ()
 
 

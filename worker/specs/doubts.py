@@ -36,6 +36,8 @@ class Reading:
         model: compiled, if `compile` was given.
         trainer: None where the request is no whole job.
         samples: the data, if they are given.
+        compiled_at: where in the body stands what the model is compiled with.
+        notices: of those who read the request.
     """
 
     body: Body
@@ -43,6 +45,8 @@ class Reading:
     model: Model
     trainer: Trainer | None = None
     samples: Samples | None = None
+    compiled_at: tuple[str | int, ...] = ("compile",)
+    notices: tuple[Notice, ...] = ()
 
 
 Doubt: TypeAlias = Callable[[Reading], Iterator[Notice]]
@@ -59,7 +63,7 @@ _PROBABILITY_HEADS = ("softmax", "sigmoid", "hard_sigmoid")
 
 def doubts_of(job: Reading) -> tuple[Notice, ...]:
     """Return the notices of a request, as far as it is given; what the linter finds is no doubt of its own."""
-    return tuple(notice for doubt in DOUBTS for notice in doubt(job))
+    return (*job.notices, *(notice for doubt in DOUBTS for notice in doubt(job)))
 
 
 def _optimizer_assumed(job: Reading) -> Iterator[Notice]:
@@ -84,9 +88,10 @@ def _label_assumed(job: Reading) -> Iterator[Notice]:
 
 
 def _compile_config_unused(job: Reading) -> Iterator[Notice]:
-    if job.body["model"].get("compile_config") and job.body.get("compile"):
-        text = "`compile_config` inside the model is not used; the job's own `compile` is."
-        yield Notice(code="compile_config_unused", message=text, pointer="/model/compile_config")
+    for key in ("compile_config", "training_config"):
+        if job.body["model"].get(key) and job.body.get("compile"):
+            text = f"`{key}` inside the model is not used; the job's own `compile` is."
+            yield Notice(code="compile_config_unused", message=text, pointer=f"/model/{key}")
 
 
 def _no_effect(job: Reading) -> Iterator[Notice]:

@@ -19,6 +19,7 @@ from engine.numerics.subject import Subject
 from engine.training import FitOptions
 from worker.settings import Limits
 from worker.specs.advice import places_of, subject_of
+from worker.specs.compile_configs import look_for_compile
 from worker.specs.doubts import Reading, doubts_of
 from worker.specs.errors import from_engine
 from worker.specs.findings import Findings
@@ -81,13 +82,21 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Reading | Non
     if model is None and len(findings.errors) == before and body.get("data") is None:
         with findings.at("model"):  # a shape is missing, and here there is no data to tell it
             model_from_config(body["model"], plain, line)
-    optimizer = None
-    if body.get("compile") is not None and compile_model(findings, model):
-        optimizer = optimizers.get(body["compile"].get("optimizer", optimizers.DEFAULT), line)
+    optimizer = found = None
+    if body.get("compile") is not None:
+        if compile_model(findings, model):
+            optimizer = optimizers.get(body["compile"].get("optimizer", optimizers.DEFAULT), line)
+    elif model is not None and policy is not None:
+        found = look_for_compile(body, model)
+        optimizer = found.optimizer if found else None
     if model is None or policy is None:
         return None
     subject = subject_of(body, model, policy, optimizer, batch_size=fit.batch_size, samples=samples, made=False)
-    return Reading(body, subject, model, samples=samples) if _check_layers(findings, subject) else None
+    if not _check_layers(findings, subject):
+        return None
+    if found is None:
+        return Reading(body, subject, model, samples=samples)
+    return Reading(body, subject, model, samples=samples, compiled_at=found.place, notices=(found.notice,))
 
 
 def _read_policy(findings: Findings) -> ModelPolicy | None:
