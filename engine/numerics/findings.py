@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 Severity: TypeAlias = Literal["error", "warning", "info"]
-About: TypeAlias = Literal["model", "policy", "optimizer", "loss", "auto_scale_loss"]
+About: TypeAlias = Literal["model", "policy", "optimizer", "loss", "auto_scale_loss", "x", "y"]
 Evidence: TypeAlias = Mapping[str, str | int | float | bool | None]
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from engine.numerics.case import Case, Rule
 from engine.numerics.findings import Finding, Severity
 from engine.numerics.layer_rules import LAYER_RULES
@@ -14,7 +11,8 @@ from engine.numerics.subject import Subject
 RULES: tuple[Rule, ...] = (*SCALING_RULES, *LAYER_RULES)
 """Every rule; each looks for one thing, and says its code, its severity, why, and what to do."""
 
-_ORDER: Mapping[Severity, int] = MappingProxyType({"error": 0, "warning": 1, "info": 2})
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+"""The grave ones first."""
 
 
 def lint(subject: Subject) -> tuple[Finding, ...]:
@@ -24,4 +22,5 @@ def lint(subject: Subject) -> tuple[Finding, ...]:
         EngineError: the model, or how it would be compiled, is refused.
     """
     case = Case(subject)
-    return tuple(sorted((found for rule in RULES for found in rule(case)), key=lambda found: _ORDER[found.severity]))
+    found = (each for rule in RULES for each in rule(case))
+    return tuple(sorted(found, key=lambda each: SEVERITIES.index(each.severity)))

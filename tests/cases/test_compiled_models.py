@@ -53,7 +53,7 @@ def test_the_own_compile_goes_before_it() -> None:
     answer = inspected({**BODY, "compile": {"optimizer": "sgd", "loss": "mse"}})
     assert (answer.loss_scaling.kind, answer.loss_scaling.optimizer) == ("none", "SGD")
     assert [(notice.code, notice.pointer) for notice in answer.warnings] == [("compile_config_unused", AT)]
-    data = {"x": [[0.5] * 8] * 4, "y": [[0.5] * 4] * 4}
+    data = {"x": [[0.5] * 8, [0.0] * 8] * 4, "y": [[0.5] * 4, [0.0] * 4] * 4}
     job = {**BODY, "compile": {"optimizer": COMPILED["optimizer"], "loss": "mse"}, "data": data}
     prepared = prepare(JobSpec.model_validate(job), Limits())
     assert [notice.code for notice in prepared.warnings] == ["compile_config_unused"]

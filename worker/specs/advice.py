@@ -7,14 +7,16 @@ classifier has one, and nobody reads a warning that is always there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from engine.model import Model
 from engine.numerics.findings import Finding
-from engine.numerics.linter import lint
+from engine.numerics.linter import SEVERITIES, lint
 from engine.numerics.model_policy import ModelPolicy
 from engine.numerics.subject import Subject
 from engine.optimizers import AnyOptimizer
+from worker.specs.data_advice import data_findings
 from worker.specs.doubts import Reading, doubts_of
 from worker.specs.errors import pointer_to
 from worker.specs.findings import Findings
@@ -65,15 +67,25 @@ def subject_of(
     )
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A finding, and the pointer to where in the request it is to be mended."""
+
+    finding: Finding
+    pointer: str
+
+
+def findings_of(reading: Reading) -> tuple[Placed, ...]:
+    """Return what is found about the numerics of the model and about the data, the grave first."""
+    layers = layer_places(reading.subject.network)
+    of_model = (Placed(found, pointer_to(_place(found, reading, layers))) for found in lint(reading.subject))
+    of_data = (Placed(found, pointer_to(reachable(reading.body, place))) for found, place in data_findings(reading))
+    return tuple(sorted((*of_model, *of_data), key=lambda placed: SEVERITIES.index(placed.finding.severity)))
+
+
 def warnings_of(reading: Reading) -> tuple[Notice, ...]:
     """Return the warnings of a job: grave findings first, each with its place and what to do."""
-    return (*as_notices(lint(reading.subject), reading), *doubts_of(reading))
-
-
-def places_of(findings: Iterable[Finding], reading: Reading) -> dict[int, str]:
-    """Return the pointer into the request of each finding, by its id: to its layer, or to the setting it is about."""
-    layers = layer_places(reading.subject.network)
-    return {id(found): pointer_to(_place(found, reading, layers)) for found in findings}
+    return (*as_notices(findings_of(reading)), *doubts_of(reading))
 
 
 def _place(found: Finding, reading: Reading, layers: Mapping[str | None, Path]) -> Path:
@@ -90,17 +102,20 @@ def _place(found: Finding, reading: Reading, layers: Mapping[str | None, Path]) 
     return reachable(body, place) if place[0] in body else ()
 
 
-def as_notices(findings: Iterable[Finding], reading: Reading) -> Iterator[Notice]:
+def as_notices(found: Iterable[Placed]) -> Iterator[Notice]:
     """Yield one notice for each error or warning; layers of which the same holds share one."""
-    grave = [found for found in findings if found.severity != "info"]
-    places = places_of(grave, reading)
-    alike: dict[tuple[str, str], list[Finding]] = {}
-    for found in grave:
-        alike.setdefault((found.code, found.fix), []).append(found)
+    alike: dict[tuple[str, str, bool], list[Placed]] = {}
+    for placed in found:
+        finding = placed.finding
+        if finding.severity != "info":
+            # What is said of the model or the data as a whole is said once each.
+            key = finding.fix if finding.layer else f"{finding.fix} {finding.why}"
+            alike.setdefault((finding.code, key, finding.layer is None), []).append(placed)
     for first, *others in alike.values():
-        named = f"Layer {first.layer!r}: " if first.layer else ""
-        message = f"{named}{first.why} {first.fix}{_also(others)}"
-        yield Notice(code=first.code, message=message, pointer=places[id(first)])
+        finding = first.finding
+        named = f"Layer {finding.layer!r}: " if finding.layer else ""
+        message = f"{named}{finding.why} {finding.fix}{_also([other.finding for other in others])}"
+        yield Notice(code=finding.code, message=message, pointer=first.pointer)
 
 
 def _also(others: list[Finding]) -> str:

@@ -9,8 +9,6 @@ from engine.errors import EngineError
 from engine.layers import InputLayer
 from engine.layers.operations import Operation
 from engine.model import model_from_config
-from engine.numerics.findings import Finding
-from engine.numerics.linter import lint
 from engine.numerics.memory import Bytes, memory_of
 from engine.numerics.model_policy import ModelPolicy, read_model_policy
 from engine.numerics.plan import LayerPlan, plan_of
@@ -18,7 +16,7 @@ from engine.numerics.scaling import LossScaling, loss_scaling
 from engine.numerics.subject import Subject
 from engine.training import FitOptions
 from worker.settings import Limits
-from worker.specs.advice import places_of, subject_of
+from worker.specs.advice import findings_of, subject_of
 from worker.specs.compile_configs import look_for_compile
 from worker.specs.doubts import Reading, doubts_of
 from worker.specs.errors import from_engine
@@ -67,7 +65,6 @@ class _Seen:
     plans: tuple[LayerPlan, ...]
     scaling: LossScaling
     memory: dict[str, Bytes]
-    lint: tuple[Finding, ...]
 
 
 def _read(findings: Findings, limits: Limits, sources: Sources) -> Reading | None:
@@ -139,7 +136,7 @@ def _seen(findings: Findings, subject: Subject) -> _Seen | None:
     with findings.at(*place):
         check_scale(findings, subject.wrapped, place)
         if not findings.errors:
-            return _Seen(plan_of(subject.network), loss_scaling(subject), memory, lint(subject))
+            return _Seen(plan_of(subject.network), loss_scaling(subject), memory)
     return None
 
 
@@ -154,7 +151,6 @@ def _answer(reading: Reading, seen: _Seen) -> Inspection:
         policy=subject.policy.name,
         policies={name: BytesShape.of(counted) for name, counted in seen.memory.items()},
     )
-    pointers = places_of(seen.lint, reading)
     return Inspection(
         dialect=subject.conventions.name,
         parameters=sum(plan.parameters for plan in seen.plans),
@@ -162,6 +158,6 @@ def _answer(reading: Reading, seen: _Seen) -> Inspection:
         layers=tuple(LayerShape.of(plan) for plan in seen.plans),
         loss_scaling=LossScalingShape.of(seen.scaling),
         memory=memory,
-        lint=tuple(FindingShape.of(found, pointers[id(found)]) for found in seen.lint),
+        lint=tuple(FindingShape.of(placed.finding, placed.pointer) for placed in findings_of(reading)),
         warnings=doubts_of(reading),
     )
