@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,14 +17,12 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from app.client import DEFAULT_URL, TERMINAL, ApiError, Client, HalfstepError, Invalid, Unreachable
+from app.notices import show_file, show_reach, show_warnings
 from app.watching import shown
 from app.watching import watch as watch_job
 
 FAILED, USAGE, UNREACHABLE = 1, 2, 3
 """Exit codes: the job (or the request) failed, the command was wrong (also bad files), nobody answers."""
-
-MOST_KEPT = 10
-"""Layers that keep a dtype of their own, shown one by one."""
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -109,25 +107,15 @@ def submit(file: Path, watch: bool, dry_run: bool, key: str | None, url: str) ->
         if dry_run:
             checked = client.check(spec)
             out.print_json(data=checked["summary"])
-            _show_doubts(checked)
+            show_reach(checked["policy_reach"], err)
+            show_warnings(checked["warnings"], err)
             return
         job = client.submit(spec, idempotency_key=key)
-        _show_doubts(job)
+        show_reach(job["policy_reach"], err)
+        show_warnings(job["warnings"], err)
         out.print(job["id"])
         if watch:
             sys.exit(_followed(client, job["id"]))
-
-
-def _show_doubts(job: Mapping[str, Any]) -> None:
-    """Print which layers follow the policy, and every warning."""
-    reach = job["policy_reach"]
-    err.print(escape(f"policy {reach['policy']}: {reach['followed']} of {reach['layers']} layers follow it"))
-    for kept in reach["kept"][:MOST_KEPT]:
-        err.print(escape(f"  {kept['layer']} keeps {kept['policy']}"))
-    if len(reach["kept"]) > MOST_KEPT:
-        err.print(f"  ... and {len(reach['kept']) - MOST_KEPT} more layers keep theirs")
-    for notice in job["warnings"]:
-        err.print(f"[yellow]warning:[/yellow] {escape(notice['message'])}")
 
 
 def _read_job(file: Path) -> Any:
@@ -221,10 +209,15 @@ def files() -> None:
 @click.option("--purpose", default="fine-tune", show_default=True, help="A word to find it by.")
 @url_option
 def upload(paths: tuple[Path, ...], purpose: str, url: str) -> None:
-    """Send PATHS (.npz, .npy, .safetensors, .csv, .jsonl, .parquet); print an id for each."""
+    """Send PATHS (.npz, .npy, .safetensors, .csv, .jsonl, .parquet); print an id for each.
+
+    What was understood of each file (columns, dtypes, rows, the column of labels) goes to standard error.
+    """
     with connected(url) as client:
         for path in paths:
-            out.print(client.upload(path, purpose=purpose)["id"])
+            file = client.upload(path, purpose=purpose)
+            out.print(file["id"])
+            show_file(file, err)
 
 
 @files.command("list")

@@ -302,7 +302,7 @@ def _paced(request: FineTuningRequest, compiled: Mapping[str, Any]) -> dict[str,
     multiplier = request.settings.learning_rate_multiplier
     if multiplier in (None, "auto", 1) or isinstance(multiplier, str):
         return dict(compiled)
-    config = optimizers.get(compiled.get("optimizer", "sgd"), conventions.KERAS3).get_config()
+    config = optimizers.get(compiled.get("optimizer", optimizers.DEFAULT), conventions.KERAS3).get_config()
     rate = config["config"].get("learning_rate")
     if not isinstance(rate, float | int) or multiplier is None:
         text = "The optimizer has no plain learning rate to multiply; give the whole one in `halfstep.compile`."

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine import callbacks as callbacks_of
 from engine import conventions as lines
+from engine import optimizers
 from engine.callbacks import ModelCheckpoint
 from engine.compilation import Compilation, compiled
 from engine.conventions import Conventions
@@ -98,7 +99,7 @@ class Model:
 
     def compile(
         self,
-        optimizer: Any = "sgd",
+        optimizer: Any = optimizers.DEFAULT,
         loss: Any = None,
         metrics: Any = (),
         *,

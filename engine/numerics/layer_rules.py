@@ -53,9 +53,10 @@ def _lost_epsilon(name: str, value: float, dtype: DType, guarded: bool) -> Findi
         severity="warning" if held or guarded else "error",
         layer=None,
         why=f"{name} = {value:g} {happens}: variables and optimizer work in {dtype.name}.",
-        fix=f"Keep variables in float32 (mixed_float16 or mixed_bfloat16), or raise the epsilon to {least:g}.",
+        fix=f"Keep variables in float32, as mixed policies do, or raise the epsilon to {least:g}.",
         source="keras-team/keras#11860; google-deepmind/optax#1755",
         evidence={"setting": name, "dtype": dtype.name, **_reach(value, dtype)},
+        about="optimizer",
     )
 
 
@@ -87,6 +88,7 @@ def product_of_momenta(case: Case) -> Iterator[Finding]:
         fix="Use Adam, or Keras 3, where this is mended.",
         source="tf_keras.optimizers.Nadam.update_step (2.21.0), observed",
         evidence={"variables": count},
+        about="optimizer",
     )
 
 
@@ -170,7 +172,7 @@ def _narrow_parameters(layer: Layer, plan: LayerPlan) -> Iterator[Finding]:
             severity="warning",
             layer=layer.name,
             why=f"Scale and offset are {dtype.name}: near 1, an update below {dtype.epsilon / 4:.2g} changes nothing.",
-            fix='Give the layer dtype "float32", or the model a mixed policy.',
+            fix='Give the layer dtype "float32" or a mixed policy, so that they are float32.',
             source="pytorch/pytorch#88929; arXiv 2010.06192",
             evidence={"dtype": dtype.name, "smallest_update_of_1": dtype.epsilon / 4},
         )

@@ -32,23 +32,4 @@ def without_effect(case: Case) -> Iterator[Finding]:
     )
 
 
-def export_replaced(case: Case) -> Iterator[Finding]:
-    """Layers that follow the policy although the config names another one: Keras itself would keep it."""
-    policy, counts = case.subject.policy, case.subject.replaced
-    names = sorted(name for name in counts if name not in {policy.name, policy.plain.name})
-    if not names:
-        return
-    layers = sum(counts[name] for name in names)
-    yield Finding(
-        code="export_dtype_replaced",
-        severity="info",
-        layer=None,
-        why=f"{layers} layers name {' or '.join(map(repr, names))} themselves, as to_json() of Keras always writes; "
-        f"here they follow the policy {policy.name!r} instead. Keras would let a layer's own dtype override it.",
-        fix='Set "policy_scope" to "unset" to keep the dtypes that the layers name.',
-        source="keras.layers.Layer.get_config of Keras 3.15, tf_keras 2.21 and TF 2.4 (observed)",
-        evidence={"policy": policy.name, "layers": layers, "replaced": ", ".join(names)},
-    )
-
-
-REACH_RULES: tuple[Rule, ...] = (without_effect, export_replaced)
+REACH_RULES: tuple[Rule, ...] = (without_effect,)

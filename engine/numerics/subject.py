@@ -41,6 +41,7 @@ class Subject:
             asked for a policy.
         replaced: how many layers named each of the policies that ``scoped`` removed.
         inputs: data of the one input, or of several by name; None where they are not known.
+        made: the network, where it has been read from the config already; None reads it when it is asked for.
     """
 
     config: Mapping[str, Any] = field(repr=False)
@@ -56,6 +57,7 @@ class Subject:
     policy_scope: Scope | None = None
     replaced: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     inputs: Array | Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
+    made: Network | None = field(default=None, repr=False)
 
     @cached_property
     def network(self) -> Network:
@@ -64,6 +66,8 @@ class Subject:
         Raises:
             EngineError: with a path relative to the config; "policy" leads it where a map does not fit the layers.
         """
+        if self.made is not None:
+            return self.made
         network = self.under(self.policy.plain)
         with located("policy"):
             config = with_policies(self.config, self.policy, network)

@@ -49,15 +49,16 @@ def test_a_policy_that_no_layer_follows_is_a_finding(served: Served):
     assert "'mixed_float16'" in finding["why"]
     assert "all 2 layers name 'float32'" in finding["why"]
     assert "policy_scope" in finding["fix"]
+    warnings = served.http.post(JOBS, json=body).json()["warnings"]
+    assert "policy_without_effect" in [notice["code"] for notice in warnings]
 
 
 def test_the_dtype_that_is_replaced_is_named(served: Served):
-    (finding,) = [
-        found
-        for found in served.http.post(INSPECT, json=EXPORTED).json()["lint"]
-        if found["code"] == "export_dtype_replaced"
-    ]
-    assert "2 layers name 'float32'" in finding["why"]
+    for path in (INSPECT, f"{JOBS}?dry_run=true", JOBS):
+        warnings = served.http.post(path, json=EXPORTED).json()["warnings"]
+        (notice,) = [found for found in warnings if found["code"] == "export_dtype_replaced"]
+        assert "2 layers name 'float32'" in notice["message"]
+        assert notice["pointer"] == "/policy_scope"
 
 
 def test_a_sweep_over_policies_trains_in_each_of_them(served: Served):

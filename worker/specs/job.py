@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
 
+from engine import optimizers
 from engine.policy_scope import Scope
 from worker.specs.callbacks import CallbackValue
 from worker.specs.losses import LossValue
@@ -24,7 +25,11 @@ ClassNumber: TypeAlias = Annotated[Text, StringConstraints(pattern=r"^\d{1,15}$"
 class CompileSpec(Spec):
     """What `model.get_compile_config()` prints."""
 
-    optimizer: OptimizerValue = Field(default="sgd", description="Name or serialized optimizer.", examples=["adam"])
+    optimizer: OptimizerValue = Field(
+        default=optimizers.DEFAULT,
+        description="Name or serialized optimizer; without one Keras takes rmsprop, and a warning says so.",
+        examples=["adam"],
+    )
     loss: LossValue = Field(
         description="Name or serialized loss; of several outputs one for all, a list, or a dict by output name.",
         examples=["sparse_categorical_crossentropy", {"digit": "sparse_categorical_crossentropy", "image": None}],

@@ -170,7 +170,7 @@ def compile_model(findings: Findings, model: Model | None) -> bool:
     line = model.network.conventions if model else conventions.of(findings.body["model"])
     before = len(findings.errors)
     with findings.at("compile", "optimizer"):
-        optimizer = optimizers.get(given.get("optimizer", "sgd"), line)
+        optimizer = optimizers.get(given.get("optimizer", optimizers.DEFAULT), line)
         if model is not None:
             _check_wrapping(findings, model, optimizer)
     loss: Loss | None = None
@@ -188,7 +188,7 @@ def compile_model(findings: Findings, model: Model | None) -> bool:
         return False
     with findings.at("compile"):
         model.compile(
-            given.get("optimizer", "sgd"),
+            given.get("optimizer", optimizers.DEFAULT),
             given["loss"],
             given.get("metrics") or (),
             loss_weights=given.get("loss_weights"),
