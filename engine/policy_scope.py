@@ -21,13 +21,13 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from engine.errors import EngineError, InvalidValue
-from engine.layers import InputLayer, Layer
+from engine.layers import Embedding, InputLayer, Layer
 from engine.layers.dtype_argument import read_dtype
 from engine.layers.operations import Operation, is_operation
 from engine.layers.wrappers import Wrapper
 from engine.nested import Nested
 from engine.network import Network
-from engine.policy import Policy
+from engine.policy import MIXED, Policy
 
 Scope: TypeAlias = Literal["auto", "all", "unset"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -36,6 +36,8 @@ _INSIDE = ("layer", "backward_layer")
 """Keys of a wrapper's config that hold layers."""
 _BEFORE_POLICIES = re.compile(r"(1|2\.[012])\.")
 """Versions of Keras whose layers have no policy: `dtype` beside `batch_input_shape` is the dtype of the input there."""
+_WRITTEN = frozenset({*MIXED, "float16", "bfloat16", "float32", "float64", "half", "float", "double"} - {"_infer"})
+"""Policies that an export writes into its layers; quantized ones and integers are chosen for single layers."""
 _INTEGERS = re.compile(r"u?int\d+|bool")
 
 
@@ -44,11 +46,13 @@ class _Found:
     """A serialized layer that computes.
 
     Attributes:
+        class_name: of the layer.
         config: its config, which may be changed.
         own: name of the policy that it names; None where it names none, or one that cannot be read.
         container: whether it is a model, whose layers have dtypes of their own.
     """
 
+    class_name: Any
     config: dict[str, Any]
     own: str | None
     container: bool
@@ -106,7 +110,7 @@ def _layer(item: Any) -> Iterator[_Found]:
     if not isinstance(config, dict) or item.get("class_name") == InputLayer.__name__ or is_operation(item):
         return
     container = isinstance(config.get("layers"), list)
-    yield _Found(config, _named(config.get("dtype")), container)
+    yield _Found(item.get("class_name"), config, _named(config.get("dtype")), container)
     if container:
         yield from _layers(item)
     for key in _INSIDE:
@@ -122,23 +126,25 @@ def _named(dtype: Any) -> str | None:
 
 
 def _is_input_dtype(layer: _Found, version: str) -> bool:
-    """Whether a layer's dtype is that of its input: in Keras before 2.3, and integers beside an input shape."""
+    """Whether a layer's dtype is that of its input: in Keras before 2.3, where an Embedding takes integers."""
     if "dtype" not in layer.config:
         return False
     integers = isinstance(layer.config["dtype"], str) and _INTEGERS.fullmatch(layer.config["dtype"])
-    return bool(_BEFORE_POLICIES.match(version) or (integers and "batch_input_shape" in layer.config))
+    return bool(_BEFORE_POLICIES.match(version) or (integers and layer.class_name == Embedding.__name__))
 
 
 def _exported(model: Mapping[str, Any], found: list[_Found], named: list[_Found]) -> list[_Found]:
     """Return the layers with the dtype that an export wrote; none where some layer names no dtype.
 
     Of several dtypes it is the one of the model itself if that is not float32, else the most frequent one, else the
-    one that is not float32: single float32 layers in a model of narrow ones are chosen on purpose.
+    one that is not float32: single float32 layers in a model of narrow ones are chosen on purpose, as quantized ones.
     """
     computing = [layer for layer in found if not layer.container]
-    if any(layer.own is None for layer in computing) or not computing:
+    if any(layer.own is None for layer in computing):
         return []
-    counts = Counter(layer.own for layer in computing)
+    counts = Counter(layer.own for layer in computing if layer.own in _WRITTEN)
+    if not counts:
+        return []
     config = model["config"]
     whole = _named(config.get("dtype")) if isinstance(config, Mapping) else None
 

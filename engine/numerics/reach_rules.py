@@ -14,7 +14,8 @@ def without_effect(case: Case) -> Iterator[Finding]:
     scope, policy = case.subject.policy_scope, case.subject.policy
     if scope is None:
         return
-    reach = policy_reach(case.subject.network, scope, policy)
+    # A network that was read for training has the policy itself, another one has what is beneath a quantization.
+    reach = policy_reach(case.subject.network, scope, policy if case.subject.made is None else None)
     if reach.followed or not reach.layers:
         return
     own = sorted({row.policy for row in reach.kept})

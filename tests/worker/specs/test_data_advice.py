@@ -41,14 +41,15 @@ def labels() -> np.ndarray:
     return RANDOM.integers(0, 2, ROWS)
 
 
-def job(width: int, *layers: Any, policy: str = "mixed_float16", loss: str = "binary_crossentropy") -> dict[str, Any]:
+def job(width: int, *layers: Any, loss: str = "binary_crossentropy", **settings: Any) -> dict[str, Any]:
     body = layers or (dense("body"), dense("out", 1, activation="sigmoid", dtype="float32"))
     entry = layer("InputLayer", batch_input_shape=[None, width], name="x")
     return {
         "model": {"class_name": "Sequential", "config": {"name": "m", "layers": [entry, *body]}},
-        "policy": policy,
+        "policy": "mixed_float16",
         "compile": {"optimizer": "adam", "loss": loss},
         "data": {"file": "file-1"},
+        **settings,
     }
 
 
@@ -87,7 +88,8 @@ def test_columns_beyond_the_compute_dtype_are_named() -> None:
     [dense("body", dtype="float32"), layer("Rescaling", name="scaled", scale=1e-6, dtype="float32")],
 )
 def test_a_first_layer_in_float32_takes_them(first: dict[str, Any]) -> None:
-    assert "input_overflow" not in said(churn(), first, dense("out", 1, activation="sigmoid", dtype="float32"))
+    layers = (first, dense("out", 1, activation="sigmoid", dtype="float32"))
+    assert "input_overflow" not in said(churn(), *layers, policy_scope="unset")
 
 
 def test_a_layer_that_only_moves_values_casts_them_too() -> None:
