@@ -88,6 +88,10 @@ def _warnings_at(answer: dict[str, Any], expected: list[str]) -> None:
     assert set(expected) <= {notice["pointer"] for notice in answer["warnings"]}, answer["warnings"]
 
 
+def _warnings_exactly(answer: dict[str, Any], expected: list[str]) -> None:
+    assert [notice["pointer"] for notice in answer["warnings"]] == expected
+
+
 def _pointer(answer: dict[str, Any], expected: str) -> None:
     assert answer["errors"][0]["pointer"] in expected.split(" or ")
 
@@ -132,6 +136,7 @@ CHECKS: dict[str, Callable[[dict[str, Any], Any], None]] = {
     "item": _item,
     "never_says": _never_says,
     "warnings_at": _warnings_at,
+    "warnings_exactly": _warnings_exactly,
     "pointer": _pointer,
     "message_names": _message_names,
     "also_names": _message_names,

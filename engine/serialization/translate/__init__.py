@@ -128,7 +128,9 @@ def _filled(source: str, config: Any, fill: Mapping[str, bool]) -> Any:
 def facts_if_filled(source: str, config: Any) -> dict[str, dict[str, Any]]:
     """Return the facts of a DeepSpeed config by the half that its loader asks for, where "auto" leaves that open."""
     found = {}
-    for half in deepspeed_auto.HALVES if source == "deepspeed" and deepspeed_auto.open_halves(config) else ():
+    left_open = deepspeed_auto.open_halves(config) if source == "deepspeed" else ()
+    alone = isinstance(config, dict) and "enabled" in config  # a block `fp16`, to which nothing says bf16
+    for half in (left_open if alone else deepspeed_auto.HALVES) if left_open else ():
         try:
             found[half] = facts(read(source, deepspeed_auto.filled(config, {half: True})).setup)
         except EngineError:

@@ -9,6 +9,7 @@ Source: ``deepspeed/runtime/config.py``, ``precision_config.py``, ``engine.py``,
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from engine import scaler_rules
@@ -38,13 +39,16 @@ def read(config: Any) -> Reading:
         found = blocks.reading(_autocast(blocks, setup))
     note_further(blocks, found.setup)
     every = blocks.reading(found.setup)
+    ignored = {**every.ignored, **found.ignored, **deepspeed_auto.unfilled(config, blocks=True)}
+    beside = {**every.beside, **found.beside, **deepspeed_auto.unfilled(config, blocks=False)}
     return Reading(
         found.setup,
         paths=found.paths,
-        ignored={**every.ignored, **found.ignored, **deepspeed_auto.unfilled(config, blocks=True)},
-        beside={**every.beside, **found.beside, **deepspeed_auto.unfilled(config, blocks=False)},
+        ignored=ignored,
+        beside={path: about for path, about in beside.items() if path not in ignored},
         further={**every.further, **found.further},
         remarks=(*dict.fromkeys((*found.remarks, *every.remarks)), *deepspeed_auto.remarks(config)),
+        seen=every.seen | found.seen,
     )
 
 
@@ -55,6 +59,11 @@ def _half(blocks: Blocks) -> str:
         "fp16": blocks.fp16.flag("enabled", blocks.bare and not blocks.fp16.has("enabled"), "compute_dtype"),
         "bf16": blocks.bf16.flag("enabled", fact="compute_dtype"),
     }
+    if enabled["fp16"] and named is None and blocks.is_older_bfloat16():
+        blocks.fp16.ignore("enabled", "`type` decides")
+        blocks.fp16.says("compute_dtype", "type")
+        blocks.whole.paths["compute_dtype"] = blocks.fp16.path("type")
+        return "bf16"
     if named is not None:
         other = [half for half, on in enabled.items() if on and half != named]
         if other:
@@ -201,8 +210,7 @@ def _read_amp(blocks: Blocks, half: str) -> Reading:
         fields.ignore_all("it is switched off")
     given = {key: value for key, value in blocks.amp.settings.items() if key != "enabled"}
     found = apex.read_at(given, "amp")
-    paths = {**found.paths, "casting": "amp.enabled"}
-    return Reading(found.setup, paths, found.ignored, found.beside, found.further, found.remarks)
+    return replace(found, paths={**found.paths, "casting": "amp.enabled"})
 
 
 def write(setup: Setup) -> dict[str, Any]:

@@ -22,23 +22,31 @@ _THROWN_AWAY = ("fp16", "bf16", "bfloat16", "zero_optimization")
 
 def places(config: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Yield the paths of every "auto"."""
-    if config == AUTO and isinstance(config, str):
+    if _is_auto(config):
         yield path
     elif isinstance(config, Mapping):
         for key, value in config.items():
             yield from places(value, (*path, str(key)))
 
 
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == AUTO
+
+
 def without(config: Any) -> Any:
     """Return a config without its "auto"s, as DeepSpeed alone takes it."""
     if not isinstance(config, dict):
         return config
-    kept = {key: value for key, value in config.items() if not (isinstance(value, str) and value == AUTO)}
+    kept = {key: value for key, value in config.items() if not _is_auto(value)}
+    if _is_auto(config.get("enabled")):
+        kept["enabled"] = False  # the default of every block; a block `fp16` alone would be enabled without it
     return {key: without(value) for key, value in kept.items()}
 
 
 def open_halves(config: Any) -> tuple[str, ...]:
     """Return the halves of which "auto" decides whether they are enabled."""
+    if isinstance(config, dict) and _is_auto(config.get("enabled")):
+        return ("fp16",)
     halves = [path[0] for path in places(config) if len(path) == 2 and path[1] == "enabled"]
     return tuple("bf16" if half == "bfloat16" else half for half in halves if half in (*HALVES, "bfloat16"))
 
@@ -55,6 +63,8 @@ def filled(config: Any, fill: Mapping[str, bool]) -> Any:
     """
     if not isinstance(config, dict):
         raise InvalidValue(f"Only a DeepSpeed config, which is an object, can be filled, but got: {config!r}")
+    if _is_auto(config.get("enabled")):  # a block `fp16` alone
+        return {**config, "enabled": fill.get("fp16", False)}
     found = dict(config)
     for half in HALVES:
         key = "bfloat16" if half == "bf16" and config.get("bf16") is None and "bfloat16" in config else half
@@ -70,7 +80,7 @@ def _filled_block(key: str, block: Any, *, asked: bool, explicit: bool) -> Any:
     if not isinstance(block, dict):
         return block  # the reader refuses it
     enabled = block.get("enabled", False)
-    if isinstance(enabled, str) and enabled == AUTO:
+    if _is_auto(enabled):
         return {**block, "enabled": asked}
     if explicit and isinstance(enabled, bool) and enabled != asked:
         raise InvalidValue(

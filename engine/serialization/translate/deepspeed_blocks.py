@@ -133,8 +133,7 @@ class Blocks:
                 )
                 self.fp16.remark(key, "gpt_neox", text)
         if not self.whole.has("precision"):
-            old_form = self.fp16.value("type", None) == "bfloat16"
-            return "bf16" if old_form else None
+            return None
         named = self.whole.dtype("precision", None, _PRECISIONS, "compute_dtype")
         text = (
             "`precision` is a word of GPT-NeoX, which enables fp16 or bf16 by it; DeepSpeed alone does not look at it, "
@@ -142,6 +141,17 @@ class Blocks:
         )
         self.whole.remark("precision", "gpt_neox", text)
         return named
+
+    def is_older_bfloat16(self) -> bool:
+        """Whether the block ``fp16`` means bfloat16, as in the files of older releases of GPT-NeoX."""
+        if self.fp16.value("type", None) != "bfloat16":
+            return False
+        text = (
+            "Older releases of GPT-NeoX compute in bfloat16 by this word, and it is read so, without a loss scale; "
+            "newer ones do not look at it. Write bf16.enabled or `precision` instead."
+        )
+        self.fp16.remark("type", "gpt_neox", text)
+        return True
 
     def needs_zero(self, fields: Fields, key: str) -> None:
         """Check that ZeRO is on, without which DeepSpeed refuses a setting."""
@@ -192,6 +202,10 @@ def note_further(blocks: Blocks, setup: Setup) -> None:
     assert setup.dtypes is not None, "a DeepSpeed config always says its dtypes"
     model = setup.dtypes.compute if setup.dtypes.casting == "model" else "float32"
     check_grad_dtype(blocks, model)
+    for key in ("communication_data_type", "seq_parallel_communication_data_type"):
+        word = blocks.whole.value(key, "fp32")
+        if not isinstance(word, str) or word.lower() not in ("fp32", "fp16", "bf16"):
+            raise blocks.whole.refused(key, "one of fp32, fp16, bf16", word)
     named = blocks.data_types.dtype("param_dtype", None, _DTYPES)
     if named not in (None, model):
         raise blocks.data_types.refused("param_dtype", f"{model}, as fp16 and bf16 say", named)

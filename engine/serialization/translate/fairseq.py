@@ -74,6 +74,7 @@ def _dtypes(fields: Fields) -> Dtypes:
             "fairseq does not refuse fp16 with bf16: the model is cast to float16, and because of bf16 its loss is not "
             "scaled. Leave one of them out."
         )
+        fields.says("scaling", "bf16")
         fields.remark("bf16" if fields.has("bf16") else "memory_efficient_bf16", "both_halves", text)
     dtype = {"fp16": "float16", "bf16": "bfloat16"}[name]
     for key in (f"memory_efficient_{name}", name):

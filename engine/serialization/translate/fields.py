@@ -74,6 +74,7 @@ class Fields:
         self.beside: dict[str, str] = {}
         self.further: dict[str, str] = {}
         self.remarks: list[Remark] = []
+        self._seen: set[str] = set()
 
     def _located(self, *keys: str) -> tuple[str, ...]:
         inside = (part for key in keys for part in self._names.get(key, key).split("."))
@@ -126,6 +127,7 @@ class Fields:
         """Return a setting of any type; null counts as left out."""
         if fact:
             self.says(fact, key)
+        self._seen.add(key)
         return self._config[key] if self.has(key) else default
 
     def flag(self, key: str, default: bool = False, fact: str = "") -> bool:
@@ -195,7 +197,13 @@ class Fields:
             beside={path: about for fields in every for path, about in fields.beside.items()},
             further={path: about for fields in every for path, about in fields.further.items()},
             remarks=tuple(remark for fields in every for remark in fields.remarks),
+            seen=frozenset(path for fields in every for path in fields.seen()),
         )
+
+    def seen(self) -> frozenset[str]:
+        """Return the places of the settings that were looked at, those that are null with them."""
+        null = {key for key, value in self._config.items() if value is None}
+        return frozenset(map(self.path, self._seen | null))
 
     def placed(self, error: EngineError, names: Mapping[str, str]) -> EngineError:
         """Return an error of a rule, at the setting that its argument came from.

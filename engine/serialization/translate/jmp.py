@@ -60,7 +60,7 @@ def _policy(text: Any, path: tuple[str, ...]) -> Dtypes:
 
     Parameters that are not given are float32, compute follows parameters, and output follows compute.
     """
-    if text in _NAMES:
+    if isinstance(text, str) and text in _NAMES:
         return Dtypes(_NAMES[text], _NAMES[text], "explicit")
     found: dict[str, str] = {}
     for part in text.split(",") if isinstance(text, str) else (text,):

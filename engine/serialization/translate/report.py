@@ -100,7 +100,7 @@ def compared(sides: Sides, config: Any, warnings: tuple[Remark, ...]) -> Transla
     doubtful = tuple(
         Remark("unknown_precision_setting", f"{item.source!r}: {item.why}", tuple((item.source or "").split(".")))
         for item in unread
-        if _speaks_of_precision(item.source or "")
+        if _is_doubtful(sides, item.source or "")
     )
     assumed = [
         Item(name, None, sides.after.paths.get(name), None, value, f"{sides.source} does not say it")
@@ -156,7 +156,7 @@ def _unread(sides: Sides, items: Iterable[Item]) -> list[Item]:
     """Return the settings that no reader looked at, so that nothing is lost without a word."""
     known = [(item.source, _is_whole(item)) for item in items if item.source is not None]
     return [
-        Item(f"other:{path}", path, None, value, None, _why_unread(sides.source, path))
+        Item(f"other:{path}", path, None, value, None, _why_unread(sides, path))
         for path, value in _leaves(sides.given, "")
         if not any(path == other or (whole and f"{path}.".startswith(f"{other}.")) for other, whole in known)
     ]
@@ -171,10 +171,16 @@ def _speaks_of_precision(path: str) -> bool:
     return _PRECISION.search(path.lower().replace("-", "_")) is not None
 
 
-def _why_unread(source: str, path: str) -> str:
+def _is_doubtful(sides: Sides, path: str) -> bool:
+    return path not in sides.before.seen and _speaks_of_precision(path)
+
+
+def _why_unread(sides: Sides, path: str) -> str:
+    if path in sides.before.seen:
+        return "it changes nothing of what the other settings say"
     if _speaks_of_precision(path):
-        return f"its name speaks of precision, but it is no setting of {source} that is known here: look it up"
-    return f"not among the settings of {source} for dtypes and loss scaling"
+        return f"its name speaks of precision, but it is no setting of {sides.source} that is known here: look it up"
+    return f"not among the settings of {sides.source} for dtypes and loss scaling"
 
 
 def _is_whole(item: Item) -> bool:

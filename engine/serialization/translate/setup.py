@@ -95,6 +95,7 @@ class Reading:
         beside: settings that act, though not on precision, with what they are about.
         further: settings of precision that no fact of a setup holds, with what they say.
         remarks: what to know of it.
+        seen: places of settings that were looked at, whether or not something came of it.
         given: the config with its settings by path, where it is no object, such as a command line.
     """
 
@@ -104,6 +105,7 @@ class Reading:
     beside: Mapping[str, str] = field(default_factory=dict)
     further: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
+    seen: frozenset[str] = frozenset()
     given: Any = None
 
 
