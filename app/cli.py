@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,9 @@ from app.watching import watch as watch_job
 
 FAILED, USAGE, UNREACHABLE = 1, 2, 3
 """Exit codes: the job (or the request) failed, the command was wrong (also bad files), nobody answers."""
+
+MOST_KEPT = 10
+"""Layers that keep a dtype of their own, shown one by one."""
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -105,15 +108,26 @@ def submit(file: Path, watch: bool, dry_run: bool, key: str | None, url: str) ->
     spec = _read_job(file)
     with connected(url) as client:
         if dry_run:
-            answer = client.check(spec)
-            out.print_json(data=answer["summary"])
-            show_warnings(answer["warnings"], err)
+            checked = client.check(spec)
+            out.print_json(data=checked["summary"])
+            _show_doubts(checked)
             return
         job = client.submit(spec, idempotency_key=key)
-        show_warnings(job["warnings"], err)
+        _show_doubts(job)
         out.print(job["id"])
         if watch:
             sys.exit(_followed(client, job["id"]))
+
+
+def _show_doubts(job: Mapping[str, Any]) -> None:
+    """Print which layers follow the policy, and every warning."""
+    reach = job["policy_reach"]
+    err.print(escape(f"policy {reach['policy']}: {reach['followed']} of {reach['layers']} layers follow it"))
+    for kept in reach["kept"][:MOST_KEPT]:
+        err.print(escape(f"  {kept['layer']} keeps {kept['policy']}"))
+    if len(reach["kept"]) > MOST_KEPT:
+        err.print(f"  ... and {len(reach['kept']) - MOST_KEPT} more layers keep theirs")
+    show_warnings(job["warnings"], err)
 
 
 def _read_job(file: Path) -> Any:

@@ -8,22 +8,34 @@ from dataclasses import dataclass
 from engine.callbacks import Action
 from engine.crew import Saving
 from engine.errors import EngineError
+from engine.numerics.blame import Blame, LostWeight, Reason
+from engine.state import TrainState
 
 
 class TrainingFailed(EngineError):
     """Training cannot go on.
 
     Attributes:
-        step: the step (from 1) that showed it.
+        step: the step (from 1) that is the cause.
         layer: where it showed, if known.
+        done: the state after the last step, and what that step did; None if no step was done.
     """
 
     default_code = "training_failed"
 
-    def __init__(self, message: str, *, code: str, step: int = 0, layer: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        step: int = 0,
+        layer: str | None = None,
+        done: tuple[TrainState, StepRecord] | None = None,
+    ) -> None:
         super().__init__(message, code=code)
         self.step = step
         self.layer = layer
+        self.done = done
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,10 @@ class StepRecord:
         iterations: of the optimizer, after the step.
         actions: of callbacks.
         saved: models that callbacks ask to be saved.
+        reason: of a step whose loss or gradients were not finite.
+        blame: the same in full, where it was looked into.
+        lost_before: a trainable variable that was not finite when the step began.
+        lost_after: one that was not finite when the step was done.
     """
 
     step: int
@@ -61,6 +77,10 @@ class StepRecord:
     iterations: int
     actions: tuple[Action, ...] = ()
     saved: tuple[Saving, ...] = ()
+    reason: Reason | None = None
+    blame: Blame | None = None
+    lost_before: LostWeight | None = None
+    lost_after: LostWeight | None = None
 
 
 @dataclass(frozen=True, slots=True)

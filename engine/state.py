@@ -35,6 +35,7 @@ class TrainState:
         batch: steps done in this epoch.
         skipped: steps skipped so far.
         skipped_in_a_row: steps skipped since the last applied one.
+        nonfinite: steps so far whose loss or gradients were not finite, applied or not.
         history: logs of each finished epoch.
         learning_rate: that a callback set in place of the optimizer's; None before one did.
         stopped: whether a callback asked to stop; the epoch is ended first.
@@ -52,6 +53,7 @@ class TrainState:
     batch: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    nonfinite: int = 0
     history: tuple[Mapping[str, float], ...] = field(default=())
     learning_rate: float | None = None
     stopped: bool = False
@@ -63,7 +65,7 @@ class TrainState:
         arrays = {prefix + name: array for prefix, family in families for name, array in family.items()}
         for index, memory in enumerate(self.callbacks):
             arrays |= {f"{_CALLBACKS}{index}/{path}": array for path, array in memory.arrays.items()}
-        counters = {name: getattr(self, name) for name in _COUNTERS}
+        counters = {name: getattr(self, name) for name in (*_COUNTERS, "nonfinite")}
         scaler = {key: _written(value) for key, value in dataclasses.asdict(self.scaler).items()}
         history = [{key: _written(value) for key, value in logs.items()} for logs in self.history]
         memories = [{key: _written(value) for key, value in memory.numbers.items()} for memory in self.callbacks]
@@ -86,6 +88,7 @@ class TrainState:
             family[rest] = array
         try:
             counters: Any = {name: int(meta[name]) for name in _COUNTERS}
+            counters["nonfinite"] = int(meta.get("nonfinite", counters["skipped"]))  # older checkpoints have none
             scaler = ScalerState(**{key: _read(value) for key, value in meta["scaler"].items()})
             history = tuple({key: _read(value) for key, value in logs.items()} for logs in meta["history"])
             # A checkpoint that was written before there were callbacks has none of these.

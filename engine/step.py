@@ -20,6 +20,7 @@ from engine.conventions import Conventions
 from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.errors import InvalidType
 from engine.gradients import Gradient, Gradients, RowGradient, mapped, values_of
+from engine.heads import matched
 from engine.network import Network
 from engine.optimizers.arithmetic import number_on
 from engine.optimizers.joined import Settled
@@ -49,6 +50,21 @@ class Backward:
     predictions: tuple[Tensor, ...]
     gradients: list[Gradient | None]
     updates: dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of a step's gradients before anything was updated.
+
+    Attributes:
+        gradients: without the loss scale.
+        finite: whether every one was finite.
+        grad_norm: Euclidean norm of all of them together.
+    """
+
+    gradients: list[Gradient | None]
+    finite: bool
+    grad_norm: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +121,12 @@ def backward(
 
 def losses_of(compilation: Compilation, batch: Rows, predictions: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return the losses of the outputs that have one, each by itself and unweighted."""
-    measured = zip(compilation.heads, batch.labels, predictions, batch.weights, strict=True)
-    return tuple(head.loss(y, output, weights) for head, y, output, weights in measured if head.loss is not None)
+    found = []
+    for head, y, output, weights in zip(compilation.heads, batch.labels, predictions, batch.weights, strict=True):
+        if head.loss is not None:
+            labels, counts = matched(y, weights, output, head.loss.conventions)
+            found.append(head.loss(labels, output, counts))
+    return tuple(found)
 
 
 def weighted_sum(compilation: Compilation, parts: Sequence[Tensor], conventions: Conventions) -> Tensor:
@@ -206,41 +226,64 @@ def norm_and_finiteness(gradients: Gradients) -> tuple[float, bool]:
     return float(np.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in arrays))), True
 
 
-def apply_gradients(
+def judge(
     network: Network,
     compilation: Compilation,
     settled: Settled,
     scaled_gradients: Gradients,
+    loss_scale: float,
+    watch: Watch = UNWATCHED,
+) -> Judged:
+    """Unscale gradients and look whether they are finite; nothing is updated.
+
+    Keras 3 tests the scaled gradients, Keras 2 the unscaled ones.
+
+    Args:
+        network: whose variables they belong to.
+        compilation: its loss scale.
+        settled: values of the variables, and the slots.
+        scaled_gradients: of the scaled loss, one per trainable variable.
+        loss_scale: what the loss was multiplied by.
+        watch: who looks on.
+    """
+    specs = network.trainable_specs
+    rule = compilation.rule
+    gradients = unscaled(scaled_gradients, [spec.dtype for spec in specs], rule, loss_scale, settled.room)
+    gradients = kept_scaled(specs, scaled_gradients, gradients)
+    watch.unscaled(specs, scaled_gradients, gradients, 1.0 if rule == UNSCALED else loss_scale)
+    norm, finite = norm_and_finiteness([g for g, spec in zip(gradients, specs, strict=True) if not spec.overwritten])
+    if rule.unscale == "divide" and finite and loss_scale > 1:
+        # What is finite was so before it was divided, but for what overwrites variables and was left out above.
+        overwriting = [g for g, spec in zip(scaled_gradients, specs, strict=True) if spec.overwritten]
+        finite = not overwriting or norm_and_finiteness(overwriting)[1]
+    return Judged(gradients, finite, norm)
+
+
+def apply_gradients(
+    network: Network,
+    compilation: Compilation,
+    settled: Settled,
+    judged: Judged,
     state: ScalerState,
     iterations: int,
     watch: Watch = UNWATCHED,
 ) -> Verdict:
-    """Unscale, decide, and update variables and slots in place unless the step is skipped.
-
-    Keras 3 tests the scaled gradients, Keras 2 the unscaled ones.
+    """Move the loss scale, and update variables and slots in place unless the step is skipped.
 
     Args:
         network: whose variables they are.
         compilation: its loss scale.
         settled: values of the variables, and the slots.
-        scaled_gradients: of the scaled loss, one per trainable variable.
+        judged: the unscaled gradients.
         state: of the loss scale.
         iterations: of the optimizer.
         watch: who looks on.
     """
     specs = network.trainable_specs
     rule = compilation.rule
-    gradients = unscaled(scaled_gradients, [spec.dtype for spec in specs], rule, state.loss_scale, settled.room)
-    gradients = kept_scaled(specs, scaled_gradients, gradients)
-    watch.unscaled(specs, scaled_gradients, gradients, 1.0 if rule == UNSCALED else state.loss_scale)
-    norm, finite = norm_and_finiteness([g for g, spec in zip(gradients, specs, strict=True) if not spec.overwritten])
-    if rule.unscale == "divide" and finite and state.loss_scale > 1:
-        # What is finite was so before it was divided, but for what overwrites variables and was left out above.
-        overwriting = [g for g, spec in zip(scaled_gradients, specs, strict=True) if spec.overwritten]
-        finite = not overwriting or norm_and_finiteness(overwriting)[1]
-    following, applied = update(rule, state, finite)
+    following, applied = update(rule, state, judged.finite)
     if applied:
         variables = [settled.variables[spec.path] for spec in specs]
-        watch.update(settled.updater, iterations, specs, variables, gradients, settled.slots)
+        watch.update(settled.updater, iterations, specs, variables, judged.gradients, settled.slots)
     counted = iterations + 1 if applied or rule.skip_advances_iterations else iterations
-    return Verdict(finite, applied, following, counted, norm)
+    return Verdict(judged.finite, applied, following, counted, judged.grad_norm)

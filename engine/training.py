@@ -23,22 +23,24 @@ from engine.compilation import Compilation, with_rate
 from engine.crew import Crew, Doings
 from engine.errors import InvalidValue, located
 from engine.evaluation import Evaluation, predict
+from engine.failing import HOPELESS_SKIPS, Failure, explained, failure, layer_of
 from engine.network import Network
+from engine.numerics.blame import Blamer, Suspect, lost_weight, reason_at_a_glance
 from engine.observation import NOBODY, Observer
-from engine.optimizers.joined import JoinedUpdates
+from engine.optimizers.joined import JoinedUpdates, Settled
 from engine.records import EpochRecord, StepRecord, TrainingFailed
 from engine.rows import Data, Rows, labelled
 from engine.run import Noise
 from engine.schedules import Schedule
 from engine.state import TrainState
-from engine.step import apply_gradients, backward
+from engine.step import Backward, apply_gradients, backward, judge
 from engine.tape import Array
 from engine.watching import watching
 
 __all__ = ["HOPELESS_SKIPS", "EpochRecord", "FitOptions", "StepRecord", "Trainer", "TrainingFailed"]
 
-HOPELESS_SKIPS = 50
-"""Steps skipped in a row, at the floor of the loss scale, after which training is given up."""
+BLAMED_STEPS = 8
+"""Steps that were not finite which are looked into, from the first on; each takes the time of some more steps."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ class FitOptions:
         validation_split: share of rows, the last ones before any shuffle, that are kept for validation.
         class_weight: what the rows of a class count, by class number; others count 1.
         shuffle: whether each epoch takes the rows in another (seeded) order.
-        terminate_on_nonfinite: whether a nonfinite loss that was applied, or a loss scale that cannot recover, ends
-            the training with TrainingFailed; Keras goes on. With a TerminateOnNaN it sees to the loss.
+        terminate_on_nonfinite: whether weights that are not finite, or a loss scale that cannot recover, end the
+            training with TrainingFailed, and it is looked into what made a step not finite; Keras goes on. With a
+            TerminateOnNaN it sees to the loss.
         callbacks: in the order in which they are called.
     """
 
@@ -131,6 +134,7 @@ class Trainer:
         self._evaluation = Evaluation(self.network, self.compilation)
         self._updates = JoinedUpdates(self.compilation.optimizer.inner_optimizer, self.network.trainable_specs)
         self._crew = Crew(fit.callbacks)
+        self._blamer = Blamer(self.network, self.compilation)
         self._compiled: tuple[float | None, Compilation] = (None, self.compilation)
         self._check_callbacks()
 
@@ -196,16 +200,22 @@ class Trainer:
 
     def step(self, state: TrainState) -> tuple[TrainState, StepRecord]:
         """Do the next step; see :meth:`advance`."""
-        batch = self.train.part(self._rows(state))
+        rows = self._rows(state)
+        batch = self.train.part(rows)
         watch = self._watch.at(state.step + 1)
         compilation = self.compilation_at(state)
         settled = self._updates.settled(compilation.optimizer.inner_optimizer, state.variables, state.slots)
         model, scaler = (self.network, compilation), state.scaler
+        suspect = None
         with np.errstate(all="ignore"):
             noise = Noise(state.seed, state.step + 1)
             done = backward(*model, settled, batch, scaler.loss_scale, noise, watch)
-            verdict = apply_gradients(*model, settled, done.gradients, scaler, state.iterations, watch)
-        loss = float(done.loss.data)
+            judged = judge(*model, settled, done.gradients, scaler.loss_scale, watch)
+            loss = float(done.loss.data)
+            if not (judged.finite and math.isfinite(loss)):
+                kept = self._kept(settled, skipped=compilation.rule.checked and not judged.finite)
+                suspect = Suspect(kept, batch, rows, scaler.loss_scale, noise, judged.finite)
+            verdict = apply_gradients(*model, settled, judged, scaler, state.iterations, watch)
         tracked = self._evaluation.updated(state.tracked, loss, done.parts, batch, done.predictions)
         following = replace(
             state,
@@ -218,6 +228,7 @@ class Trainer:
             batch=state.batch + 1,
             skipped=state.skipped + (not verdict.applied),
             skipped_in_a_row=0 if verdict.applied else state.skipped_in_a_row + 1,
+            nonfinite=state.nonfinite + (suspect is not None),
         )
         logs = self._evaluation.results(tracked)
         called = self._after_step(following, logs)
@@ -237,8 +248,38 @@ class Trainer:
             actions=called.actions,
             saved=called.saved,
         )
+        if suspect is not None:
+            record = self._explained(record, suspect, done, called.state)
         self._give_up_if_hopeless(record, called.state)
         return called.state, record
+
+    def _kept(self, settled: Settled, *, skipped: bool) -> Settled:
+        """Return the variables such that they outlive the update of a step that is not skipped."""
+        if skipped:
+            return settled
+        trained = {spec.path: settled.variables[spec.path].copy() for spec in self.network.trainable_specs}
+        return Settled({**settled.variables, **trained}, settled.slots, settled.updater)
+
+    def _explained(self, record: StepRecord, suspect: Suspect, done: Backward, state: TrainState) -> StepRecord:
+        """Return the record of a step that was not finite, with what is known of why.
+
+        The first such steps are looked into, and one after which the training is given up.
+        """
+        specs = self.network.trainable_specs
+        before = lost_weight(specs, suspect.settled.variables)
+        after = lost_weight(specs, state.variables) if record.applied else before
+        reason = "nonfinite_weights" if before else reason_at_a_glance(done, finite=record.grads_finite)
+        record = replace(record, reason=reason, lost_before=before, lost_after=after)
+        if not self.fit.terminate_on_nonfinite:
+            return record
+        if state.nonfinite <= BLAMED_STEPS or self._failure(record, state) is not None:
+            blame = self._blamer.blame(suspect)
+            record = replace(record, reason=blame.reason, blame=blame)
+        return record
+
+    def _failure(self, record: StepRecord, state: TrainState) -> Failure | None:
+        caught = self._crew.catches_nonfinite_loss
+        return failure(record, state.skipped_in_a_row, nonfinite_is_caught=caught)
 
     def _after_step(self, state: TrainState, logs: Mapping[str, float]) -> Doings:
         if not self.fit.callbacks:
@@ -262,24 +303,15 @@ class Trainer:
     def _give_up_if_hopeless(self, record: StepRecord, state: TrainState) -> None:
         for action in record.actions:
             if action.data.get("raise_error"):
-                raise TrainingFailed(action.message, code="nonfinite_loss", step=record.step)
-        if not self.fit.terminate_on_nonfinite:
+                layer = layer_of(record.blame)
+                text = f"{action.message}{explained(record)}"
+                raise TrainingFailed(text, code="nonfinite_loss", step=record.step, layer=layer, done=(state, record))
+        if not self.fit.terminate_on_nonfinite or record.reason is None:
             return
-        caught = self._crew.catches_nonfinite_loss
-        if record.applied and not math.isfinite(record.loss) and not caught:
-            raise TrainingFailed(
-                f"The loss became {record.loss} at step {record.step}, and the step was applied, so the weights are "
-                f"lost. Loss scale {record.loss_scale}, learning rate {record.learning_rate}.",
-                code="nonfinite_loss",
-                step=record.step,
-            )
-        if state.skipped_in_a_row >= HOPELESS_SKIPS and record.loss_scale_after >= record.loss_scale:
-            raise TrainingFailed(
-                f"{state.skipped_in_a_row} steps in a row had nonfinite gradients and the loss scale is down to "
-                f"{record.loss_scale_after}, where it stays: something overflows without its help.",
-                code="loss_scale_underflow",
-                step=record.step,
-            )
+        found = self._failure(record, state)
+        if found is not None:
+            done = (state, record)
+            raise TrainingFailed(found.message, code=found.code, step=found.step, layer=found.layer, done=done)
 
     def _end_epoch(self, state: TrainState) -> tuple[TrainState, EpochRecord]:
         logs = self._evaluation.results(state.tracked)

@@ -100,13 +100,14 @@ class WatchedTape(Tape):
         spy = _SpiedForward(op)
         result = super().record(self._spied(op, spy, inputs), inputs, dtype, attributes)
         assert result.node is not None, "it was just recorded"
+        shadow, spy.shadows = spy.shadows[0], []  # not kept longer than until it is shown
         self._note(result.node, inputs)
         source = self._named.get(inputs[0].node) if op.name == "cast" and inputs[0].node is not None else None
         if source is not None:
             self._named[result.node] = source
-            self._view.show(self.phase, source[0], op.name, source[1], dtype, result.data, spy.shadows[0])
+            self._view.show(self.phase, source[0], op.name, source[1], dtype, result.data, shadow)
         else:
-            self._held = _Held(result.node, op.name, dtype, result.data, spy.shadows[0])
+            self._held = _Held(result.node, op.name, dtype, result.data, shadow)
         return result
 
     def record_parts(self, op: Op, inputs: tuple[Tensor, ...], attributes: Mapping[str, Any]) -> list[Tensor]:
@@ -114,7 +115,8 @@ class WatchedTape(Tape):
         self._flush()
         spy = _SpiedForward(op)
         parts = super().record_parts(self._spied(op, spy, inputs), inputs, attributes)
-        for part, shadow in zip(parts, spy.shadows, strict=True):
+        shadows, spy.shadows = spy.shadows, []
+        for part, shadow in zip(parts, shadows, strict=True):
             assert part.node is not None, "it was just recorded"
             self._note(part.node, inputs)
             self._flush()
@@ -157,6 +159,7 @@ class WatchedTape(Tape):
                 before[receiver] = rounded(whole.copy(), tensor.dtype)
             else:
                 before[receiver] = gradient
+        node.op = None  # what it keeps is as large as the step; the node itself stays known until the end
 
     def _show_gradient(self, receiver: Node, op: str, dtype: DType, values: Array, shadow: Array | None = None) -> None:
         layer, name = self._named.get(receiver, (self._made_in.get(receiver, ""), ""))

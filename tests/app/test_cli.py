@@ -71,7 +71,8 @@ def test_warnings_are_counted_and_fit_80_columns(run, tmp_path, arguments):
     compiled = {"loss": "sparse_categorical_crossentropy"}
     file.write_text(json.dumps({**SPEC, "policy": "float16", "compile": compiled}), encoding="utf-8")
     result = run("submit", str(file), *arguments)
-    lines = result.stderr.splitlines()
+    first, *lines = result.stderr.splitlines()
+    assert first == "policy float16: 1 of 1 layers follow it"
     assert (result.exit_code, lines[0]) == (0, "4 warnings:")
     assert all(len(line) <= 80 for line in lines)
     assert "optimizer_assumed at /compile/optimizer" in lines

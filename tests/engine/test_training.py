@@ -179,7 +179,11 @@ def test_jobs_fail_where_keras_goes_on_with_nan() -> None:
     with pytest.raises(TrainingFailed) as caught:
         run(of, of.initial_state())
     assert caught.value.code == "nonfinite_loss"
-    assert caught.value.step == 2
+    assert caught.value.step == 1
+    assert caught.value.done is not None
+    state, record = caught.value.done
+    assert (state.step, state.skipped, state.nonfinite) == (1, 0, 1)
+    assert (record.step, record.applied, record.reason) == (1, True, "nonfinite_gradient")
 
 
 def test_a_scale_that_cannot_recover_fails_the_job() -> None:
@@ -190,6 +194,8 @@ def test_a_scale_that_cannot_recover_fails_the_job() -> None:
     with pytest.raises(TrainingFailed) as caught:
         run(of, of.initial_state())
     assert caught.value.code == "loss_scale_underflow"
+    assert caught.value.done is not None
+    assert caught.value.done[0].skipped == caught.value.done[1].step == caught.value.step
 
 
 def test_validation_uses_the_last_rows_and_evaluate_agrees() -> None:

@@ -15,7 +15,7 @@ from engine.initializers import Zeros
 from engine.network import Network
 from engine.optimizers import AnyOptimizer, RowGradient
 from engine.optimizers.joined import Settled
-from engine.step import Verdict, apply_gradients
+from engine.step import Verdict, apply_gradients, judge
 from engine.tape import rounded
 from engine.weights import WeightSpec
 from tests.golden.train_case import Findings, building
@@ -117,7 +117,8 @@ def _run(findings: Findings, built: AnyOptimizer) -> tuple[list[_Row], list[Verd
     verdicts = []
     for step in range(document["steps"]):
         gradients = _gradients(findings, step, dtype)
-        verdict = apply_gradients(network, compilation, settled, gradients, scaler, iterations)
+        judged = judge(network, compilation, settled, gradients, scaler.loss_scale)
+        verdict = apply_gradients(network, compilation, settled, judged, scaler, iterations)
         scaler, iterations = verdict.scaler, verdict.iterations
         verdicts.append(verdict)
         rows.append(_row(weights, slots, (scaler.loss_scale, scaler.counter, iterations), inner.rate(iterations)))

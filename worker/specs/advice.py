@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from engine.model import Model
 from engine.numerics.findings import Finding
 from engine.numerics.linter import SEVERITIES, lint
@@ -24,7 +26,7 @@ from worker.specs.notices import Notice
 from worker.specs.places import reachable
 from worker.specs.resources import layer_places
 from worker.specs.samples import Samples
-from worker.specs.stages import policy_place
+from worker.specs.stages import policy_place, policy_scope, scoped_model
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -54,15 +56,21 @@ def subject_of(
         made: whether the network of the model is the one to look at; else it is read again, under all of the policy.
     """
     compiled = body.get("compile") or {}
+    scoped = scoped_model(body)
     return Subject(
-        config=body["model"],
+        config=scoped.config,
         policy=policy,
         conventions=model.network.conventions,
         optimizer=optimizer,
         loss=model.compilation.loss if model.is_compiled else None,
+        metrics=model.compilation.heads[0].all_metrics if model.is_compiled else (),
+        labels=samples.y if samples and isinstance(samples.y, np.ndarray) else None,
         auto_scale_loss=compiled.get("auto_scale_loss", True),
         batch_size=batch_size,
         input_shape=samples.input_shape if samples else None,
+        policy_scope=policy_scope(body) if body.get("policy") is not None else None,
+        replaced=scoped.replaced,
+        inputs=samples.x if samples else None,
         made=model.network if made else None,
     )
 

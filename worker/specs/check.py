@@ -17,6 +17,7 @@ from engine.model import Model
 from engine.numerics.model_policy import read_model_policy
 from engine.optimizers import Optimizer
 from engine.policy import Policy
+from engine.policy_scope import PolicyReach, policy_reach
 from engine.schedules import Schedule
 from engine.training import FitOptions, Trainer
 from worker.settings import Limits
@@ -38,6 +39,7 @@ from worker.specs.stages import (
     compile_model,
     data_place,
     policy_place,
+    policy_scope,
     read_data,
     read_fit,
     read_model,
@@ -94,11 +96,13 @@ class Prepared:
         summary: what the job amounts to.
         body: the job as the caller wrote it.
         samples: the data.
+        reach: which layers follow the policy.
     """
 
     trainer: Trainer
     model: Model
     summary: Summary
+    reach: PolicyReach
     body: Mapping[str, Any]
     samples: Samples
 
@@ -146,7 +150,8 @@ def prepare(spec: JobSpec, limits: Limits, sources: Sources = NO_FILES) -> Prepa
     findings.raise_if_any()
     if trainer is None or model is None or samples is None:
         raise AssertionError("A stage of the check gave up without saying why")
-    return Prepared(trainer, model, _summary(model, trainer, samples), findings.body, samples)
+    reach = policy_reach(model.network, policy_scope(findings.body))
+    return Prepared(trainer, model, _summary(model, trainer, samples), reach, findings.body, samples)
 
 
 def _check_sizes(

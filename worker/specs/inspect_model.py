@@ -14,6 +14,7 @@ from engine.numerics.model_policy import ModelPolicy, read_model_policy
 from engine.numerics.plan import LayerPlan, plan_of
 from engine.numerics.scaling import LossScaling, loss_scaling
 from engine.numerics.subject import Subject
+from engine.policy_scope import Scope, policy_reach
 from engine.training import FitOptions
 from worker.settings import Limits
 from worker.specs.advice import findings_of, subject_of
@@ -30,10 +31,20 @@ from worker.specs.inspection import (
     LossScalingShape,
     MemoryShape,
 )
+from worker.specs.reach import ReachShape
 from worker.specs.resources import CODE, layer_places
 from worker.specs.scale_limits import check_scale, scale_place
 from worker.specs.sources import NO_FILES, Sources
-from worker.specs.stages import check_trainable, compile_model, policy_place, read_data, read_fit, read_model
+from worker.specs.stages import (
+    check_trainable,
+    compile_model,
+    policy_place,
+    policy_scope,
+    read_data,
+    read_fit,
+    read_model,
+    scoped_model,
+)
 
 MOST_BYTES = 2**53
 """A model beyond it fits nowhere, and every JSON reader still holds its figures exactly."""
@@ -57,7 +68,7 @@ def inspect_model(request: InspectRequest, limits: Limits, sources: Sources = NO
     findings.raise_if_any()
     if reading is None or seen is None:
         raise AssertionError("A stage of the inspection gave up without saying why")
-    return _answer(reading, seen)
+    return _answer(reading, seen, policy_scope(findings.body))
 
 
 @dataclass(frozen=True)
@@ -78,7 +89,7 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Reading | Non
     line = conventions.of(body["model"])
     if model is None and len(findings.errors) == before and body.get("data") is None:
         with findings.at("model"):  # a shape is missing, and here there is no data to tell it
-            model_from_config(body["model"], plain, line)
+            model_from_config(scoped_model(body).config, plain, line, policy_scope="unset")
     optimizer = found = None
     if body.get("compile") is not None:
         if compile_model(findings, model):
@@ -140,7 +151,7 @@ def _seen(findings: Findings, subject: Subject) -> _Seen | None:
     return None
 
 
-def _answer(reading: Reading, seen: _Seen) -> Inspection:
+def _answer(reading: Reading, seen: _Seen, scope: Scope) -> Inspection:
     subject = reading.subject
     own = BytesShape.of(seen.memory[subject.policy.name])
     optimizer = subject.optimizer
@@ -158,6 +169,7 @@ def _answer(reading: Reading, seen: _Seen) -> Inspection:
         layers=tuple(LayerShape.of(plan) for plan in seen.plans),
         loss_scaling=LossScalingShape.of(seen.scaling),
         memory=memory,
+        policy_reach=ReachShape.of(policy_reach(subject.network, scope, subject.policy)),
         lint=tuple(FindingShape.of(placed.finding, placed.pointer) for placed in findings_of(reading)),
         warnings=doubts_of(reading),
     )

@@ -12,6 +12,7 @@ from engine.numerics.plan import LayerPlan
 from engine.numerics.scaling import LossScaling
 from worker.specs.job import CompileSpec, DataValue, JobSpec
 from worker.specs.notices import Notice
+from worker.specs.reach import ReachShape
 from worker.specs.shape import Anything, Spec
 
 Evidence = str | int | float | bool | None
@@ -189,5 +190,6 @@ class Inspection(Spec):
     layers: tuple[LayerShape, ...]
     loss_scaling: LossScalingShape
     memory: MemoryShape
+    policy_reach: ReachShape = Field(description="Which layers follow the policy.")
     lint: tuple[FindingShape, ...] = Field(description="Grave ones first.")
     warnings: tuple[Notice, ...] = ()

@@ -87,7 +87,9 @@ def test_columns_beyond_the_compute_dtype_are_named() -> None:
     [dense("body", dtype="float32"), layer("Rescaling", name="scaled", scale=1e-6, dtype="float32")],
 )
 def test_a_first_layer_in_float32_takes_them(first: dict[str, Any]) -> None:
-    assert "input_overflow" not in said(churn(), first, dense("out", 1, activation="sigmoid", dtype="float32"))
+    assert "input_overflow" not in said(
+        churn(), first, dense("mid"), dense("out", 1, activation="sigmoid", dtype="float32")
+    )
 
 
 def test_a_layer_that_only_moves_values_casts_them_too() -> None:
