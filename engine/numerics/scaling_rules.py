@@ -94,14 +94,17 @@ def _mixed_layers(case: Case, smallest: str) -> Iterator[Finding]:
 
 def without_effect(case: Case) -> Iterator[Finding]:
     """A loss that is scaled though nothing is float16, and settings of scales that are not used."""
-    if case.scaling.kind != "none" and not (case.half_layers or FLOAT16 in case.variable_dtypes):
+    half = case.subject.policy.plain.compute is FLOAT16
+    # That no layer follows a policy that was asked for is a finding of its own (`policy_without_effect`).
+    told = half and case.subject.policy_scope is not None
+    if case.scaling.kind != "none" and not (told or case.half_layers or FLOAT16 in case.variable_dtypes):
         yield Finding(
             code="scaling_without_effect",
             severity="warning",
             layer=None,
             why=f"The loss is multiplied by {case.scaling.loss_scale:g}, but nothing is float16: all else has the "
             "range of float32, where a scale by a power of two changes no bit.",
-            fix=_UNFOLLOWED if case.subject.policy.plain.compute is FLOAT16 else _NEEDLESS,
+            fix=_UNFOLLOWED if half else _NEEDLESS,
             source="tf.keras.mixed_precision.experimental.Policy (its warning); arXiv 1710.03740, section 3.2",
             evidence={"reason": "no_float16", "loss_scale": case.scaling.loss_scale, "kind": case.scaling.kind},
             about=_set_by(case),

@@ -19,7 +19,7 @@ from engine.layers.embedding import Embedding
 from engine.layers.layer_normalization import RowNormalization
 from engine.layers.preprocessing import Normalization, Rescaling
 from engine.losses import CategoricalCrossentropy, CategoricalFocalCrossentropy, CosineSimilarity
-from engine.numerics.data_rules import Table, class_findings, count_classes, input_findings, value_findings
+from engine.numerics.data_rules import MOST_NAMED, Table, class_findings, count_classes, input_findings, value_findings
 from engine.numerics.findings import Finding
 from worker.specs.doubts import Reading
 from worker.specs.entries import uses_of
@@ -45,7 +45,10 @@ _REACHES: Mapping[str, tuple[float, float]] = MappingProxyType(
 def data_findings(job: Reading) -> Iterator[tuple[Finding, Path]]:
     """Yield what is doubtful about the data, each with its place in the request."""
     samples = job.samples
-    if samples is None or "dataset" in job.body["data"]:
+    if samples is None:
+        return
+    yield from _idle_weights(job, samples)
+    if "dataset" in job.body["data"]:
         return
     arrays = by_place("x", samples.x)
     network = job.subject.network
@@ -118,3 +121,27 @@ def _reach(job: Reading, index: int) -> tuple[tuple[float, float], str]:
     low, high = _REACHES.get(name, (-np.inf, np.inf))
     what = f"the last layer ({name})" if name in _REACHES else f"the last layer ({dtype.name})"
     return (max(low, -most), min(high, most)), what
+
+
+def _idle_weights(job: Reading, samples: Samples) -> Iterator[tuple[Finding, Path]]:
+    """Yield the weights of classes that no row has."""
+    given = (job.body.get("fit") or {}).get("class_weight") or {}
+    if not given or not job.model.is_compiled or isinstance(samples.y, Mapping) or not samples.y.size:
+        return
+    units, sparse = job.model.output_shapes[0][-1] or 0, job.model.compilation.loss.labels_are_classes
+    if not (sparse or units == 1 or samples.y.shape[-1:] == (units,)):
+        return
+    counts = count_classes(samples.y, units, sparse=sparse)
+    idle = [name for name in given if counts and int(name) not in counts]
+    if idle:
+        more = f" and {len(idle) - MOST_NAMED} more" if len(idle) > MOST_NAMED else ""
+        finding = Finding(
+            code="no_effect",
+            severity="warning",
+            layer=None,
+            why=f"`class_weight` names {', '.join(map(repr, idle[:MOST_NAMED]))}{more}, and no row has such a label.",
+            fix="Give weights to classes that there are.",
+            source="keras.Model.fit, `class_weight`",
+            evidence={"classes": len(idle)},
+        )
+        yield finding, ("fit", "class_weight", idle[0])

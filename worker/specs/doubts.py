@@ -17,10 +17,12 @@ from engine.losses import (
 )
 from engine.model import Model
 from engine.numerics.subject import Subject
+from engine.optimizers import LossScaleOptimizer
 from engine.training import Trainer
 from worker.specs.files.content import LABELS
 from worker.specs.notices import Notice
 from worker.specs.samples import Samples
+from worker.specs.unused import unused_settings
 from worker.specs.wording import listed as named
 
 Body: TypeAlias = Mapping[str, Any]
@@ -114,10 +116,20 @@ def _no_effect(job: Reading) -> Iterator[Notice]:
         if given.get(key):
             text = f"`{key}` changes nothing here: every run computes op by op."
             yield Notice(code="no_effect", message=text, pointer=f"/compile/{key}")
-    switch = given.get("auto_scale_loss")
-    if switch is False and not job.model.network.conventions.keras3:
-        text = "`auto_scale_loss` exists in Keras 3 only; a model of Keras 2 is scaled as its policy says."
-        yield Notice(code="no_effect", message=text, pointer="/compile/auto_scale_loss")
+    if given.get("auto_scale_loss") is False and (why := _switch_off(job)):
+        yield Notice(code="no_effect", message=f"`auto_scale_loss` {why}.", pointer="/compile/auto_scale_loss")
+    yield from unused_settings(job.body)
+
+
+def _switch_off(job: Reading) -> str | None:
+    """Return why nothing depends on ``auto_scale_loss``."""
+    if not job.subject.conventions.keras3:
+        return "exists in Keras 3 only; a model of Keras 2 is scaled as its policy says"
+    if isinstance(job.subject.optimizer, LossScaleOptimizer):
+        return "changes nothing: the optimizer scales the loss by itself"
+    if job.subject.policy.name != "mixed_float16":
+        return f"changes nothing: policy {job.subject.policy.name!r} would not wrap the optimizer anyway"
+    return None
 
 
 def _clipped_batch(job: Reading) -> Iterator[Notice]:
