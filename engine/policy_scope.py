@@ -21,8 +21,9 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from engine.errors import EngineError, InvalidValue
-from engine.layers import Embedding, InputLayer, Layer
+from engine.layers import InputLayer, Layer
 from engine.layers.dtype_argument import read_dtype
+from engine.layers.embedding import Embedding
 from engine.layers.operations import Operation, is_operation
 from engine.layers.wrappers import Wrapper
 from engine.nested import Nested
@@ -142,13 +143,13 @@ def _exported(model: Mapping[str, Any], found: list[_Found], named: list[_Found]
     computing = [layer for layer in found if not layer.container]
     if any(layer.own is None for layer in computing):
         return []
-    counts = Counter(layer.own for layer in computing if layer.own in _WRITTEN)
+    counts = Counter(layer.own for layer in computing if layer.own is not None and layer.own in _WRITTEN)
     if not counts:
         return []
     config = model["config"]
     whole = _named(config.get("dtype")) if isinstance(config, Mapping) else None
 
-    def rank(name: str | None) -> tuple[bool, int, bool, bool]:
+    def rank(name: str) -> tuple[bool, int, bool, bool]:
         return (name == whole and name != "float32", counts[name], name == whole, name != "float32")
 
     common = max(counts, key=rank)
