@@ -3,11 +3,11 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help setup demo test lint bench chaos image audit lock clean
+.PHONY: help setup demo test lint bench targets chaos image audit lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
-# What `make bench` measures beside us has an environment of its own.
+# What `make bench` measures beside us, and `make targets` reads configs with, has an environment of its own.
 PEERS := .venv-peers
 INSTALL := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install
 # The locks are whole, so nothing is left to resolve; older pips would still look for newer versions of what has extras.
@@ -46,6 +46,9 @@ bench: $(VENV)/.dev $(PEERS)/.peers  ## measure training, rounding and the queue
 	@$(BIN)/python -m benchmarks.queue_latency
 	@$(BIN)/python -m benchmarks.validate_throughput
 
+targets: $(VENV)/.dev $(PEERS)/.targets  ## let torch, Keras, tf_keras and DeepSpeed read what translations write
+	@$(BIN)/python -m tests.targets $(PEERS)/bin/python
+
 chaos: $(VENV)/.dev  ## kill, freeze and starve every part in mid-training (CHAOS="--jobs 200 --seed 2")
 	@$(BIN)/python -m pytest -m chaos
 	@$(BIN)/python -m tests.chaos $(CHAOS)
@@ -60,6 +63,8 @@ lock: $(VENV)/.dev  ## resolve dependencies anew: the one target that changes ve
 	@$(COMPILE) --extra build --output-file requirements.lock
 	@$(COMPILE) --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	@$(subst pyproject.toml,benchmarks/training/peers.in,$(subst --universal,,$(COMPILE))) --output-file benchmarks/training/peers.lock
+	@$(subst pyproject.toml,tests/targets/targets.in,$(subst --universal,,$(COMPILE))) --constraint benchmarks/training/peers.lock \
+		--override tests/targets/overrides.txt --output-file tests/targets/targets.lock
 
 clean:  ## remove the environment and everything that tools left
 	@rm -rf $(VENV) $(PEERS) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -86,4 +91,11 @@ $(PEERS)/.peers: benchmarks/training/peers.lock | $(BIN)/python
 	@echo "installing the peers that are measured beside us: some 1 GB"
 	@$(BIN)/python -m venv $(PEERS)
 	@$(subst $(BIN),$(PEERS)/bin,$(HASHED)) -r benchmarks/training/peers.lock
+	@touch $@
+
+# DeepSpeed is a source distribution, whose set-up looks for the torch that is there; none of its operators is built.
+$(PEERS)/.targets: tests/targets/targets.lock tests/targets/deepspeed.txt $(PEERS)/.peers
+	@echo "installing the systems that read translated configs back"
+	@$(subst $(BIN),$(PEERS)/bin,$(HASHED)) -r tests/targets/targets.lock
+	@DS_BUILD_OPS=0 $(subst $(BIN),$(PEERS)/bin,$(INSTALL)) --require-hashes --no-deps --no-build-isolation -r tests/targets/deepspeed.txt
 	@touch $@

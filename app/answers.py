@@ -8,10 +8,12 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.policy_scope import Scope
 from worker.jobs.records import Artifact, Checkpoint, Event, Job, JobError, JobResult, Start
 from worker.jobs.states import JobStatus
 from worker.jobs.thinning import RULE
 from worker.specs.notices import Notice
+from worker.specs.reach import ReachShape
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
 
@@ -129,6 +131,7 @@ class JobAnswer(Answer):
     finished_at: float | None
     model: Any
     policy: Any
+    policy_scope: Scope
     compile: Any
     fit: Any
     data: Any = Field(description="Where the samples come from; data sent inline is abbreviated to its size.")
@@ -138,6 +141,9 @@ class JobAnswer(Answer):
     suffix: str | None
     metadata: dict[str, str]
     summary: dict[str, Any] = Field(description="What the job amounts to: parameters, samples, steps.")
+    policy_reach: ReachShape | None = Field(
+        description="Which layers follow the policy; null for jobs of earlier releases."
+    )
     warnings: list[Notice] = Field(description="What was accepted but is doubtful.")
     progress: ProgressAnswer
     estimated_finish: float | None
@@ -158,7 +164,8 @@ class JobAnswer(Answer):
             from_checkpoint=_start(job.start) if job.start else None,
             metadata=dict(job.metadata),
             summary=job.summary.get("summary", {}),
-            warnings=[Notice(**notice) for notice in job.summary.get("warnings", ())],
+            policy_reach=reach_of(job),
+            warnings=notices_of(job),
             metrics=dict(job.metrics),
             progress=ProgressAnswer(**asdict(job.progress), percent=job.progress.percent),
             error=JobErrorAnswer.of(job.error) if job.error else None,
@@ -167,13 +174,24 @@ class JobAnswer(Answer):
         )
 
 
+def reach_of(job: Job) -> ReachShape | None:
+    """Return which layers of a job follow its policy; None for jobs of releases that did not look."""
+    found = job.summary.get("policy_reach")
+    return None if found is None else ReachShape.model_validate(found)
+
+
+def notices_of(job: Job) -> list[Notice]:
+    """Return what of a job was accepted but is doubtful."""
+    return [Notice(**notice) for notice in job.summary.get("warnings", ())]
+
+
 def _start(start: Start) -> StartAnswer:
     return StartAnswer(**{name: value for name, value in asdict(start).items() if name != "name"})
 
 
 _SAME = (
     *("id", "status", "status_reason", "created_at", "started_at", "finished_at"),
-    *("model", "policy", "compile", "fit", "data", "seed", "suffix", "priority"),
+    *("model", "policy", "policy_scope", "compile", "fit", "data", "seed", "suffix", "priority"),
     *("estimated_finish", "queue_position", "attempt", "loss_scale", "skipped_steps"),
 )
 """Fields that a job and its answer have alike."""
@@ -185,6 +203,7 @@ class DryRunAnswer(Answer):
     object: Literal["training.job.dry_run"] = "training.job.dry_run"
     valid: Literal[True] = True
     summary: dict[str, Any]
+    policy_reach: ReachShape = Field(description="Which layers follow the policy.")
     warnings: list[Notice]
 
 

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from app.client import DEFAULT_URL, TERMINAL, ApiError, Client, HalfstepError, Invalid, Unreachable
+from app.notices import show_file, show_reach, show_warnings
 from app.watching import shown
 from app.watching import watch as watch_job
 
@@ -104,11 +105,14 @@ def submit(file: Path, watch: bool, dry_run: bool, key: str | None, url: str) ->
     spec = _read_job(file)
     with connected(url) as client:
         if dry_run:
-            out.print_json(data=client.check(spec)["summary"])
+            checked = client.check(spec)
+            out.print_json(data=checked["summary"])
+            show_reach(checked["policy_reach"], err)
+            show_warnings(checked["warnings"], err)
             return
         job = client.submit(spec, idempotency_key=key)
-        for notice in job["warnings"]:
-            err.print(f"[yellow]warning:[/yellow] {notice['message']}")
+        show_reach(job["policy_reach"], err)
+        show_warnings(job["warnings"], err)
         out.print(job["id"])
         if watch:
             sys.exit(_followed(client, job["id"]))
@@ -205,10 +209,15 @@ def files() -> None:
 @click.option("--purpose", default="fine-tune", show_default=True, help="A word to find it by.")
 @url_option
 def upload(paths: tuple[Path, ...], purpose: str, url: str) -> None:
-    """Send PATHS (.npz, .npy, .safetensors, .csv, .jsonl, .parquet); print an id for each."""
+    """Send PATHS (.npz, .npy, .safetensors, .csv, .jsonl, .parquet); print an id for each.
+
+    What was understood of each file (columns, dtypes, rows, the column of labels) goes to standard error.
+    """
     with connected(url) as client:
         for path in paths:
-            out.print(client.upload(path, purpose=purpose)["id"])
+            file = client.upload(path, purpose=purpose)
+            out.print(file["id"])
+            show_file(file, err)
 
 
 @files.command("list")

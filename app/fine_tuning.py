@@ -14,12 +14,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from app.answers import Answer
+from app.answers import Answer, notices_of, reach_of
 from engine import conventions, optimizers
 from worker.jobs.records import Checkpoint, Event, Job
 from worker.jobs.states import JobStatus
 from worker.specs.errors import FieldError, SpecError, from_validation
 from worker.specs.job import JobSpec, MetadataKey, MetadataText
+from worker.specs.notices import Notice
+from worker.specs.reach import ReachShape
 from worker.specs.shape import Anything, Int, Number, Spec, Text
 
 Auto = Literal["auto"]
@@ -117,6 +119,8 @@ class FineTuningJobAnswer(Answer):
     metadata: dict[str, str]
     integrations: tuple[Any, ...] = ()
     error: OpenAIErrorAnswer | None
+    policy_reach: ReachShape | None = Field(description="Ours: which layers follow the dtype policy.")
+    warnings: list[Notice] = Field(description="Ours: what was accepted but is doubtful.")
 
     @classmethod
     def of(cls, job: Job) -> FineTuningJobAnswer:
@@ -144,6 +148,8 @@ class FineTuningJobAnswer(Answer):
             suffix=job.suffix,
             metadata=dict(job.metadata),
             error=OpenAIErrorAnswer(**{key: told[key] for key in ("code", "message", "param")}) if told else None,
+            policy_reach=reach_of(job),
+            warnings=notices_of(job),
         )
 
 
@@ -264,7 +270,7 @@ def _plain_part(request: FineTuningRequest) -> dict[str, Any]:
 
 def _model_part(request: FineTuningRequest, source: Mapping[str, Any] | None) -> dict[str, Any]:
     if source is not None:
-        part = {key: source[key] for key in ("model", "policy", "compile") if key in source}
+        part = {key: source[key] for key in ("model", "policy", "policy_scope", "compile") if key in source}
         return {**part, "compile": _paced(request, part["compile"]), "from_checkpoint": request.model}
     sizes = _DENSE.fullmatch(request.model)
     if sizes is None and "model" not in (request.halfstep or {}):
@@ -296,7 +302,7 @@ def _paced(request: FineTuningRequest, compiled: Mapping[str, Any]) -> dict[str,
     multiplier = request.settings.learning_rate_multiplier
     if multiplier in (None, "auto", 1) or isinstance(multiplier, str):
         return dict(compiled)
-    config = optimizers.get(compiled.get("optimizer", "sgd"), conventions.KERAS3).get_config()
+    config = optimizers.get(compiled.get("optimizer", optimizers.DEFAULT), conventions.KERAS3).get_config()
     rate = config["config"].get("learning_rate")
     if not isinstance(rate, float | int) or multiplier is None:
         text = "The optimizer has no plain learning rate to multiply; give the whole one in `halfstep.compile`."

@@ -76,6 +76,13 @@ class PolicyCalls(ABC):
         """Return the optimizer that a line of Keras reads, and what it drops."""
         return self._json("POST", "/v1/optimizers/deserialize", json={"config": config, **members})
 
-    def translate(self, config: Any, *, source: str, to: str) -> dict[str, Any]:
-        """Return a precision setup of one system in another, with what is exact, approximate and dropped."""
-        return self._json("POST", "/v1/translate", json={"from": source, "to": to, "config": config})
+    def translate(self, config: Any, *, source: str, to: str, **members: Any) -> dict[str, Any]:
+        """Return a precision setup of one system in another, with what is exact, approximate and dropped.
+
+        Args:
+            config: what the system `source` takes or writes.
+            source: the system that the config is of.
+            to: the system to write it for.
+            members: further ones of the request, such as `fill`.
+        """
+        return self._json("POST", "/v1/translate", json={"from": source, "to": to, "config": config, **members})

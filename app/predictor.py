@@ -78,6 +78,7 @@ class Predictor:
             "job_id": job.id,
             "model": job.model,
             "policy": job.policy,
+            "policy_scope": job.policy_scope,
             "x": x,
             "rows": settings.predict_rows,
             "values": settings.predict_values,

@@ -22,6 +22,7 @@ from worker.jobs.submitting import NewJob
 from worker.specs.check import prepare
 from worker.specs.errors import FieldError, SpecError, pointer_to
 from worker.specs.job import JobSpec
+from worker.specs.reach import ReachShape
 from worker.specs.resources import layer_places
 from worker.specs.uploads import Uploads
 from worker.specs.webhooks import WebhookSpec
@@ -58,12 +59,16 @@ def check(services: Services, spec: JobSpec) -> Checked:
         for index, hook in enumerate(spec.webhooks)
     )
     source = None if spec.from_checkpoint is None else _fitting(services, spec.from_checkpoint, prepared.model)
-    answer = DryRunAnswer(summary=asdict(prepared.summary), warnings=list(prepared.warnings)).model_dump(mode="json")
+    answer = DryRunAnswer(
+        summary=asdict(prepared.summary),
+        policy_reach=ReachShape.of(prepared.reach),
+        warnings=list(prepared.warnings),
+    ).model_dump(mode="json")
     new = NewJob(
         given,
         prepared.summary.total_steps,
         prepared.summary.epochs,
-        {name: answer[name] for name in ("summary", "warnings")},
+        {name: answer[name] for name in ("summary", "policy_reach", "warnings")},
         webhooks=hooks,
     )
     return Checked(new, answer, source)

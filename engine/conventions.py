@@ -30,8 +30,12 @@ class Conventions:
         mean_of_unmasked: a masked loss is averaged over the entries that count; else over all (TF 2.4).
         fused_updates: optimizers run in TF's kernels, which take 1 - beta of a float32 beta (TF 2.4); else in Python.
         idle_momentum: SGD keeps and multiplies a momentum even where it is 0 (tf_keras).
+        labels_as_predicted: class numbers are cast to the prediction's dtype first, so that in float16 2049 is 2048
+            (TF 2.4); else they stay integers.
         row_gradients: the gradient of an embedding stays rows, as on TensorFlow; else it is dense, as on JAX and torch.
         floatx: Keras's ``backend.floatx()``: dtype of inputs, of Keras 3's losses, of metrics.
+        float16_lanes: partial sums that the CPU kernel keeps for each channel of a float16 sum along outer axes: one
+            in TF 2.4, four in TF 2.21.
     """
 
     name: str
@@ -44,8 +48,10 @@ class Conventions:
     mean_of_unmasked: bool
     fused_updates: bool = False
     idle_momentum: bool = False
+    labels_as_predicted: bool = False
     row_gradients: bool = True
     floatx: DType = FLOAT32
+    float16_lanes: int = 4
 
     @property
     def keras3(self) -> bool:
@@ -55,7 +61,9 @@ class Conventions:
 
 TF24 = Conventions(
     name="tf2.4",
+    float16_lanes=1,
     fused_updates=True,
+    labels_as_predicted=True,
     floatx_losses=False,
     autocast_all_arguments=False,
     bessel_batch_variance=True,

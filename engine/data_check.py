@@ -7,6 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from engine.configured import shown
+from engine.dtypes import FLOAT32, DType
 from engine.errors import DataInvalid, ShapeMismatch
 from engine.layers import Shape
 from engine.losses import Loss
@@ -43,8 +44,18 @@ def check_inputs(x: Array, shape: Shape, place: Place = ("x",)) -> None:
         )
 
 
-def check_labels(y: Array, samples: int, output: Shape, loss: Loss | None, place: Place = ("y",)) -> None:
-    """Check labels against the number of samples, the model's output shape and what the loss, if any, takes.
+def check_labels(
+    y: Array, samples: int, output: Shape, loss: Loss | None, place: Place = ("y",), dtype: DType = FLOAT32
+) -> None:
+    """Check labels against the number of samples, the model's output and what the loss, if any, takes.
+
+    Args:
+        y: labels, one a row.
+        samples: how many rows there are.
+        output: shape of the model's output, batch axis first.
+        loss: what they are compared by.
+        place: where the labels came from.
+        dtype: of the model's output.
 
     Raises:
         DataInvalid: empty, not finite, or class numbers out of range; the first bad row is named.
@@ -58,6 +69,7 @@ def check_labels(y: Array, samples: int, output: Shape, loss: Loss | None, place
         return
     if loss.labels_are_classes:
         _check_classes(y, output, loss, place)
+        _check_seen_classes(y, output[-1], loss, place, dtype)
     elif not _values_fit(y.shape[1:], output[1:]):
         raise ShapeMismatch(
             f"{loss.class_name} wants labels of the output's shape {_batched(output)}, but {_words(place)} has shape "
@@ -128,6 +140,21 @@ def _check_classes(y: Array, output: Shape, loss: Loss, place: Place) -> None:
             f"{_words(place)} holds label {shown(labels[index].item())} at row {index[0]}, but the model's output has "
             f"{classes} units, so labels must be integers from 0 to {(classes or 0) - 1}. Correct the label or give "
             "the last layer more units.",
+            code="label_out_of_range",
+            path=(*place, *index),
+        )
+
+
+def _check_seen_classes(y: Array, classes: int | None, loss: Loss, place: Place, dtype: DType) -> None:
+    """Refuse a class number that is none any more once the loss has rounded it: TensorFlow ends there too."""
+    bad = (loss.seen(y, dtype) >= (classes or np.inf)) & (y < (classes or np.inf))
+    if bad.any():
+        index = tuple(int(axis[0]) for axis in np.nonzero(bad))
+        held = f"{loss.seen(y, dtype)[index]:g}"
+        raise DataInvalid(
+            f"{_words(place)} holds label {shown(y[index].item())} at row {index[0]}. TF 2.4 casts class numbers to "
+            f"the dtype of the predictions, {dtype.name}, where it is {held}, but the output has {classes} units. Give "
+            'the last layer dtype "float32", or more units.',
             code="label_out_of_range",
             path=(*place, *index),
         )

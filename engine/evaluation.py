@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from engine.compilation import Compilation
+from engine.heads import matched
 from engine.metrics import Metric, State
 from engine.network import Network
 from engine.rounding import to_edge
@@ -107,7 +108,8 @@ class Evaluation:
         for index, (name, place, metric) in enumerate(self._metrics):
             state, weights = self._state(name, place, metric, tracked), batch.weights[place]
             seen = None if index < self._plain else weights
-            after |= _under(name, metric.updated(state, batch.labels[place], predictions[place], seen))
+            labels, counts = matched(batch.labels[place], seen, predictions[place], self.network.conventions)
+            after |= _under(name, metric.updated(state, labels, predictions[place], counts))
         return after
 
     def results(self, tracked: Tracked) -> dict[str, float]:

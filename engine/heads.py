@@ -9,10 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from engine.configured import any_number, refuse, shown
+from engine.conventions import Conventions
 from engine.errors import InvalidValue
 from engine.losses import Loss
+from engine.losses.base import on_grid
 from engine.metrics import Metric
+from engine.tape import Array, Tensor
 
 Path: TypeAlias = tuple[str | int, ...]
 Placed: TypeAlias = tuple[Path, Any]
@@ -46,6 +51,20 @@ class Head:
     def all_metrics(self) -> tuple[Metric, ...]:
         """Every metric, those that see sample weights last."""
         return (*self.metrics, *self.weighted_metrics)
+
+
+def matched(labels: Array, weights: Array | None, prediction: Tensor, line: Conventions) -> tuple[Array, Array | None]:
+    """Return labels and sample weights as ``fit`` gives them to losses and metrics.
+
+    Keras 2 first casts sample weights, and labels that are no integers, to the dtype of the prediction. Source:
+    ``match_dtype_and_rank`` in ``compile_utils``.
+    """
+    dtype = prediction.dtype
+    if line.keras3 or not dtype.low_precision:
+        return labels, weights
+    if labels.dtype.kind == "f":
+        labels = on_grid(labels, dtype)
+    return labels, None if weights is None else on_grid(np.asarray(weights), dtype)
 
 
 def losses_by_output(given: Any, names: Sequence[str], *, partial: bool) -> list[Placed | None]:

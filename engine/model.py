@@ -14,6 +14,7 @@ import numpy as np
 
 from engine import callbacks as callbacks_of
 from engine import conventions as lines
+from engine import optimizers
 from engine.callbacks import ModelCheckpoint
 from engine.compilation import Compilation, compiled
 from engine.conventions import Conventions
@@ -25,6 +26,7 @@ from engine.layers import Layer, Shape
 from engine.network import Network, read_network
 from engine.observation import NOBODY, Observer
 from engine.policy import Policy
+from engine.policy_scope import Scope, scoped
 from engine.rounding import to_edge
 from engine.rows import Data
 from engine.scaler import UNSCALED
@@ -43,15 +45,19 @@ def model_from_config(
     policy: Any = None,
     conventions: Conventions | None = None,
     input_shape: Shape | None = None,
+    policy_scope: Scope = "auto",
 ) -> Model:
     """Return the model that a serialized config describes. Source: ``keras.models.model_from_json``.
 
     Args:
         config: Sequential or Functional, Keras 2 or 3.
-        policy: of the model and of every layer that names none: a Policy, a name, a serialized policy, or None for
-            float32. A PolicyV1 brings its loss scale; a DTypePolicyMap gives each layer the policy of its path.
+        policy: of the model and of the layers that follow it: a Policy, a name, a serialized policy, or None for
+            float32 where a layer names no dtype. A PolicyV1 brings its loss scale; a DTypePolicyMap gives each layer
+            the policy of its path.
         conventions: the line of Keras it behaves like; by default the one that wrote the config, else TF 2.4.
         input_shape: of a Sequential model that gives none itself; batch axis included.
+        policy_scope: which layers follow the policy, see :mod:`engine.policy_scope`. Without a policy layers keep the
+            dtypes that they name.
 
     Raises:
         EngineError: with the path to what is wrong, relative to the config; a fault of the policy's has code
@@ -60,7 +66,8 @@ def model_from_config(
     if not isinstance(config, Mapping):
         raise InvalidType(f'A model must be {{"class_name": ..., "config": {{...}}}}, got {type(config).__name__}.')
     line = conventions or lines.of(config)
-    return Model(read_network(config, read_policy(policy), line, input_shape))
+    effective = "unset" if policy is None and policy_scope == "auto" else policy_scope
+    return Model(read_network(scoped(config, effective).config, read_policy(policy), line, input_shape))
 
 
 @dataclass
@@ -92,7 +99,7 @@ class Model:
 
     def compile(
         self,
-        optimizer: Any = "sgd",
+        optimizer: Any = optimizers.DEFAULT,
         loss: Any = None,
         metrics: Any = (),
         *,

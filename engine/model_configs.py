@@ -46,7 +46,10 @@ def read_layer(item: Any, conventions: Conventions, depth: int = 0) -> Layer:
     if refusal:
         raise Unsupported(refusal, code="unsupported_operation", path=("class_name",))
     readers = {name: partial(_nested, cls, depth=depth + 1) for name, cls in _NESTED.items()}
-    return layers.from_config(item, conventions, models=readers)
+    layer = layers.from_config(item, conventions, models=readers)
+    # A layer that names a dtype comes with a name; the model makes up the names of those that have none.
+    named_by_config = isinstance(item.get("config"), Mapping) and item["config"].get("name")
+    return layer if named_by_config else replace(layer, name=None)
 
 
 def operation_refusal(item: Mapping[str, Any]) -> str | None:

@@ -82,9 +82,10 @@ def labelled(network: Network, heads: Sequence[Head], x: Data, y: Data, sample_w
     names = [head.name for head in heads]
     wanted = [head for head in heads if head.takes_labels]
     found = dict(zip(_names(wanted), _ordered("y", "outputs", _names(wanted), _without(y, heads)), strict=True))
-    for head, place, shape in zip(heads, _places("y", names), network.output_shapes, strict=True):
+    ends = zip(heads, _places("y", names), network.output_shapes, network.output_dtypes, strict=True)
+    for head, place, shape, dtype in ends:
         if head.name in found:
-            check_labels(found[head.name], len(inputs[0]), shape, head.loss, place)
+            check_labels(found[head.name], len(inputs[0]), shape, head.loss, place, dtype)
     nothing = np.empty((len(inputs[0]), 0), np.float32)
     return Rows(
         inputs, tuple(found.get(name, nothing) for name in names), _weights(names, sample_weight, len(inputs[0]))

@@ -23,7 +23,8 @@ class ScalerRule:
         initial_scale: scale of the first step.
         growth_factor: what growing multiplies by.
         backoff_factor: what shrinking multiplies by; None divides by ``growth_factor``, which rounds differently.
-        growth_interval: how many finite steps in a row make the scale grow.
+        growth_interval: how many finite steps in a row make the scale grow; with "==", 0 never does, as
+            no count equals it.
         reached: whether the count must equal the interval to grow, or may also lie beyond it.
         restart: what the count restarts from after a nonfinite step (-1: one more step until the first growth).
         growth_guard: whether a growth to infinity is left out.
@@ -31,7 +32,8 @@ class ScalerRule:
         floor: smallest scale that shrinking reaches, or None.
         at_floor: "clamp" stays there; "stop_at" raises on a nonfinite step that finds the scale at the floor;
             "stop_below" raises as soon as shrinking reaches it.
-        hysteresis: how many nonfinite steps it takes to shrink; later ones shrink each, until it is refilled.
+        hysteresis: how many nonfinite steps it takes to shrink; later ones shrink each, until it is refilled. Below 1
+            the scale never shrinks.
         refill: what refills the hysteresis, a growth or any finite step.
         tolerance: share of nonfinite steps since the last change of scale that does not yet shrink it.
         checked: False never looks at gradients and never skips a step.
@@ -113,6 +115,8 @@ def _after_finite(rule: ScalerRule, state: ScalerState) -> ScalerState:
 def _after_nonfinite(rule: ScalerRule, state: ScalerState) -> ScalerState:
     held = replace(_noted(rule, state, 1), counter=rule.restart)
     if rule.tolerance and held.overflows / held.since_change < rule.tolerance:
+        return held
+    if rule.hysteresis < 1:
         return held
     if state.patience > 0:
         return replace(held, patience=state.patience - 1)

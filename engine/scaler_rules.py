@@ -34,6 +34,12 @@ def _check_float32(scale: float) -> None:
         )
 
 
+def _check(argument: str, value: float, accepted: bool, expected: str) -> None:
+    """Refuse an argument that the original refuses."""
+    if not accepted:
+        raise InvalidValue(f"{argument!r} must be {expected}, but got: {value!r}", path=(argument,))
+
+
 def tf24(initial_scale: float = 2.0**15, growth_interval: int = 2000, growth_factor: float = 2.0) -> ScalerRule:
     """TF 2.4 and tf_keras: floor 1, growth guarded against infinity, skipped steps advance the optimizer.
 
@@ -76,8 +82,13 @@ def torch(
     """``torch.amp.GradScaler``: a backoff factor of its own, growth guarded, no floor.
 
     Source: ``amp_update_scale_cuda_kernel`` in torch's ``aten/src/ATen/native/cuda/AmpKernels.cu``: the scale is
-    float32, the factors are double.
+    float32, the factors are double. The refusals are those of ``GradScaler.__init__``.
+
+    Raises:
+        InvalidValue: a growth factor of at most 1, or a backoff factor of at least 1.
     """
+    _check("growth_factor", growth_factor, growth_factor > 1, "above 1")
+    _check("backoff_factor", backoff_factor, backoff_factor < 1, "below 1")
     return ScalerRule(
         initial_scale=init_scale,
         growth_factor=growth_factor,
@@ -98,9 +109,14 @@ def deepspeed_zero(
 ) -> ScalerRule:
     """DeepSpeed with ZeRO: hysteresis, and an error instead of shrinking at the floor.
 
-    The first growth of a streak takes one step more than the window, later ones do not.
+    The first growth of a streak takes one step more than the window, later ones do not. A hysteresis below 1 never
+    counts down to 1, so that the scale never shrinks.
     Source: ``DynamicLossScaler.update_scale`` in DeepSpeed's ``runtime/fp16/loss_scaler.py`` at 18fd4c97.
+
+    Raises:
+        InvalidValue: a window below 1, by which DeepSpeed would divide.
     """
+    _check("scale_window", scale_window, scale_window >= 1, "at least 1")
     return ScalerRule(
         initial_scale=init_scale,
         growth_interval=scale_window,
@@ -125,7 +141,11 @@ def deepspeed_fused(
 
     Releases that ignore the setting ``hysteresis`` here are the default, 1; newer ones honour it (051b9c8b).
     Source: ``FP16_Optimizer._update_scale`` in DeepSpeed's ``runtime/fp16/fused_optimizer.py`` at edaa7221.
+
+    Raises:
+        InvalidValue: a window below 1, by which DeepSpeed would divide.
     """
+    _check("scale_window", scale_window, scale_window >= 1, "at least 1")
     return ScalerRule(
         initial_scale=init_scale,
         growth_interval=scale_window,
@@ -142,19 +162,31 @@ def megatron(
     min_scale: float = 1.0,
     growth_factor: float = 2.0,
     backoff_factor: float = 0.5,
-    growth_interval: int = 1000,
+    growth_interval: float = 1000.0,
     hysteresis: int = 2,
 ) -> ScalerRule:
     """Megatron-LM: hysteresis that only a growth refills (its docstring says "in a row", its code does not).
 
-    Source: ``DynamicGradScaler.update`` in Megatron's ``core/optimizer/grad_scaler.py`` at 00caa53a.
+    The window may be a fraction, which no count equals, so that the scale never grows.
+    Source: ``DynamicGradScaler`` in Megatron's ``core/optimizer/grad_scaler.py`` at d98e8a64; all but the window and
+    the hysteresis are float32 tensors there.
+
+    Raises:
+        InvalidValue: what its constructor refuses.
     """
+    _check("initial_scale", initial_scale, initial_scale > 0, "above 0")
+    _check("min_scale", min_scale, min_scale > 0, "above 0")
+    _check("min_scale", min_scale, min_scale <= initial_scale, f"at most the initial scale, {initial_scale!r}")
+    _check("growth_factor", growth_factor, growth_factor > 1, "above 1")
+    _check("backoff_factor", backoff_factor, 0 < backoff_factor < 1, "above 0 and below 1")
+    _check("growth_interval", growth_interval, growth_interval > 0, "above 0")
+    _check("hysteresis", hysteresis, hysteresis > 0, "above 0")
     return ScalerRule(
         initial_scale=initial_scale,
         growth_factor=growth_factor,
         backoff_factor=backoff_factor,
-        growth_interval=growth_interval,
-        floor=min_scale,
+        growth_interval=int(growth_interval) if float(growth_interval).is_integer() else 0,
+        floor=float32(min_scale),
         hysteresis=hysteresis,
     )
 
@@ -172,7 +204,11 @@ def fairseq(
     The defaults are those of its command line for one worker without gradient accumulation; a threshold above
     ``min_loss_scale`` holds the scale, so that the error never comes.
     Source: ``DynamicLossScaler`` in fairseq's ``optim/dynamic_loss_scaler.py`` at 0d77035e.
+
+    Raises:
+        InvalidValue: a window below 1, by which fairseq would divide.
     """
+    _check("scale_window", scale_window, scale_window >= 1, "at least 1")
     holds = threshold is not None and threshold > min_loss_scale
     return ScalerRule(
         initial_scale=init_scale,
@@ -188,7 +224,7 @@ def fairseq(
 def jmp(
     loss_scale: float = 2.0**15, period: int = 2000, factor: float = 2.0, min_loss_scale: float = 1.0
 ) -> ScalerRule:
-    """jmp: TF's rule with an equality test of the count, and a floor of its own.
+    """jmp: TF's rule with an equality test of the count, and a float32 floor of its own.
 
     Source: ``DynamicLossScale.adjust`` in jmp's ``_src/loss_scale.py`` at 107217e5.
     """
@@ -197,7 +233,7 @@ def jmp(
         growth_factor=factor,
         growth_interval=period,
         growth_guard=True,
-        floor=min_loss_scale,
+        floor=float32(min_loss_scale),
     )
 
 

@@ -20,6 +20,7 @@ from engine.conventions import Conventions
 from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.errors import InvalidType
 from engine.gradients import Gradient, Gradients, RowGradient, mapped, values_of
+from engine.heads import matched
 from engine.network import Network
 from engine.optimizers.arithmetic import number_on
 from engine.optimizers.joined import Settled
@@ -120,8 +121,12 @@ def backward(
 
 def losses_of(compilation: Compilation, batch: Rows, predictions: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return the losses of the outputs that have one, each by itself and unweighted."""
-    measured = zip(compilation.heads, batch.labels, predictions, batch.weights, strict=True)
-    return tuple(head.loss(y, output, weights) for head, y, output, weights in measured if head.loss is not None)
+    found = []
+    for head, y, output, weights in zip(compilation.heads, batch.labels, predictions, batch.weights, strict=True):
+        if head.loss is not None:
+            labels, counts = matched(y, weights, output, head.loss.conventions)
+            found.append(head.loss(labels, output, counts))
+    return tuple(found)
 
 
 def weighted_sum(compilation: Compilation, parts: Sequence[Tensor], conventions: Conventions) -> Tensor:

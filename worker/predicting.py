@@ -38,8 +38,8 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the predictions, or what is wrong.
 
     Args:
-        request: `artifacts_url`, `job_id`, `model` and `policy` as the job has them, `x`, and the limits `rows` and
-            `values` of it.
+        request: `artifacts_url`, `job_id`; `model`, `policy` and `policy_scope` as the job has them; `x` and the limits
+            `rows` and `values` of it.
 
     Returns:
         `predictions`, `shape` and `dtype`; or `errors`, each with a pointer into `{"x": ...}`; or `failure`, a code.
@@ -58,7 +58,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _model(request: Mapping[str, Any], x: Arrays) -> Model:
-    given = {name: request[name] for name in ("model", "policy") if request.get(name) is not None}
+    given = {name: request[name] for name in ("model", "policy", "policy_scope") if request.get(name) is not None}
     findings = Findings(given)
     policy = read_policy(findings)
     model = read_model(findings, Limits(), policy or Policy("float32"), Samples(x, {}))

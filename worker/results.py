@@ -16,6 +16,7 @@ from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.metrics import finite
 from worker.jobs.records import Artifact, StepFault
 from worker.jobs.reports import report_of
+from worker.specs.stages import scoped_model
 
 
 class Trained(Protocol):
@@ -44,7 +45,8 @@ def save_model(artifacts: ArtifactStore, job_id: str, arrays: Mapping[str, Array
 
     Its bytes depend on the job's spec and its training alone: not on the job's id, a clock, or how often it stopped.
     """
-    meta = {"format": MODEL_FORMAT, "model": spec.get("model"), "policy": spec.get("policy")}
+    model = None if spec.get("model") is None else scoped_model(spec).config
+    meta = {"format": MODEL_FORMAT, "model": model, "policy": spec.get("policy")}
     return artifacts.put(job_id, "model.safetensors", lambda file: files.write(file, arrays, meta))
 
 

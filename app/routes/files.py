@@ -7,6 +7,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from app import uploads
@@ -53,6 +54,8 @@ class FileAnswer(Answer):
     columns: list[str] | None
     arrays: list[dict[str, Any]]
     unusable: list[str]
+    label: str | None = Field(default=None, description="Column that is taken as labels where a job names none.")
+    label_assumed: bool = Field(default=False, description="Whether it is only the last one, not one so named.")
 
     @classmethod
     def of(cls, file: StoredFile) -> FileAnswer:

@@ -17,6 +17,7 @@ from app.problems import Problem, declared
 from app.submission import check, submit
 from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
+from worker.jobs.store import JobStore
 from worker.specs.errors import FieldError
 from worker.specs.job import JobSpec
 
@@ -156,7 +157,13 @@ def delete_job(job_id: JobId, services: ServicesDep) -> None:
 def job_metrics(
     job_id: JobId,
     services: ServicesDep,
-    name: Annotated[list[str] | None, Query(description="Only these columns, and `step`.")] = None,
+    name: Annotated[
+        list[str] | None,
+        Query(
+            description="Only these columns, and `step`: repeated, or several with commas between.",
+            examples=[["loss,loss_scale"]],
+        ),
+    ] = None,
     after_step: Annotated[int, Query(ge=0, le=2**53)] = 0,
     until_step: Annotated[int, Query(ge=0, le=2**53, description="The last step wanted.")] = 2**53,
     max_points: Annotated[int, Query(ge=1, le=100_000, description="About so many steps are told.")] = 1000,
@@ -166,14 +173,22 @@ def job_metrics(
     if until_step < after_step:
         raise Refused(_turned_round(after_step, until_step))
     steps = min(services.store.last_metrics(job_id), until_step) - after_step
+    names = _apart(name or (), services.store, job_id)
     columns = services.store.metrics(
-        job_id, names=tuple(name or ()), after_step=after_step, until_step=until_step, max_points=max_points
+        job_id, names=names, after_step=after_step, until_step=until_step, max_points=max_points
     )
-    lacking = [wanted for wanted in name or () if wanted not in columns]
+    lacking = [wanted for wanted in names if wanted not in columns]
     if lacking and columns["step"]:
         raise Refused(_no_columns(lacking, services.store.metrics(job_id, max_points=1)))
     thinned = ThinningAnswer(steps=steps) if len(columns["step"]) < steps else None
     return MetricsAnswer(job_id=job_id, columns=columns, thinned=thinned)
+
+
+def _apart(given: Sequence[str], store: JobStore, job_id: str) -> tuple[str, ...]:
+    """Return the names of columns; one that has a comma in itself is not taken apart."""
+    whole = store.metrics(job_id, max_points=1) if any("," in item for item in given) else {}
+    parts = ([item] if item in whole else [part.strip() for part in item.split(",")] for item in given)
+    return tuple(dict.fromkeys(name for names in parts for name in names))
 
 
 def _turned_round(after_step: int, until_step: int) -> Problem:

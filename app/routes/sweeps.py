@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 
-from app.answers import Answer, JobErrorAnswer, ListAnswer
+from app.answers import Answer, JobErrorAnswer, ListAnswer, notices_of, reach_of
 from app.deps import Services, ServicesDep
 from app.finite_json import FiniteJSONResponse
 from app.json_route import JsonRoute
@@ -25,6 +25,8 @@ from worker.jobs.sweeps import NewSweep, Point, Sweep, Trial
 from worker.specs.errors import FieldError, SpecError, from_validation
 from worker.specs.grid import GridPoint, placed, points_of
 from worker.specs.job import EXAMPLE, JobSpec, MetadataKey, MetadataText
+from worker.specs.notices import Notice
+from worker.specs.reach import ReachShape
 from worker.specs.shape import Anything, Spec, Text
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=JsonRoute)
@@ -71,6 +73,8 @@ class TrialAnswer(Answer):
     loss_scale: float | None
     skipped_steps: int
     error: JobErrorAnswer | None
+    policy_reach: ReachShape | None = Field(description="Which layers follow the policy of this job.")
+    warnings: list[Notice] = Field(description="What of this job was accepted but is doubtful.")
 
     @classmethod
     def of(cls, trial: Trial) -> TrialAnswer:
@@ -86,6 +90,8 @@ class TrialAnswer(Answer):
             loss_scale=job.loss_scale,
             skipped_steps=job.skipped_steps,
             error=None if job.error is None else JobErrorAnswer.of(job.error),
+            policy_reach=reach_of(job),
+            warnings=notices_of(job),
         )
 
 
@@ -122,6 +128,14 @@ class ComparedAnswer(SweepAnswer):
     best_job: str | None = Field(description="The succeeded job with the lowest (validation) loss.")
 
 
+class PointAnswer(Answer):
+    """A job of a sweep that would be accepted."""
+
+    values: dict[str, Any] = Field(description="What this job has, by JSON pointer.")
+    policy_reach: ReachShape = Field(description="Which layers follow the policy of this job.")
+    warnings: list[Notice] = Field(description="What of this job is doubtful.")
+
+
 class SweepDryRunAnswer(Answer):
     """A sweep that would be accepted."""
 
@@ -129,6 +143,7 @@ class SweepDryRunAnswer(Answer):
     valid: Literal[True] = True
     jobs: int
     total_steps: int
+    points: list[PointAnswer] = Field(description="In the order of the grid, the last pointer varying fastest.")
 
 
 @router.post(
@@ -151,7 +166,16 @@ def create_sweep(
     points = _checked(services, request)
     if dry_run:
         steps = sum(checked.new.total_steps for _, checked in points)
-        return FiniteJSONResponse(SweepDryRunAnswer(jobs=len(points), total_steps=steps).model_dump(mode="json"))
+        rows = [
+            PointAnswer(
+                values=dict(point.values),
+                policy_reach=checked.answer["policy_reach"],
+                warnings=checked.answer["warnings"],
+            )
+            for point, checked in points
+        ]
+        answer = SweepDryRunAnswer(jobs=len(points), total_steps=steps, points=rows)
+        return FiniteJSONResponse(answer.model_dump(mode="json"))
     sweep, jobs = _created(services, request, points, idempotency_key)
     for job in jobs:
         services.waker.wake(job)

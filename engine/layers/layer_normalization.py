@@ -1,4 +1,4 @@
-"""Normalization within each row: LayerNormalization and its kin. Statistics run in float32 at least."""
+"""Normalization within each row: LayerNormalization and its kin, each in the arithmetic of its line of Keras."""
 
 from __future__ import annotations
 
@@ -19,11 +19,18 @@ from engine.layers.operands import FLOATS, HALVES_AND_FLOAT, check_attribute, ch
 from engine.layers.readers import along, axes, axis, axis_or_axes, write_axes
 from engine.regularizers import Regularizer
 from engine.run import Run
-from engine.tape import Tensor
+from engine.tape import Array, Tensor
 from engine.weights import WeightSpec
 
 _LEAST_FUSED_EPSILON = 1.001e-5
 """TF's fused kernel takes no smaller one."""
+_LARGEST_INVERSE = 1e12
+"""Of a norm in Keras 3's UnitNormalization."""
+
+
+def _constant(x: Tensor, fill: float) -> Tensor:
+    """Return a number that broadcasts to x, in x's dtype."""
+    return Tensor(np.full((1,) * x.ndim, fill, x.data.dtype), x.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +38,11 @@ class RowNormalization(Layer):
     """Base: a scale, an offset, and where they lie."""
 
     supports_masking: ClassVar[bool] = True
+
+    @property
+    def narrow_statistics(self) -> bool:
+        """Whether mean and variance are rounded to the compute dtype before they are used."""
+        return False
 
     def positions(self, ndim: int) -> tuple[int, ...]:
         """Return the axes that gamma and beta run along, not negative, in order."""
@@ -56,14 +68,10 @@ class RowNormalization(Layer):
         """That of the variable: nothing is cast before the end."""
         return spec.dtype
 
-    def _broadcast(self, run: Run, name: str, present: bool, x: Tensor, fill: float) -> Tensor:
-        """Return a parameter in a shape that broadcasts to x, or a constant where there is none."""
-        if not present:
-            return Tensor(np.full((1,) * x.ndim, fill, x.data.dtype), x.dtype)
-        parameter = self.variable(run, name)
+    def _spread(self, parameter: Tensor, x: Tensor) -> Tensor:
+        """Return a parameter in a shape that broadcasts to x."""
         places = self.positions(x.ndim)
-        shape = tuple(x.shape[index] if index in places else 1 for index in range(x.ndim))
-        return ops.reshape(parameter, shape)
+        return ops.reshape(parameter, tuple(x.shape[index] if index in places else 1 for index in range(x.ndim)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +89,18 @@ class CentredNormalization(RowNormalization):
     beta_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
     gamma_constraint: Constraint | None = setting(constraints.get, None, write=constraints.write)
 
+    def entering_dtype(self, dtype: DType) -> DType:
+        """As everywhere in Keras 2; in Keras 3 floats enter as they are (``autocast`` is off)."""
+        return dtype if self.conventions.keras3 and dtype.is_floating else super().entering_dtype(dtype)
+
+    def output_dtype(self, *entered: DType) -> DType:
+        """As everywhere in Keras 2; in Keras 3 the result is cast to the compute dtype."""
+        return self.converted(entered[0]) if self.conventions.keras3 else super().output_dtype(*entered)
+
+    def finished(self, y: Tensor) -> Tensor:
+        """Return the result in the compute dtype."""
+        return ops.cast(y, self.converted(y.dtype))
+
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
         """Gamma and beta, as far as wanted."""
         size = self._parameter_shape(shapes[0])
@@ -97,6 +117,11 @@ class LayerNormalization(CentredNormalization):
     epsilon: float = setting(not_negative, 0.001)
     rms_scaling: bool = setting(boolean, False, only="keras3")
 
+    @property
+    def narrow_statistics(self) -> bool:
+        """In Keras 2, of a narrow dtype all the way."""
+        return not self.conventions.keras3 and self.policy.variable.low_precision
+
     def positions(self, ndim: int) -> tuple[int, ...]:
         """The normalized axes."""
         return self._places(self.axis, ndim)
@@ -104,20 +129,35 @@ class LayerNormalization(CentredNormalization):
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Normalize, scale, shift."""
         x = inputs[0]
-        self._check_dtype(x.dtype)
-        gamma = self._broadcast(run, "gamma", self.scale, x, 1)
-        beta = self._broadcast(run, "beta", self.center and not self.rms_scaling, x, 0)
-        places = self.positions(x.ndim)
-        return ops.layer_normalization(x, gamma, beta, places, self.epsilon, centred=not self.rms_scaling)
-
-    def _check_dtype(self, dtype: DType) -> None:
-        """Refuse what TF's kernels refuse: the fused one, for float32 parameters, or the products with them."""
+        gamma = self._spread(self.variable(run, "gamma"), x) if self.scale else None
+        beta = self._spread(self.variable(run, "beta"), x) if self._shifted else None
         if self.conventions.keras3:
-            return
-        if self.policy.variable is FLOAT32 and self.epsilon >= _LEAST_FUSED_EPSILON:
-            check_taken("x", dtype, HALVES_AND_FLOAT)
-        else:
-            check_match("Mul", "y", self.policy.variable, "x", dtype)
+            return self.finished(self._in_float32(x, gamma, beta, folded=True))
+        if self._is_fused(x.ndim):
+            check_taken("x", x.dtype, HALVES_AND_FLOAT)
+            y = self._in_float32(x, None, None)
+            y = y if gamma is None else ops.multiply(y, ops.cast(gamma, y.dtype))
+            return y if beta is None else ops.add(y, ops.cast(beta, y.dtype))
+        if self.policy.variable is FLOAT32 and x.dtype.low_precision:
+            return self._in_float32(x, gamma, beta, folded=True)
+        check_match("Mul", "y", self.policy.variable, "x", x.dtype)
+        return ops.normalize_by(x, *ops.moments(x, self.positions(x.ndim)), gamma, beta, self.epsilon)
+
+    @property
+    def _shifted(self) -> bool:
+        return self.center and not self.rms_scaling
+
+    def _is_fused(self, ndim: int) -> bool:
+        """Whether Keras 2 uses TF's kernel for batches: for float32 variables and the last axes only."""
+        places = self.positions(ndim)
+        last = places[-1] == ndim - 1 and len(places) == ndim - places[0]
+        return last and self.policy.variable is FLOAT32 and self.epsilon >= _LEAST_FUSED_EPSILON
+
+    def _in_float32(self, x: Tensor, gamma: Tensor | None, beta: Tensor | None, *, folded: bool = False) -> Tensor:
+        """Return it in x's dtype, computed in float32 at least."""
+        scale, offset = gamma or _constant(x, 1), beta or _constant(x, 0)
+        places, centred = self.positions(x.ndim), not self.rms_scaling
+        return ops.layer_normalization(x, scale, offset, places, self.epsilon, centred=centred, folded=folded)
 
 
 def _groups(key: str, value: Any) -> int:
@@ -134,6 +174,11 @@ class GroupNormalization(CentredNormalization):
     groups: int = setting(_groups, 32)
     axis: int = setting(axis, -1)
     epsilon: float = setting(not_negative, 0.001)
+
+    @property
+    def narrow_statistics(self) -> bool:
+        """In tf_keras."""
+        return not self.conventions.keras3 and self.policy.compute.low_precision
 
     def positions(self, ndim: int) -> tuple[int, ...]:
         """The channels axis."""
@@ -155,26 +200,54 @@ class GroupNormalization(CentredNormalization):
         """Normalize group by group, scale, shift."""
         x, last = inputs[0], inputs[0].ndim - 1
         (place,) = self.positions(x.ndim)
-        if place == last:
-            return self._normalized(run, x)
+        counts = None if x.mask is None or self.conventions.keras3 else self._counts(x, x.mask)
         order = (*(axis for axis in range(x.ndim) if axis != place), place)
         back = (*range(place), last, *range(place, last))
-        return ops.transpose(self._normalized(run, ops.transpose(x, order)), back)
+        moved = x if place == last else ops.transpose(x, order)
+        y = self._normalized(run, moved, counts if counts is None else counts.transpose(order))
+        return y if place == last else ops.transpose(y, back)
 
-    def _normalized(self, run: Run, x: Tensor) -> Tensor:
+    def _counts(self, x: Tensor, mask: Array) -> Array:
+        """Return which numbers count: tf_keras spreads the mask over the input as numpy does, from the last axis.
+
+        Raises:
+            ShapeMismatch: the mask cannot be spread so.
+        """
+        try:
+            return np.broadcast_to(mask, x.shape).astype(x.data.dtype)
+        except ValueError:
+            raise ShapeMismatch(
+                f"GroupNormalization {self.name!r} gets a mask of shape {list(mask.shape)} with its input of shape "
+                f"{list(x.shape)}: tf_keras broadcasts the mask to the input from the last axis, which does not fit. "
+                "Put it before the layer that makes the mask."
+            ) from None
+
+    def _normalized(self, run: Run, x: Tensor, counts: Array | None) -> Tensor:
         count = self._count(x.shape[-1])
         parts = (count, x.shape[-1] // count)
         cut = ops.reshape(x, (*x.shape[:-1], *parts))
         shape = ((1,) * (x.ndim - 1)) + parts
-        gamma = self._parameter(run, "gamma", self.scale, cut, shape)
-        beta = self._parameter(run, "beta", self.center, cut, shape)
+        gamma = ops.reshape(self._parameter(run, "gamma"), shape) if self.scale else None
+        beta = ops.reshape(self._parameter(run, "beta"), shape) if self.center else None
         along = (*range(1, x.ndim - 1), x.ndim)
-        return ops.reshape(ops.layer_normalization(cut, gamma, beta, along, self.epsilon), x.shape)
+        if self.conventions.keras3:
+            scale, offset = gamma or _constant(cut, 1), beta or _constant(cut, 0)
+            y = ops.layer_normalization(cut, scale, offset, along, self.epsilon, folded=True)
+            return self.finished(ops.reshape(y, x.shape))
+        check_attribute(x.dtype, FLOATS)
+        for parameter in (gamma, beta):
+            if parameter is not None:
+                check_match("Mul", "y", parameter.dtype, "x", x.dtype)
+        often = np.ones(cut.shape, cut.data.dtype) if counts is None else counts.reshape(cut.shape)
+        y = ops.normalize_by(cut, *ops.weighted_moments(cut, along, often), gamma, beta, self.epsilon)
+        return ops.reshape(y, x.shape)
 
-    def _parameter(self, run: Run, name: str, present: bool, x: Tensor, shape: tuple[int, ...]) -> Tensor:
-        if not present:
-            return Tensor(np.full((1,) * x.ndim, float(name == "gamma"), x.data.dtype), x.dtype)
-        return ops.reshape(self.variable(run, name), shape)
+    def read_dtype(self, spec: WeightSpec) -> DType:
+        """That of the variable in Keras 3; tf_keras casts it as every other."""
+        return spec.dtype if self.conventions.keras3 else Layer.read_dtype(self, spec)
+
+    def _parameter(self, run: Run, name: str) -> Tensor:
+        return self.variable(run, name) if self.conventions.keras3 else self.weight(run, name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,12 +269,16 @@ class RMSNormalization(RowNormalization):
         return (self.spec("scale", self._parameter_shape(shapes[0]), Ones()),)
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
-        """Normalize and scale."""
+        """Normalize and scale; the scale is cast to the compute dtype, and back to float32 for the product."""
         x = inputs[0]
         check_attribute(x.dtype, FLOATS)
-        scale = self._broadcast(run, "scale", True, x, 1)
-        none = Tensor(np.zeros((1,) * x.ndim, x.data.dtype), x.dtype)
-        return ops.layer_normalization(x, scale, none, self.positions(x.ndim), self.epsilon, centred=False)
+        scale = self._spread(self.weight(run, "scale"), x)
+        places = self.positions(x.ndim)
+        return ops.layer_normalization(x, scale, _constant(x, 0), places, self.epsilon, centred=False)
+
+    def read_dtype(self, spec: WeightSpec) -> DType:
+        """The compute dtype, as of most layers."""
+        return Layer.read_dtype(self, spec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +289,14 @@ class UnitNormalization(Layer):
 
     axis: int | tuple[int, ...] = setting(axis_or_axes, -1)
 
+    @property
+    def narrow_statistics(self) -> bool:
+        """Whether the norm is computed in a narrow dtype."""
+        return self.policy.compute.low_precision
+
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
-        """Divide by the norm."""
-        check_attribute(inputs[0].dtype, FLOATS)
-        return ops.unit_normalization(inputs[0], along(self.axis))
+        """Divide by the norm, op by op in the compute dtype."""
+        x, line = inputs[0], self.conventions
+        check_attribute(x.dtype, FLOATS)
+        largest = _LARGEST_INVERSE if line.keras3 else None
+        return ops.unit_normalization(x, along(self.axis), largest_inverse=largest, lanes=line.float16_lanes)

@@ -199,7 +199,9 @@ class Dot(Merge):
         left, right = self._axes_of([x.shape for x in inputs])
         a, b = inputs
         if self.normalize:
-            a, b = ops.unit_normalization(a, (left,)), ops.unit_normalization(b, (right,))
+            largest, lanes = 1e7 if self.conventions.keras3 else None, self.conventions.float16_lanes
+            a = ops.unit_normalization(a, (left,), largest_inverse=largest, lanes=lanes)
+            b = ops.unit_normalization(b, (right,), largest_inverse=largest, lanes=lanes)
         letters = "abcdefghijklm"
         first = "".join("z" if index == left else letters[index] for index in range(a.ndim))
         second = "".join(

@@ -128,7 +128,13 @@ class GlobalAveragePooling2D(GlobalPooling):
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Average."""
-        return self._kept(ops.mean(inputs[0], axis=self._axes))
+        return self._kept(self._mean(inputs[0]))
+
+    def _mean(self, x: Tensor) -> Tensor:
+        """Return the mean of every channel: Keras 3 takes it in float32, Keras 2 in x's dtype."""
+        if self.conventions.keras3:
+            return ops.mean(x, axis=self._axes)
+        return ops.narrow_mean(x, self._axes, self.conventions.float16_lanes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,8 +165,9 @@ class GlobalAveragePooling1D(GlobalAveragePooling2D):
         """Average over the steps that count."""
         x = inputs[0]
         if x.mask is None:
-            return self._kept(ops.mean(x, axis=1))
-        weights = Tensor(x.mask[..., np.newaxis].astype(x.data.dtype), x.dtype)
-        total = ops.reduce_sum(ops.multiply(x, weights), axis=1)
-        counts = ops.reduce_sum(weights, axis=1)
+            return self._kept(self._mean(x))
+        weights, lanes = Tensor(x.mask[..., np.newaxis].astype(x.data.dtype), x.dtype), self.conventions.float16_lanes
+        kept = ops.where(weights.data > 0, x, ops.constant(0, x.dtype)) if self.conventions.keras3 else None
+        total = ops.narrow_sum(kept or ops.multiply(x, weights), 1, lanes)
+        counts = ops.narrow_sum(weights, 1, lanes)
         return self._kept(ops.divide(total, counts))

@@ -15,8 +15,10 @@ import numpy as np
 from engine import ops
 from engine.configured import Configured, one_of, optional, setting, text, unsupported_unless
 from engine.conventions import TF24, Conventions
-from engine.dtypes import FLOAT32, FLOAT64
+from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.errors import ShapeMismatch
+from engine.losses.sums import averaged, summed
+from engine.ops.reduce import Axes
 from engine.tape import Array, Tensor, constant
 
 EPSILON = 1e-7
@@ -55,9 +57,19 @@ class Loss(Configured):
         """Return the losses before reduction: as a rule y_pred's shape without its last axis."""
         raise AssertionError(f"{self.class_name} does not define its losses")
 
+    def seen(self, y_true: Array, dtype: DType) -> Array:
+        """Return labels as the loss reads them beside predictions of a dtype."""
+        return y_true
+
     def valid(self, y_true: Array) -> Array | None:
         """Return which losses count, of the losses' shape, or None where all do."""
         return None
+
+    def _sum(self, x: Tensor, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
+        return summed(x, self.conventions, axis, keepdims=keepdims)
+
+    def _mean(self, x: Tensor, axis: int) -> Tensor:
+        return averaged(x, self.conventions, axis)
 
     def __call__(
         self, y_true: Array, y_pred: Tensor, sample_weight: Array | None = None, mask: Array | None = None
@@ -116,7 +128,7 @@ class Loss(Configured):
     def _total(self, losses: Tensor, weights: Array | None) -> Tensor:
         if self.reduction in {"none", None} or losses.ndim == 0:
             return losses
-        total = ops.reduce_sum(losses)
+        total = self._sum(losses)
         if self.reduction == "sum":
             return total
         count: Any = losses.data.size
@@ -158,10 +170,15 @@ def same_rank(y_true: Array, y_pred: Tensor) -> tuple[Tensor, Tensor]:
 
 def labels_like(y_true: Array, y_pred: Tensor) -> Tensor:
     """Return labels as a constant on the grid of the predictions' dtype."""
-    values, dtype = np.asarray(y_true), y_pred.dtype
+    return Tensor(on_grid(y_true, y_pred.dtype), y_pred.dtype)
+
+
+def on_grid(values: Array, dtype: DType) -> Array:
+    """Return labels or weights as numbers of a dtype."""
+    values = np.asarray(values)
     if dtype.low_precision:
-        return ops.cast(Tensor(values.astype(np.float64), FLOAT64), dtype)
-    return Tensor(values.astype(dtype.storage, copy=False), dtype)
+        return ops.cast(Tensor(values.astype(np.float64), FLOAT64), dtype).data
+    return values.astype(dtype.storage, copy=False)
 
 
 def row_labels(y_true: Array, y_pred: Tensor) -> Array:

@@ -9,7 +9,8 @@ import numpy as np
 
 from engine import ops
 from engine.configured import any_integer, boolean, fraction, number, optional, setting, text, unsupported_unless
-from engine.losses.base import EPSILON, Loss, one_minus, row_labels, same_rank
+from engine.dtypes import DType
+from engine.losses.base import EPSILON, Loss, on_grid, one_minus, row_labels, same_rank
 from engine.ops.powers import power
 from engine.tape import Array, Tensor, constant
 
@@ -51,9 +52,9 @@ class BinaryCrossentropy(Loss):
         labels = smoothed(labels, self.label_smoothing, 2)
         logits = y_pred if self.from_logits else y_pred.logits
         if logits is not None:
-            return ops.mean(ops.sigmoid_crossentropy(logits, labels.data), axis=self.axis)
+            return self._mean(ops.sigmoid_crossentropy(logits, labels.data), axis=self.axis)
         fuzzy = not self.conventions.clipped_binary_logs
-        return ops.mean(of_probabilities(labels, y_pred, fuzzy=fuzzy), axis=self.axis)
+        return self._mean(of_probabilities(labels, y_pred, fuzzy=fuzzy), axis=self.axis)
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class CategoricalCrossentropy(Loss):
         logits = y_pred if self.from_logits else y_pred.logits
         if logits is not None:
             return ops.softmax_crossentropy(logits, labels.data, self.axis)
-        p = ops.divide(y_pred, ops.reduce_sum(y_pred, axis=self.axis, keepdims=True))
+        p = ops.divide(y_pred, self._sum(y_pred, axis=self.axis, keepdims=True))
         logs = ops.log(ops.clip(p, EPSILON, 1 - EPSILON))
-        return ops.negative(ops.reduce_sum(ops.multiply(labels, logs), axis=self.axis))
+        return ops.negative(self._sum(ops.multiply(labels, logs), axis=self.axis))
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,18 @@ class SparseCategoricalCrossentropy(Loss):
     ignore_class: int | None = setting(optional(any_integer), None, only="newer")
     axis: int = setting(unsupported_unless(-1, why="Keras 3 itself takes the last axis only"), -1, only="set")
 
+    def seen(self, y_true: Array, dtype: DType) -> Array:
+        """TF 2.4 rounds class numbers to the dtype of the predictions; later lines keep them."""
+        narrow = self.conventions.labels_as_predicted and dtype.low_precision
+        return on_grid(y_true, dtype) if narrow else y_true
+
     def valid(self, y_true: Array) -> Array | None:
         """Rows of any class but the one to ignore."""
         return None if self.ignore_class is None else np.asarray(y_true) != self.ignore_class
 
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """One loss a row, in y_pred's dtype; 0 for the class to ignore."""
-        labels = row_labels(y_true, y_pred).astype(np.int64)
+        labels = self.seen(row_labels(y_true, y_pred), y_pred.dtype).astype(np.int64)
         kept = None if self.ignore_class is None else labels != self.ignore_class
         chosen = labels if kept is None else np.where(kept, labels, 0)
         losses = ops.sparse_softmax_crossentropy(self._logits(y_pred), chosen)
@@ -124,5 +130,5 @@ class CategoricalGeneralizedCrossEntropy(Loss):
         labels = row_labels(y_true, y_pred).astype(np.int64)
         chosen = np.zeros(y_pred.shape, y_pred.data.dtype)
         np.put_along_axis(chosen, labels[..., np.newaxis], 1, axis=-1)
-        p = ops.reduce_sum(ops.multiply(y_pred, Tensor(chosen, y_pred.dtype)), axis=-1)
+        p = self._sum(ops.multiply(y_pred, Tensor(chosen, y_pred.dtype)), axis=-1)
         return ops.divide(one_minus(power(p, self.q)), constant(self.q, p.dtype))

@@ -20,7 +20,7 @@ class KLDivergence(Loss):
         """Sum over the last axis, in y_pred's dtype."""
         labels, y_pred = same_rank(y_true, y_pred)
         labels, y_pred = ops.clip(labels, EPSILON, 1.0), ops.clip(y_pred, EPSILON, 1.0)
-        return ops.reduce_sum(ops.multiply(labels, ops.log(ops.divide(labels, y_pred))), axis=-1)
+        return self._sum(ops.multiply(labels, ops.log(ops.divide(labels, y_pred))), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -33,4 +33,4 @@ class Poisson(Loss):
         """Mean over the last axis, in y_pred's dtype."""
         labels, y_pred = same_rank(y_true, y_pred)
         logs = ops.log(ops.add(y_pred, constant(EPSILON, y_pred.dtype)))
-        return ops.mean(ops.subtract(y_pred, ops.multiply(labels, logs)), axis=-1)
+        return self._mean(ops.subtract(y_pred, ops.multiply(labels, logs)), axis=-1)

@@ -35,7 +35,7 @@ class BinaryFocalCrossentropy(Loss):
             alpha = constant(self.alpha, labels.dtype)
             weights = ops.add(ops.multiply(labels, alpha), ops.multiply(one_minus(labels), one_minus(alpha)))
             losses = ops.multiply(weights, losses)
-        return ops.mean(losses, axis=self.axis)
+        return self._mean(losses, axis=self.axis)
 
     def _crossentropy(self, labels: Tensor, y_pred: Tensor) -> Tensor:
         logits = y_pred if self.from_logits else y_pred.logits
@@ -60,8 +60,8 @@ class CategoricalFocalCrossentropy(Loss):
         labels, y_pred = same_rank(y_true, y_pred)
         labels = smoothed(labels, self.label_smoothing, labels.shape[-1])
         p = ops.softmax(y_pred, axis=self.axis) if self.from_logits else y_pred
-        p = ops.divide(p, ops.reduce_sum(p, axis=self.axis, keepdims=True))
+        p = ops.divide(p, self._sum(p, axis=self.axis, keepdims=True))
         p = ops.clip(p, EPSILON, 1 - EPSILON)
         weights = ops.scale(power(one_minus(p), self.gamma), self.alpha)
         losses = ops.multiply(weights, ops.multiply(ops.negative(labels), ops.log(p)))
-        return ops.reduce_sum(losses, axis=self.axis)
+        return self._sum(losses, axis=self.axis)

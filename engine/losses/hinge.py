@@ -28,7 +28,7 @@ class Hinge(Loss):
 
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """Mean over the last axis, in y_pred's dtype."""
-        return ops.mean(_margins(y_true, y_pred), axis=-1)
+        return self._mean(_margins(y_true, y_pred), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SquaredHinge(Loss):
 
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """Mean over the last axis, in y_pred's dtype."""
-        return ops.mean(ops.square(_margins(y_true, y_pred)), axis=-1)
+        return self._mean(ops.square(_margins(y_true, y_pred)), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class CategoricalHinge(Loss):
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """One loss a row, in y_pred's dtype."""
         labels, y_pred = same_rank(y_true, y_pred)
-        right = ops.reduce_sum(ops.multiply(labels, y_pred), axis=-1)
+        right = self._sum(ops.multiply(labels, y_pred), axis=-1)
         wrong = ops.reduce_max(ops.multiply(one_minus(labels), y_pred), axis=-1)
         gap = ops.add(ops.subtract(wrong, right), constant(1, y_pred.dtype))
         return ops.maximum_scalar(gap, 0.0)

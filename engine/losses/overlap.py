@@ -31,8 +31,8 @@ class Dice(Loss):
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """The axes are summed over, all of them by default: shape () then."""
         labels, y_pred = same_rank(y_true, y_pred)
-        intersection = ops.reduce_sum(ops.multiply(labels, y_pred), axis=self.axis)
-        both = ops.add(ops.reduce_sum(labels, axis=self.axis), ops.reduce_sum(y_pred, axis=self.axis))
+        intersection = self._sum(ops.multiply(labels, y_pred), axis=self.axis)
+        both = ops.add(self._sum(labels, axis=self.axis), self._sum(y_pred, axis=self.axis))
         share = ops.divide(ops.scale(intersection, 2.0), ops.add(both, constant(EPSILON, y_pred.dtype)))
         return one_minus(share)
 
@@ -49,8 +49,8 @@ class Tversky(Loss):
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """The axes are summed over, all of them by default: shape () then."""
         labels, y_pred = same_rank(y_true, y_pred)
-        intersection = ops.reduce_sum(ops.multiply(labels, y_pred), axis=self.axis)
-        missed = ops.reduce_sum(ops.multiply(one_minus(y_pred), labels), axis=self.axis)
-        wrong = ops.reduce_sum(ops.multiply(y_pred, one_minus(labels)), axis=self.axis)
+        intersection = self._sum(ops.multiply(labels, y_pred), axis=self.axis)
+        missed = self._sum(ops.multiply(one_minus(y_pred), labels), axis=self.axis)
+        wrong = self._sum(ops.multiply(y_pred, one_minus(labels)), axis=self.axis)
         weighted = ops.add(ops.add(intersection, ops.scale(missed, self.alpha)), ops.scale(wrong, self.beta))
         return one_minus(ops.divide(intersection, ops.add(weighted, constant(EPSILON, y_pred.dtype))))

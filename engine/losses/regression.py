@@ -25,7 +25,7 @@ class MeanSquaredError(Loss):
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """Mean over the last axis, in y_pred's dtype."""
         labels, y_pred = same_rank(y_true, y_pred)
-        return ops.mean(ops.square(ops.subtract(y_pred, labels)), axis=-1)
+        return self._mean(ops.square(ops.subtract(y_pred, labels)), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class MeanAbsoluteError(Loss):
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """Mean over the last axis, in y_pred's dtype."""
         labels, y_pred = same_rank(y_true, y_pred)
-        return ops.mean(ops.absolute(ops.subtract(y_pred, labels)), axis=-1)
+        return self._mean(ops.absolute(ops.subtract(y_pred, labels)), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class MeanAbsolutePercentageError(Loss):
         labels, y_pred = same_rank(y_true, y_pred)
         sizes = at_least(ops.absolute(labels), EPSILON)
         shares = ops.absolute(ops.divide(ops.subtract(labels, y_pred), sizes))
-        return ops.scale(ops.mean(shares, axis=-1), 100.0)
+        return ops.scale(self._mean(shares, axis=-1), 100.0)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class MeanSquaredLogarithmicError(Loss):
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """Mean over the last axis, in y_pred's dtype."""
         labels, y_pred = same_rank(y_true, y_pred)
-        return ops.mean(ops.square(ops.subtract(_log_of_next(y_pred), _log_of_next(labels))), axis=-1)
+        return self._mean(ops.square(ops.subtract(_log_of_next(y_pred), _log_of_next(labels))), axis=-1)
 
 
 def _log_of_next(x: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class Huber(Loss):
         delta = constant(self.delta, size.dtype)
         squared = ops.scale(ops.square(error), 0.5)
         linear = ops.subtract(ops.multiply(delta, size), ops.scale(ops.square(delta), 0.5))
-        return ops.mean(ops.where(size.data <= delta.data, squared, linear), axis=-1)
+        return self._mean(ops.where(size.data <= delta.data, squared, linear), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class LogCosh(Loss):
         labels, y_pred = same_rank(y_true, y_pred)
         error = ops.subtract(y_pred, labels)
         log2 = constant(np.log(np.float32(2)), error.dtype)  # a float32 number also in float64 (as TF has it)
-        return ops.mean(ops.subtract(ops.add(error, ops.softplus(ops.scale(error, -2.0))), log2), axis=-1)
+        return self._mean(ops.subtract(ops.add(error, ops.softplus(ops.scale(error, -2.0))), log2), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,10 @@ class CosineSimilarity(Loss):
         """Sum over the axis, in y_pred's dtype."""
         labels, y_pred = same_rank(y_true, y_pred)
         product = ops.multiply(self._normalized(labels), self._normalized(y_pred))
-        return ops.negative(ops.reduce_sum(product, axis=self.axis))
+        return ops.negative(self._sum(product, axis=self.axis))
 
     def _normalized(self, x: Tensor) -> Tensor:
-        squares = ops.reduce_sum(ops.square(x), axis=self.axis, keepdims=True)
+        squares = self._sum(ops.square(x), axis=self.axis, keepdims=True)
         if self.conventions.keras3:
             return ops.multiply(x, ops.minimum(reciprocal_root(squares), constant(1 / EPSILON, x.dtype)))
         return ops.multiply(x, reciprocal_root(at_least(squares, _SMALLEST_SQUARES)))

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from engine.dtypes import FLOAT16, DType
 from engine.layers import InputLayer, Layer
 from engine.numerics.findings import Finding
-from engine.numerics.plan import LayerPlan, plan_of, with_inner
+from engine.numerics.plan import LayerPlan, plan_of, plan_of_calls, with_inner
 from engine.numerics.scaling import LossScaling, loss_scaling
 from engine.numerics.subject import Subject
 
@@ -46,6 +46,12 @@ class Case:
     def variable_dtypes(self) -> tuple[DType, ...]:
         """Of the variables that the optimizer updates, each once."""
         return tuple({spec.dtype.name: spec.dtype for spec in self.subject.network.trainable_specs}.values())
+
+    @property
+    def head_dtype(self) -> DType:
+        """Dtype of the (first) output."""
+        call, _ = self.subject.network.graph.outputs[0]
+        return plan_of_calls(self.subject.network)[call].output
 
     @property
     def head(self) -> str | None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 Severity: TypeAlias = Literal["error", "warning", "info"]
+About: TypeAlias = Literal["model", "policy", "optimizer", "loss", "auto_scale_loss", "x", "y"]
 Evidence: TypeAlias = Mapping[str, str | int | float | bool | None]
 
 
@@ -23,6 +24,7 @@ class Finding:
         fix: what to do about it.
         source: the paper, issue or symbol of the original that tells of it.
         evidence: the figures behind it; infinite ones as the text "inf".
+        about: the setting to change, where no layer is named.
     """
 
     code: str
@@ -32,3 +34,4 @@ class Finding:
     fix: str
     source: str
     evidence: Evidence = field(default_factory=lambda: MappingProxyType({}))
+    about: About = "model"

@@ -53,9 +53,10 @@ def _lost_epsilon(name: str, value: float, dtype: DType, guarded: bool) -> Findi
         severity="warning" if held or guarded else "error",
         layer=None,
         why=f"{name} = {value:g} {happens}: variables and optimizer work in {dtype.name}.",
-        fix=f"Keep variables in float32 (mixed_float16 or mixed_bfloat16), or raise the epsilon to {least:g}.",
+        fix=f"Keep variables in float32, as mixed policies do, or raise the epsilon to {least:g}.",
         source="keras-team/keras#11860; google-deepmind/optax#1755",
         evidence={"setting": name, "dtype": dtype.name, **_reach(value, dtype)},
+        about="optimizer",
     )
 
 
@@ -87,33 +88,41 @@ def product_of_momenta(case: Case) -> Iterator[Finding]:
         fix="Use Adam, or Keras 3, where this is mended.",
         source="tf_keras.optimizers.Nadam.update_step (2.21.0), observed",
         evidence={"variables": count},
+        about="optimizer",
     )
 
 
 def layer_epsilon(case: Case) -> Iterator[Finding]:
     """An epsilon of a normalization that is nothing in its compute dtype.
 
-    Keras and this engine add it in float32, so that it counts; but gradients of rows that do not vary are multiplied
-    by ``1 / sqrt(epsilon)``, and what else runs the model in 16 bits may add it there.
+    Where it is added in float32 it counts; but gradients of rows that do not vary are multiplied by
+    ``1 / sqrt(epsilon)``, and what else runs the model in 16 bits may add it there.
     """
     for layer in case.layers:
         value, dtype = getattr(layer, "epsilon", None), layer.policy.compute
         if not isinstance(layer, NORMALIZATIONS) or not value or not dtype.low_precision or value >= dtype.min_normal:
             continue
         factor = 1 / math.sqrt(value)
-        beyond = factor > dtype.max
         held = float(number_on(value, dtype))
+        narrow = getattr(layer, "narrow_statistics", False)
+        beyond = factor > dtype.max or (narrow and held == 0)
         grows = (
             f"; and where the inputs do not vary, gradients grow by 1/sqrt(epsilon) = {factor:.3g}, beyond {dtype.name}"
-            if beyond
+            if factor > dtype.max
             else ""
+        )
+        why = (
+            f"epsilon = {value:g} is {held:.3g} in {dtype.name}, where this layer adds it to the variance: rows that "
+            f"do not vary are divided by {math.sqrt(held):.3g}."
+            if narrow
+            else f"epsilon = {value:g} would be {held:.3g} in {dtype.name}. Keras and this engine add it in float32, "
+            f"but kernels that normalize in {dtype.name} lose it{grows}."
         )
         yield Finding(
             code="epsilon_underflow",
             severity="warning" if beyond else "info",
             layer=layer.name,
-            why=f"epsilon = {value:g} would be {held:.3g} in {dtype.name}. Keras and this engine add it in float32, "
-            f"but kernels that normalize in {dtype.name} lose it{grows}.",
+            why=why,
             fix=f'Set epsilon to at least {max(dtype.min_normal, 1e-4):.0e}, or give the layer dtype "float32".',
             source="deepspeedai/DeepSpeed#581; tensorflow/tensorflow#24979; keras-team/keras#22586",
             evidence={"dtype": dtype.name, **_reach(value, dtype), "gradient_factor": factor},
@@ -147,7 +156,7 @@ def normalization(case: Case) -> Iterator[Finding]:
         for layer in (inner for inner in case.layers if _belongs(inner, plan)):
             if isinstance(layer, NORMALIZATIONS):
                 yield from _narrow_parameters(layer, plan)
-                yield from _narrow_inputs(layer)
+                yield from _narrow_inputs(layer, plan)
 
 
 def _belongs(layer: Layer, plan: LayerPlan) -> bool:
@@ -163,22 +172,24 @@ def _narrow_parameters(layer: Layer, plan: LayerPlan) -> Iterator[Finding]:
             severity="warning",
             layer=layer.name,
             why=f"Scale and offset are {dtype.name}: near 1, an update below {dtype.epsilon / 4:.2g} changes nothing.",
-            fix='Give the layer dtype "float32", or the model a mixed policy.',
+            fix='Give the layer dtype "float32" or a mixed policy, so that they are float32.',
             source="pytorch/pytorch#88929; arXiv 2010.06192",
             evidence={"dtype": dtype.name, "smallest_update_of_1": dtype.epsilon / 4},
         )
 
 
-def _narrow_inputs(layer: Layer) -> Iterator[Finding]:
-    dtype = layer.policy.compute
-    if dtype.low_precision:
+def _narrow_inputs(layer: Layer, plan: LayerPlan) -> Iterator[Finding]:
+    """What the statistics lose where inputs arrive narrow; those that are narrow themselves are for the sum rules."""
+    outer = plan.calls[0].entered[0] if plan.calls[0].entered else layer.policy.compute
+    dtype = outer if layer is plan.layer else layer.entering_dtype(outer)
+    if dtype.low_precision and not getattr(layer, "narrow_statistics", False):
         whole = 1 / dtype.epsilon * 2
         yield Finding(
             code="normalization_low_precision",
             severity="info",
             layer=layer.name,
-            why=f"Statistics are taken in float32, but of inputs rounded to {dtype.name} first: beyond {whole:g}, "
-            f"inputs that differ by 1 become equal, and beyond {dtype.max:g} they are infinite.",
+            why=f"Statistics are taken in float32, but the inputs are {dtype.name}: beyond {whole:g}, inputs that "
+            f"differ by 1 are equal, and beyond {dtype.max:g} they are infinite.",
             fix='If inputs have a mean far from 0, give the layer and the one before it dtype "float32".',
             source="tensorflow/tensorflow#34406; keras-team/keras-core#412",
             evidence={"dtype": dtype.name, "integers_up_to": whole, "max": dtype.max},

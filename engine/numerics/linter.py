@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from engine.numerics.case import Case, Rule
 from engine.numerics.findings import Finding, Severity
 from engine.numerics.layer_rules import LAYER_RULES
+from engine.numerics.loss_rules import LOSS_RULES
+from engine.numerics.reach_rules import REACH_RULES
 from engine.numerics.scaling_rules import SCALING_RULES
 from engine.numerics.subject import Subject
+from engine.numerics.sum_rules import SUM_RULES
 
-RULES: tuple[Rule, ...] = (*SCALING_RULES, *LAYER_RULES)
+RULES: tuple[Rule, ...] = (*REACH_RULES, *SCALING_RULES, *LOSS_RULES, *LAYER_RULES, *SUM_RULES)
 """Every rule; each looks for one thing, and says its code, its severity, why, and what to do."""
 
-_ORDER: Mapping[Severity, int] = MappingProxyType({"error": 0, "warning": 1, "info": 2})
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+"""The grave ones first."""
 
 
 def lint(subject: Subject) -> tuple[Finding, ...]:
@@ -24,4 +25,5 @@ def lint(subject: Subject) -> tuple[Finding, ...]:
         EngineError: the model, or how it would be compiled, is refused.
     """
     case = Case(subject)
-    return tuple(sorted((found for rule in RULES for found in rule(case)), key=lambda found: _ORDER[found.severity]))
+    found = (each for rule in RULES for each in rule(case))
+    return tuple(sorted(found, key=lambda each: SEVERITIES.index(each.severity)))

@@ -42,6 +42,10 @@ class ModelPolicy:
         """Whether it is a kind of policy that Keras 3's ``compile`` passes over, whatever its dtypes."""
         return isinstance(self.given, QuantizedDTypePolicy | DTypePolicyMap)
 
+    def of_layer(self, path: str) -> Policy:
+        """Return the policy of a layer that names none: "model/layer" in a Sequential model, else "layer"."""
+        return _beneath(self.given.policy_of(path)) if isinstance(self.given, DTypePolicyMap) else self.plain
+
 
 def read_model_policy(value: Any) -> ModelPolicy:
     """Return the policy that a value stands for.

@@ -34,7 +34,7 @@ class LossScaling:
         kind: "none", "fixed" (gradients are never looked at) or "dynamic" (nonfinite steps are skipped).
         decided_by: stable name of the rule of ``compile`` that decided.
         why: the rule in words.
-        optimizer: class of what the model trains with.
+        optimizer: class of what the model trains with; None where it is not known.
         rule: how the scale moves.
         loss_dtype: dtype of the total loss, penalties included.
         as_cast: the first scale as a number of that dtype; may be infinite.
@@ -45,7 +45,7 @@ class LossScaling:
     kind: Kind
     decided_by: str
     why: str
-    optimizer: str
+    optimizer: str | None
     rule: ScalerRule
     loss_dtype: DType
     as_cast: float
@@ -76,7 +76,7 @@ def loss_scaling(subject: Subject) -> LossScaling:
         kind="none" if rule == UNSCALED else "dynamic" if rule.checked else "fixed",
         decided_by=reason.code,
         why=reason.why.format(name=subject.policy.name),
-        optimizer=wrapped.class_name,
+        optimizer=None if given is None and rule == UNSCALED else wrapped.class_name,
         rule=rule,
         loss_dtype=dtype,
         as_cast=cast_scale(rule.initial_scale, dtype),

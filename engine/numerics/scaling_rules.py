@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from engine.dtypes import FLOAT16
 from engine.numerics.case import Case, Rule
-from engine.numerics.findings import Finding
+from engine.numerics.findings import About, Finding
 from engine.numerics.scaling import cast_scale
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from engine.policy import PolicyV1
 
-_SCALE_IT = "Use the policy 'mixed_float16', or wrap the optimizer in a LossScaleOptimizer."
+_LATER: Mapping[str, tuple[About, str]] = MappingProxyType(
+    {
+        "optimizer_given": ("optimizer", "Make the loss scale of the optimizer dynamic."),
+        "policy_loss_scale": ("policy", 'Give the policy "loss_scale": "dynamic".'),
+        "policy_without_loss_scale": ("policy", 'Give the policy "loss_scale": "dynamic".'),
+        "auto_scale_loss_off": (
+            "auto_scale_loss",
+            "Leave `auto_scale_loss` out, or wrap the optimizer in a LossScaleOptimizer.",
+        ),
+    }
+)
+"""What to do where a loss is not scaled, by what decided it; each leaves out what the model has already."""
+_SCALE_IT: tuple[About, str] = (
+    "policy",
+    "Use the policy 'mixed_float16', or wrap the optimizer in a LossScaleOptimizer.",
+)
+_SCALE_LAYERS: tuple[About, str] = (
+    "policy",
+    "Give the model the policy of the layer (others may keep theirs), or wrap the optimizer in a LossScaleOptimizer.",
+)
+_NEEDLESS = "Train without loss scaling; it only costs time, and skips steps that would have shown a real fault."
+_UNFOLLOWED = (
+    "Let layers follow the policy of the model: leave out their own `dtype`. Or train in float32 without loss scaling."
+)
 _LOSS_SCALING = "arXiv 1710.03740, section 3.2"
 
 
@@ -41,16 +65,19 @@ def unscaled(case: Case) -> Iterator[Finding]:
     if case.scaling.decided_by == "name_not_recognised":
         fix = "Wrap the optimizer in a LossScaleOptimizer yourself: keras.optimizers.LossScaleOptimizer(optimizer)."
         source = "keras.src.trainers.trainer.Trainer.compile of Keras 3.15 (observed)"
-        yield Finding("unscaled_float16", "warning", None, f"{case.scaling.why} So {smallest}.", fix, source, evidence)
+        why = f"{case.scaling.why} So {smallest}."
+        yield Finding("unscaled_float16", "warning", None, why, fix, source, evidence, "optimizer")
     elif case.subject.policy.plain.compute is FLOAT16:
+        about, fix = _LATER.get(case.scaling.decided_by, _SCALE_IT)
         why = f"Layers compute in float16 and the loss is not scaled, so {smallest}. {case.scaling.why}"
-        yield Finding("unscaled_float16", "warning", None, why, _SCALE_IT, _LOSS_SCALING, evidence)
+        yield Finding("unscaled_float16", "warning", None, why, fix, _LOSS_SCALING, evidence, about)
     else:
         yield from _mixed_layers(case, smallest)
 
 
 def _mixed_layers(case: Case, smallest: str) -> Iterator[Finding]:
     name = case.subject.policy.name
+    about, fix = _LATER.get(case.scaling.decided_by, _SCALE_LAYERS)
     for layer in case.half_layers:
         yield Finding(
             code="unscaled_float16",
@@ -58,42 +85,51 @@ def _mixed_layers(case: Case, smallest: str) -> Iterator[Finding]:
             layer=layer.name,
             why=f"The layer computes in float16 ({layer.policy.name}), but compile asks only the policy of the model, "
             f"{name!r}, and does not scale the loss: {smallest}.",
-            fix="Give the model the policy and other layers float32, or wrap the optimizer in a LossScaleOptimizer.",
+            fix=fix,
             source="tf.keras.Model._get_optimizer (TF 2.4, observed)",
             evidence={"reason": "layer_in_unscaled_model", "policy": name, "layer_policy": layer.policy.name},
+            about=about,
         )
 
 
 def without_effect(case: Case) -> Iterator[Finding]:
     """A loss that is scaled though nothing is float16, and settings of scales that are not used."""
-    if case.scaling.kind != "none" and not (case.half_layers or FLOAT16 in case.variable_dtypes):
+    half = case.subject.policy.plain.compute is FLOAT16
+    # That no layer follows a policy that was asked for is a finding of its own (`policy_without_effect`).
+    told = half and case.subject.policy_scope is not None
+    if case.scaling.kind != "none" and not (told or case.half_layers or FLOAT16 in case.variable_dtypes):
         yield Finding(
             code="scaling_without_effect",
             severity="warning",
             layer=None,
             why=f"The loss is multiplied by {case.scaling.loss_scale:g}, but nothing is float16: all else has the "
             "range of float32, where a scale by a power of two changes no bit.",
-            fix="Train without loss scaling; it only costs time, and skips steps that would have shown a real fault.",
+            fix=_UNFOLLOWED if half else _NEEDLESS,
             source="tf.keras.mixed_precision.experimental.Policy (its warning); arXiv 1710.03740, section 3.2",
             evidence={"reason": "no_float16", "loss_scale": case.scaling.loss_scale, "kind": case.scaling.kind},
+            about=_set_by(case),
         )
     if case.scaling.kind == "fixed" and case.scaling.loss_scale == 1:
         why = "A fixed loss scale of 1 is none."
-        yield _unused("scale_of_1", why, "Give a larger scale, or leave it out.")
+        yield _unused("scale_of_1", why, "Give a larger scale, or leave it out.", _set_by(case))
     if case.scaling.factor_reset:
         why = "Keras 3 resets the optimizer's loss_scale_factor as it wraps it for mixed_float16, and does not say so."
         fix = "Leave it out, or compile with auto_scale_loss=False to keep the fixed factor."
-        yield _unused("loss_scale_factor_reset", why, fix)
+        yield _unused("loss_scale_factor_reset", why, fix, "optimizer")
     policy = case.subject.policy.given
     scaled = isinstance(policy, PolicyV1) and policy.loss_scale is not None and not policy.is_default
     if scaled and isinstance(case.subject.optimizer, LossScaleOptimizer):
         why = "The optimizer scales the loss already, so the loss scale of the policy is not used."
-        yield _unused("policy_loss_scale_unused", why, "Give the loss scale in one place.")
+        yield _unused("policy_loss_scale_unused", why, "Give the loss scale in one place.", "policy")
 
 
-def _unused(reason: str, why: str, fix: str) -> Finding:
+def _set_by(case: Case) -> About:
+    return "optimizer" if case.scaling.decided_by in {"optimizer_given", "loss_scale_factor"} else "policy"
+
+
+def _unused(reason: str, why: str, fix: str, about: About) -> Finding:
     source = "keras.optimizers.LossScaleOptimizer; tf.keras.Model._get_optimizer (observed)"
-    return Finding("scaling_without_effect", "warning", None, why, fix, source, {"reason": reason})
+    return Finding("scaling_without_effect", "warning", None, why, fix, source, {"reason": reason}, about)
 
 
 def fixed_unchecked(case: Case) -> Iterator[Finding]:
@@ -108,6 +144,7 @@ def fixed_unchecked(case: Case) -> Iterator[Finding]:
             fix="Use a dynamic loss scale, which skips such steps.",
             source="tf.keras.mixed_precision.LossScaleOptimizer.apply_gradients (TF 2.4, observed)",
             evidence={"loss_scale": case.scaling.loss_scale, "set_by": case.scaling.decided_by},
+            about=_set_by(case),
         )
 
 

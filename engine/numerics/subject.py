@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from engine.conventions import Conventions
 from engine.errors import located
 from engine.layers import Shape
 from engine.losses import Loss
+from engine.metrics import Metric
 from engine.network import Network, read_network
 from engine.numerics.model_policy import ModelPolicy, with_policies
 from engine.optimizers import SGD, AnyOptimizer
 from engine.optimizers.wrapping import wrap
 from engine.policy import Policy
+from engine.policy_scope import Scope
+from engine.tape import Array
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,15 @@ class Subject:
         optimizer: as given, before ``compile`` wraps it; None where it is not known.
         loss: of the one output; None where it is not known.
         auto_scale_loss: Keras 3's switch.
+        metrics: of the one output.
+        labels: of the one output; None where they are not known.
         batch_size: rows of a step.
         input_shape: of a Sequential model that gives none itself; batch axis included.
+        policy_scope: which layers were to follow the policy (``config`` went through ``scoped``); None where nobody
+            asked for a policy.
+        replaced: how many layers named each of the policies that ``scoped`` removed.
+        inputs: data of the one input, or of several by name; None where they are not known.
+        made: the network, where it has been read from the config already; None reads it when it is asked for.
     """
 
     config: Mapping[str, Any] = field(repr=False)
@@ -38,9 +49,15 @@ class Subject:
     conventions: Conventions
     optimizer: AnyOptimizer | None = None
     loss: Loss | None = None
+    metrics: tuple[Metric, ...] = ()
+    labels: Array | None = field(default=None, repr=False, compare=False)
     auto_scale_loss: bool = True
     batch_size: int = 32
     input_shape: Shape | None = None
+    policy_scope: Scope | None = None
+    replaced: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    inputs: Array | Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
+    made: Network | None = field(default=None, repr=False)
 
     @cached_property
     def network(self) -> Network:
@@ -49,6 +66,8 @@ class Subject:
         Raises:
             EngineError: with a path relative to the config; "policy" leads it where a map does not fit the layers.
         """
+        if self.made is not None:
+            return self.made
         network = self.under(self.policy.plain)
         with located("policy"):
             config = with_policies(self.config, self.policy, network)

@@ -43,11 +43,19 @@ from engine.ops.float8 import float8_input, float8_output
 from engine.ops.gelu import erf, gelu
 from engine.ops.linear import bias_add, matmul
 from engine.ops.losses import sigmoid_crossentropy, softmax_crossentropy, sparse_softmax_crossentropy
-from engine.ops.normalization import batch_normalization, layer_normalization, normalize_with, unit_normalization
+from engine.ops.narrow_sums import narrow_mean, narrow_sum
+from engine.ops.normalization import batch_normalization, normalize_with
 from engine.ops.pooling import average_pool, max_pool
 from engine.ops.recurrent import lstm_gates
 from engine.ops.reduce import logsumexp, mean, reduce_max, reduce_sum
 from engine.ops.resize import resize_bilinear
+from engine.ops.row_normalization import (
+    layer_normalization,
+    moments,
+    normalize_by,
+    unit_normalization,
+    weighted_moments,
+)
 from engine.ops.shape import concatenate, gather, pad, repeat, reshape, split, stack, take, transpose, unstack
 from engine.ops.shrinking import (
     glu,
@@ -105,8 +113,12 @@ __all__ = [
     "mean",
     "minimum",
     "mish",
+    "moments",
     "multiply",
+    "narrow_mean",
+    "narrow_sum",
     "negative",
+    "normalize_by",
     "normalize_with",
     "pad",
     "reduce_max",
@@ -141,5 +153,6 @@ __all__ = [
     "transpose",
     "unit_normalization",
     "unstack",
+    "weighted_moments",
     "where",
 ]

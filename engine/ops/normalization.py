@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from engine.dtypes import DType
-from engine.ops.elementwise import unbroadcast
-from engine.ops.sums import average
 from engine.tape import Array, Op, Tensor, apply
 
 
@@ -92,79 +90,3 @@ def normalize_with(
 ) -> Tensor:
     """Normalize with given statistics (inference), which get no gradient."""
     return apply(NORMALIZE_WITH, x, gamma, beta, mean, variance, axis=axis, epsilon=epsilon)
-
-
-def _wide(x: Array, axes: tuple[int, ...], epsilon: float, centred: bool) -> tuple[Array, Array, Array]:
-    """Return (normalized, inverse deviation) of x along axes, with or without taking off the mean, and spare memory."""
-    own = x - average(x, axes) if centred else x
-    spare = np.square(own)
-    inverse = np.reciprocal(np.sqrt(average(spare, axes) + x.dtype.type(epsilon)))
-    return np.multiply(own, inverse, out=own if centred else None), inverse, spare
-
-
-def _layer_forward(
-    dtype: DType,
-    x: Array,
-    gamma: Array,
-    beta: Array,
-    axes: tuple[int, ...],
-    epsilon: float,
-    centred: bool,
-) -> tuple[Array, Any]:
-    normalized, inverse, y = _wide(x, axes, epsilon, centred)
-    np.multiply(normalized, gamma, out=y)
-    y += beta
-    return y, (normalized, inverse, gamma, beta.shape, axes, centred)
-
-
-def _layer_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    normalized, inverse, gamma, beta_shape, axes, centred = saved
-    by_gamma = unbroadcast(gradient * normalized, gamma.shape) if needed[1] else None
-    by_beta = unbroadcast(gradient, beta_shape) if needed[2] else None
-    if not needed[0]:
-        return None, by_gamma, by_beta
-    inner = gradient * gamma
-    by_x = inner * normalized
-    np.multiply(normalized, average(by_x, axes), out=by_x)
-    np.subtract(inner, by_x, out=by_x)
-    if centred:
-        by_x -= average(inner, axes)
-    by_x *= inverse
-    return by_x, by_gamma, by_beta
-
-
-LAYER_NORM = Op("layer_norm", _layer_forward, _layer_backward)
-
-
-def layer_normalization(
-    x: Tensor, gamma: Tensor, beta: Tensor, axes: tuple[int, ...], epsilon: float, *, centred: bool = True
-) -> Tensor:
-    """Normalize along axes, then scale and shift; statistics in float32 (or float64), one rounding at the end.
-
-    Args:
-        x: any shape and float dtype.
-        gamma: scale, of a shape that broadcasts to x's.
-        beta: offset, likewise.
-        axes: along which mean and deviation are taken.
-        epsilon: added to the variance.
-        centred: False leaves the mean in (RMS normalization, Zhang 2019).
-    """
-    return apply(LAYER_NORM, x, gamma, beta, axes=axes, epsilon=epsilon, centred=centred)
-
-
-def _unit_forward(dtype: DType, x: Array, axes: tuple[int, ...]) -> tuple[Array, Any]:
-    inverse = np.minimum(np.reciprocal(np.sqrt(np.square(x).sum(axis=axes, keepdims=True))), x.dtype.type(1e12))
-    return x * inverse, (x * inverse, inverse, axes)
-
-
-def _unit_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    unit, inverse, axes = saved
-    return ((gradient - unit * (gradient * unit).sum(axis=axes, keepdims=True)) * inverse,)
-
-
-UNIT_NORM = Op("l2_normalize", _unit_forward, _unit_backward)
-
-
-def unit_normalization(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Return x divided by its Euclidean norm along axes; the norm is at least 1e-12."""
-    return apply(UNIT_NORM, x, axes=axes)

@@ -1,4 +1,9 @@
-"""Pooling over windows of images."""
+"""Pooling over windows of images.
+
+Means are taken as TensorFlow's CPU kernels take them, which keep sum and count in the dtype of the image: a float16 sum
+that passes 65504 is infinite, and neither sum nor count of ones gets beyond 2048 (256 in bfloat16). Observed in
+TF 2.4.4 and 2.21, bit by bit; GPUs add in float32.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.dtypes import DType
+from engine.dtypes import FLOAT32, DType
 from engine.ops.windows import Pair, Windows, windows
-from engine.tape import Array, Op, Tensor, apply
+from engine.tape import Array, Op, Tensor, apply, rounded
 
 
 def _apart(at: Windows) -> bool:
@@ -43,12 +48,12 @@ def _max_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool,
     return (at.crop(image),)
 
 
-def _counts(at: Windows, storage: np.dtype[Any]) -> Array:
-    """Return how many taps lie within the image at each place: padding is not counted."""
+def _counts(at: Windows, storage: np.dtype[Any], dtype: DType) -> Array:
+    """Return how many taps lie within the image at each place, counted in the dtype: padding is not counted."""
     inside = at.pad(np.ones((1, *at.size, 1), storage))
     total = np.zeros((1, *at.out, 1), storage)
     for _, (rows, columns) in at.taps():
-        total += inside[:, rows, columns]
+        total = rounded(total + inside[:, rows, columns], dtype)
     return total
 
 
@@ -57,23 +62,26 @@ def _average_forward(dtype: DType, x: Array, at: Windows) -> tuple[Array, Any]:
     total = np.zeros((x.shape[0], *at.out, x.shape[3]), x.dtype)
     for _, (rows, columns) in at.taps():
         total += padded[:, rows, columns]
-    counts = _counts(at, x.dtype)
-    return total / counts, (counts, at)
+        total = rounded(total, dtype)
+    return total / _counts(at, x.dtype, dtype), at
 
 
-def _average_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    counts, at = saved
-    share = gradient / counts
+def _average_backward(dtype: DType, gradient: Array, at: Windows, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    weights = rounded(np.reciprocal(_counts(at, gradient.dtype, FLOAT32)), dtype)
+    share = rounded(gradient * weights, dtype)
     image = np.zeros((gradient.shape[0], *at.padded, gradient.shape[3]), gradient.dtype)
-    for _, (rows, columns) in at.taps():
+    apart = _apart(at)
+    for _, (rows, columns) in reversed(tuple(at.taps())):  # each number takes from its windows in their order
         image[:, rows, columns] += share
+        if not apart:
+            image[:, rows, columns] = rounded(np.ascontiguousarray(image[:, rows, columns]), dtype)
     return (at.crop(image),)
 
 
 MAX_POOL = Op("max_pool", _max_forward, _max_backward, on_grid=True)
 MAX_POOL_APART = replace(MAX_POOL, gradient_on_grid=True)
 """Of windows that do not overlap: no gradients are added."""
-AVERAGE_POOL = Op("avg_pool", _average_forward, _average_backward)
+AVERAGE_POOL = Op("avg_pool", _average_forward, _average_backward, gradient_on_grid=True)
 
 
 def max_pool(x: Tensor, size: Pair, strides: Pair, padding: str) -> Tensor:

@@ -25,8 +25,9 @@ def _root_forward(dtype: DType, a: Array) -> tuple[Array, Any]:
 
 
 def _root_backward(dtype: DType, gradient: Array, root: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    slope = root.dtype.type(-0.5) * root * root * root
-    return (np.where(gradient == 0, gradient, gradient * slope),)
+    # As Eigen's kernel orders it, each product rounded: (-0.5 * (gradient * root)) * (root * root).
+    left = rounded(gradient * root, dtype) * root.dtype.type(-0.5)
+    return (np.where(gradient == 0, gradient, left * rounded(root * root, dtype)),)
 
 
 RECIPROCAL_ROOT = Op("rsqrt", _root_forward, _root_backward)

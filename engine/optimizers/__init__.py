@@ -21,6 +21,7 @@ from engine.optimizers.nadam import Nadam
 from engine.optimizers.sgd import SGD
 
 __all__ = [
+    "DEFAULT",
     "LOSS_SCALE_OPTIMIZERS",
     "OPTIMIZERS",
     "SGD",
@@ -51,6 +52,9 @@ OPTIMIZERS: Mapping[str, type[Optimizer]] = MappingProxyType(
     }
 )
 """Every optimizer class by its Keras name."""
+
+DEFAULT = "rmsprop"
+"""What ``Model.compile`` of every line of Keras takes where no optimizer is named."""
 
 AnyOptimizer: TypeAlias = Optimizer | LossScaleOptimizer
 

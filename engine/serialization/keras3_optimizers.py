@@ -19,7 +19,9 @@ _NAMES = {name.lower(): name for name in OPTIMIZERS}
 _WRAPPER = Keras3LossScaleOptimizer.class_name
 NAMES = frozenset({*_NAMES, _WRAPPER.lower()})
 """Of every optimizer here, in lower case."""
-_MODULES = ("keras", "keras.optimizers")
+_MODULES = ("keras", "keras.optimizers", "keras.src.optimizers")
+_OWN_MODULES = ("keras.src.optimizers.{}", "keras.src.backend.torch.optimizers.torch_{}")
+"""Where each class lies; Keras on the torch backend writes the last form, which it reads on every backend."""
 
 
 def serialize_optimizer(optimizer: Optimizer | LossScaleOptimizer) -> dict[str, Any]:
@@ -92,7 +94,7 @@ def _read_inner(config: Any) -> Any:
     if not isinstance(config, dict) or not {"class_name", "config"} <= config.keys():
         return config  # the wrapper refuses it
     name = config["class_name"]
-    if config.get("module") not in _MODULES or name not in (*OPTIMIZERS, _WRAPPER):
+    if not _has_module(config.get("module"), name) or name not in (*OPTIMIZERS, _WRAPPER):
         raise InvalidType(
             f"Could not locate class '{name}'. Make sure custom classes are decorated with "
             f"`@keras.saving.register_keras_serializable()`. Full object config: {config}",
@@ -102,6 +104,10 @@ def _read_inner(config: Any) -> Any:
     with located("config"):
         inner = config["config"] or {}
         return _read_wrapper(inner) if name == _WRAPPER else _built(name, inner)
+
+
+def _has_module(module: Any, name: Any) -> bool:
+    return module in _MODULES or module in [form.format(str(name).lower()) for form in _OWN_MODULES]
 
 
 def _built(name: Any, config: Any) -> Optimizer:

@@ -19,6 +19,29 @@ def run(served: Served):
     )
 
 
+def table(tmp_path: Path, header: str, row: str) -> str:
+    file = tmp_path / "table.csv"
+    file.write_text(f"{header}\n{row}\n{row}", encoding="utf-8")
+    return str(file)
+
+
+def test_an_upload_prints_its_columns_and_the_label_that_it_would_take(run, tmp_path):
+    result = run("files", "upload", table(tmp_path, "churned,age,income,city", "1,30,5.5,Oslo"))
+    assert (result.exit_code, result.stdout.startswith("file-")) == (0, True)
+    assert result.stdout.count("\n") == 1
+    assert result.stderr.splitlines() == [
+        "table.csv: csv, 2 rows",
+        "  churned  int64",
+        "  age      int64",
+        "  income   float64",
+        "  no numbers, cannot be used: city",
+        "  labels: city, only because it is the last column; a job may name another in",
+        "  `data.y`",
+    ]
+    named = run("files", "upload", table(tmp_path, "age,label", "30,1"))
+    assert named.stderr.splitlines()[-1] == "  labels: label, unless a job names others in `data.y`"
+
+
 @pytest.fixture
 def job_file(tmp_path: Path) -> str:
     file = tmp_path / "job.json"
@@ -40,6 +63,21 @@ def test_a_dry_run_says_what_the_job_amounts_to(run, job_file):
     result = run("submit", job_file, "--dry-run")
     assert (result.exit_code, json.loads(result.stdout)["parameters"]) == (0, 650)
     assert run("jobs", "--json").stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+def test_warnings_are_counted_and_fit_80_columns(run, tmp_path, arguments):
+    file = tmp_path / "job.json"
+    compiled = {"loss": "sparse_categorical_crossentropy"}
+    file.write_text(json.dumps({**SPEC, "policy": "float16", "compile": compiled}), encoding="utf-8")
+    result = run("submit", str(file), *arguments)
+    lines = result.stderr.splitlines()
+    assert lines.pop(0) == "policy float16: 1 of 1 layers follow it"
+    assert (result.exit_code, lines[0]) == (0, "4 warnings:")
+    assert all(len(line) <= 80 for line in lines)
+    assert "optimizer_assumed at /compile/optimizer" in lines
+    assert "unscaled_float16 at /policy" in lines
+    assert "RMSprop with learning rate 0.001" in " ".join(line.strip() for line in lines)
 
 
 @pytest.mark.parametrize(

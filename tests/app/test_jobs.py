@@ -124,6 +124,9 @@ def test_metrics_are_columns_and_what_is_not_finite_is_named(served: Served):
     assert columns["nonfinite"][1] == {"loss": "nan"}
     some = served.http.get(f"{JOBS}/{job_id}/metrics", params={"name": "loss_scale", "after_step": 2}).json()["columns"]
     assert some == {"step": [3], "loss_scale": [32768.0]}
+    for asked in ("name=loss,loss_scale", "name=loss&name=loss_scale", "name=loss_scale,%20loss&name=loss"):
+        several = served.http.get(f"{JOBS}/{job_id}/metrics?{asked}").json()["columns"]
+        assert several.keys() - {"nonfinite"} == {"step", "loss", "loss_scale"}
     job = served.http.get(f"{JOBS}/{job_id}").json()
     assert (job["skipped_steps"], job["progress"]["step"], job["metrics"]) == (1, 3, {"loss": 0.5})
 
@@ -148,6 +151,16 @@ def test_a_metric_that_nobody_measured_is_named(served: Served):
     assert answer.json()["error"]["code"] == "unknown_metric"
     assert "'lossy'" in answer.json()["detail"]
     assert "'loss'," in answer.json()["detail"]
+    together = served.http.get(f"{JOBS}/{job_id}/metrics?name=loss,lossy")
+    assert together.json()["detail"] == answer.json()["detail"]
+
+
+def test_a_metric_whose_name_has_a_comma_is_asked_for_whole(served: Served):
+    job_id = served.submit()
+    rows = ({**row(1), "top,5": 0.5},)
+    served.services.store.record(served.claimed(job_id), Flush(1, 0, rows=rows, latest={"loss": 0.5}))
+    answer = served.http.get(f"{JOBS}/{job_id}/metrics", params={"name": ["top,5", "loss,loss_scale"]})
+    assert answer.json()["columns"].keys() == {"step", "top,5", "loss", "loss_scale"}
 
 
 def test_what_was_thinned_says_so(served: Served):

@@ -10,7 +10,10 @@ from app.client import DEFAULT_URL
 from tests.app.serving import Served
 from tests.contracts.sources import ROOT
 
-PAGES = ["docs/data.md", "docs/inspect.md", "docs/jobs.md", "docs/low-precision.md", "docs/observation.md"]
+PAGES = [
+    *("docs/data.md", "docs/inspect.md", "docs/jobs.md", "docs/low-precision.md", "docs/observation.md"),
+    "docs/policies.md",
+]
 _BLOCK = re.compile(r"```(python|text)\n(.*?)```", re.DOTALL)
 
 

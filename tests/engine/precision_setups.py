@@ -99,17 +99,46 @@ FP16 = some(
     loss_scale=st.just(0) | scales,
     initial_scale_power=st.integers(0, 32),
     loss_scale_window=steps,
-    hysteresis=st.integers(1, 4),
+    hysteresis=st.integers(-1, 4),
     consecutive_hysteresis=booleans,
-    min_loss_scale=powers,
-    fp16_master_weights_and_grads=booleans,
+    min_loss_scale=st.integers(1, 2**10),
 ).map(lambda block: {"enabled": True, **block})
 STAGES = st.fixed_dictionaries({"stage": st.integers(0, 3), "overlap_comm": booleans})
+SHARDED = st.fixed_dictionaries({"stage": st.integers(1, 3)})
+LEAN_FP16 = FP16.map(lambda block: {**block, "fp16_master_weights_and_grads": True})
+BF16 = some(
+    immediate_grad_update=booleans, check_grad_overflow=booleans, bf16_master_weights_and_grads=st.just(True)
+).map(lambda block: {"enabled": True, **block})
+TORCH_AUTOCAST = st.fixed_dictionaries(
+    {"enabled": st.just(True), "dtype": st.sampled_from(["fp16", "torch.bfloat16", "float32"])}
+)
+NEOX = st.fixed_dictionaries({"precision": st.sampled_from(["fp16", "bfloat16", "fp32"]), "fp32_allreduce": booleans})
 MEGATRON_STATE = st.fixed_dictionaries(
     {"scale": scales, "growth_tracker": st.integers(0, 100), "hysteresis_tracker": st.integers(-2, 4)}
 )
+
+
+def flags(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments as Megatron's YAML files have them."""
+    return {f"--{name.replace('_', '-')}": value for name, value in arguments.items()}
+
+
+MEGATRON = some(
+    loss_scale=st.none() | scales,
+    initial_loss_scale=scales.filter(lambda scale: scale >= 1),
+    min_loss_scale=powers.filter(lambda scale: scale <= 1),
+    loss_scale_window=steps,
+    hysteresis=st.integers(1, 4),
+    grad_scaler=MEGATRON_STATE,
+    attention_softmax_in_fp32=booleans,
+    num_layers=st.just(12),
+).flatmap(
+    lambda arguments: st.sampled_from(
+        [arguments, {"fp16": True, **arguments}, {"fp16": False, "bf16": True, **arguments}]
+    )
+)
 FAIRSEQ = some(
-    fp16_init_scale=scales,
+    fp16_init_scale=st.integers(1, 2**16),
     fp16_scale_window=st.none() | steps,
     fp16_scale_tolerance=st.sampled_from([0.0, 0.25]),
     min_loss_scale=st.sampled_from([0.0, 1e-4, 1.0]),
@@ -131,16 +160,36 @@ JMP_SCALES = st.sampled_from(
     )
 ).map(lambda settings: {"class_name": "DynamicLossScale", **settings})
 JMP_POLICIES = st.sampled_from(
-    ["half", "p=f32,c=bf16,o=f32", "params=float32,compute=float16,output=float16", "float32"]
+    [
+        "half",
+        "c=bf16",
+        "p=f16",
+        "o=f32",
+        "p=f32,c=bf16,o=f32",
+        "params=float32,compute=float16,output=float16",
+        "float32",
+    ]
 )
 AMP = some(
-    opt_level=st.sampled_from(["O0", "O1", "O2", "O3"]),
+    opt_level=st.just("O1"),
     enabled=booleans,
     loss_scale=st.just("dynamic") | scales | st.just("128.0"),
     min_loss_scale=st.none() | powers,
     max_loss_scale=powers,
-    keep_batchnorm_fp32=booleans,
+    cast_model_outputs=st.sampled_from(["torch.float16", "float32"]),
     state=st.just({"loss_scaler0": {"loss_scale": 64.0, "unskipped": 3}, "loss_scaler1": {"loss_scale": 1.0}}),
+)
+AMP = AMP | st.builds(
+    lambda arguments, level: {**arguments, **level},
+    AMP,
+    st.fixed_dictionaries(
+        {"opt_level": st.sampled_from(["O0", "O2", "O3"])},
+        optional={
+            "keep_batchnorm_fp32": booleans | st.just("True"),
+            "master_weights": booleans,
+            "cast_model_type": st.just("torch.float16"),
+        },
+    ),
 )
 
 CONFIGS: dict[str, Any] = {
@@ -159,21 +208,31 @@ CONFIGS: dict[str, Any] = {
     | KERAS3_WRAPPERS
     | KERAS3_FIXED
     | together(KERAS3_NAMES, KERAS3_WRAPPERS),
-    "torch": GRAD_SCALERS | some(autocast=some(dtype=HALVES, enabled=booleans), grad_scaler=GRAD_SCALERS),
-    "deepspeed": FP16
-    | some(fp16=FP16, zero_optimization=STAGES, train_batch_size=st.just(8))
-    | st.just({"bf16": {"enabled": True, "check_grad_overflow": True}}),
-    "megatron": some(
-        fp16=booleans,
-        bf16=booleans,
-        loss_scale=st.none() | scales,
-        initial_loss_scale=scales,
-        min_loss_scale=powers,
-        loss_scale_window=steps,
-        hysteresis=st.integers(1, 4),
-        grad_scaler=MEGATRON_STATE,
+    "torch": GRAD_SCALERS
+    | some(
+        autocast=some(dtype=HALVES, device_type=st.sampled_from(["cpu", "cuda"]), enabled=booleans),
+        grad_scaler=GRAD_SCALERS,
     ),
-    "fairseq": FAIRSEQ | st.sampled_from([{"bf16": True, "fp16_init_scale": 4}, {"memory_efficient_bf16": True}, {}]),
+    "deepspeed": FP16
+    | some(fp16=FP16, zero_optimization=STAGES, train_batch_size=st.just(8), communication_data_type=st.just("fp32"))
+    | st.fixed_dictionaries({"fp16": LEAN_FP16, "zero_optimization": SHARDED})
+    | st.fixed_dictionaries({"bf16": BF16, "zero_optimization": SHARDED})
+    | st.fixed_dictionaries({"bf16": st.just({"enabled": True, "check_grad_overflow": True})})
+    | st.fixed_dictionaries({"torch_autocast": TORCH_AUTOCAST, "zero_optimization": STAGES})
+    | st.fixed_dictionaries({"amp": AMP.map(lambda arguments: {"enabled": True, **arguments})})
+    | NEOX,
+    "megatron": MEGATRON | MEGATRON.map(lambda arguments: {"MODEL_ARGS": flags(arguments), "TEST": True}),
+    "fairseq": FAIRSEQ
+    | FAIRSEQ.map(lambda arguments: {"common": arguments, "task": {"_name": "masked_lm"}})
+    | st.sampled_from(
+        [
+            {"bf16": True, "fp16_init_scale": 4},
+            {"memory_efficient_bf16": True},
+            {},
+            {"amp": True, "fp16_init_scale": 64, "min_loss_scale": 0.5},
+            {"amp": True, "amp_scale_window": 4, "amp_init_scale": 32},
+        ]
+    ),
     "jmp": JMP_POLICIES | some(policy=JMP_POLICIES, loss_scale=JMP_SCALES),
     "apex": AMP,
 }

@@ -46,8 +46,8 @@ def record(folder: Path, model: Any, policy: str) -> None:
 def main() -> None:
     """Write every model under both policies."""
     for policy in ("float32", "mixed_float16"):
+        keras.backend.clear_session()  # it resets the policy too
         keras.config.set_dtype_policy(policy)
-        keras.backend.clear_session()
         record(Path(sys.argv[1]), first_token(), policy)
 
 

@@ -13,6 +13,9 @@ from tests.engine.precision_setups import CONFIGS
 
 PAIRS = [(source, target) for source in DIALECTS for target in DIALECTS]
 ON = {"enabled": True}
+ONLY_READ = {"amp", "torch_autocast"}
+"""Blocks of DeepSpeed that are read, and for which its own half-precision blocks are written."""
+
 STRUCTURE = ("class_name", "module", "registered_name")
 
 
@@ -38,7 +41,7 @@ def test_what_is_lost_is_listed(source, target, data):
     before, after = facts(read(source, config).setup), facts(read(target, translation.config).setup)
     bent = {item.field for item in (*translation.approximate, *translation.dropped)}
     assert {name for name, value in before.items() if value and after.get(name) != value} <= bent
-    kept = {item.field for item in translation.exact}
+    kept = {item.field for item in translation.exact if not item.field.startswith("precision:")}
     assert all(after[name] == before[name] for name in kept)
     assert kept.isdisjoint(bent)
     assert {item.field for item in translation.assumed} == after.keys() - before.keys()
@@ -68,7 +71,8 @@ def test_every_setting_is_accounted_for(source, data):
 def test_a_dialect_loses_nothing_to_itself(dialect, data):
     config = data.draw(CONFIGS[dialect])
     setup = read(dialect, config).setup
-    assert facts(read(dialect, DIALECTS[dialect].write(setup)).setup) == facts(setup)
+    if not (isinstance(config, dict) and ONLY_READ & config.keys()):
+        assert facts(read(dialect, DIALECTS[dialect].write(setup)).setup) == facts(setup)
     assert translate(dialect, dialect, config).config == config
     assert translate(dialect, dialect, config).approximate == ()
 
@@ -123,7 +127,7 @@ def test_tf_keeps_a_multiplier_but_says_what_compiling_does_with_it():
     translation = translate("tf2.3", "tf2.4", policy)
     assert translation.config["class_name"] == "PolicyV1"
     assert translation.approximate == ()
-    assert "Model.compile" in translation.warnings[0]
+    assert "Model.compile" in translation.warnings[0].text
     assert translate("tf2.3", "tf2.4", "mixed_float16").warnings == ()
 
 
@@ -150,7 +154,7 @@ def test_the_nearest_power_of_two():
         ("torch", {"autocast": {"dtype": "int8"}}, ("autocast", "dtype")),
         ("torch", {"autocast": 5}, ("autocast",)),
         ("torch", {"no_such": 5}, ("no_such",)),
-        ("deepspeed", {"fp16": {"hysteresis": 0, **ON}, "zero_optimization": {"stage": 1}}, ("fp16", "hysteresis")),
+        ("deepspeed", {"fp16": {"hysteresis": 0.5, **ON}, "zero_optimization": {"stage": 1}}, ("fp16", "hysteresis")),
         ("deepspeed", {"fp16": {"enabled": True, "no_such": 0}}, ("fp16", "no_such")),
         ("deepspeed", {"enabled": True, "initial_scale_power": 16.5}, ("initial_scale_power",)),
         ("deepspeed", 5, ()),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
@@ -22,7 +23,17 @@ def test_the_migrated_schema_is_what_the_tables_say(engine: sa.Engine):
 def test_migrating_again_changes_nothing(database_url: str, engine: sa.Engine):
     database.migrate(database_url)
     with engine.connect() as connection:
-        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0009"]
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0010"]
+
+
+def test_jobs_of_earlier_releases_keep_the_meaning_of_their_policy(database_url: str, engine: sa.Engine):
+    with database.writing(engine) as connection:
+        connection.execute(sa.insert(jobs), [{**ROW, "spec": {"policy": "mixed_float16"}}, {**ROW, "id": "job-2"}])
+        command.downgrade(database.alembic_config(connection), "0008")
+    database.migrate(database_url)
+    with database.reading(engine) as connection:
+        specs = connection.execute(sa.select(jobs.c.spec).order_by(jobs.c.id)).scalars().all()
+    assert specs == [{"policy": "mixed_float16", "policy_scope": "unset"}, {"policy_scope": "unset"}]
 
 
 def test_whoever_starts_does_not_wait_for_a_writer_if_nothing_is_to_be_migrated(database_url: str, engine: sa.Engine):

@@ -108,7 +108,7 @@ def migrate(url: str) -> None:
         with writing(engine) as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-            command.upgrade(_configuration(connection), "head")
+            command.upgrade(alembic_config(connection), "head")
     finally:
         engine.dispose()
 
@@ -124,7 +124,8 @@ def _make_folder(url: sa.URL) -> None:
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
 
 
-def _configuration(connection: sa.Connection) -> Config:
+def alembic_config(connection: sa.Connection) -> Config:
+    """Return Alembic's configuration for our revisions on an open connection."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

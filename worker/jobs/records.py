@@ -188,6 +188,11 @@ class Job:
         return self.spec.get("policy")
 
     @property
+    def policy_scope(self) -> Any:
+        """Which layers follow the policy."""
+        return self.spec.get("policy_scope", "auto")
+
+    @property
     def compile(self) -> Any:
         """Optimizer, loss and metrics."""
         return self.spec.get("compile")

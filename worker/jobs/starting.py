@@ -14,7 +14,8 @@ from worker.jobs.records import Checkpoint, Start
 _WEIGHTS = "weights/"
 _NAME = "start/{sha256}.safetensors"
 _CHUNK = 1024 * 1024
-_SAME = ("model", "policy")
+_SAME = ("model", "policy", "policy_scope")
+_DEFAULTS: Mapping[str, Any] = {"policy_scope": "auto"}
 _SAME_COMPILE = ("optimizer", "auto_scale_loss")
 
 
@@ -35,7 +36,7 @@ def weight_shapes(artifacts: ArtifactStore, saved: Checkpoint) -> dict[str, tupl
 def continues(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     """Whether a job trains the same model in the same way as another, so that its optimizer's state has a meaning."""
     compiled, before = new.get("compile") or {}, old.get("compile") or {}
-    same = all(new.get(key) == old.get(key) for key in _SAME)
+    same = all(new.get(key, _DEFAULTS.get(key)) == old.get(key, _DEFAULTS.get(key)) for key in _SAME)
     return same and all(compiled.get(key) == before.get(key) for key in _SAME_COMPILE)
 
 

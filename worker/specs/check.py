@@ -5,15 +5,24 @@ The API calls this on every submit, and the worker on every slice: one function,
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from engine import datasets
+from engine import datasets, optimizers
 from engine.errors import EngineError
 from engine.model import Model
+from engine.numerics.model_policy import read_model_policy
+from engine.optimizers import Optimizer
 from engine.policy import Policy
+from engine.policy_scope import PolicyReach, policy_reach
+from engine.schedules import Schedule
 from engine.training import FitOptions, Trainer
 from worker.settings import Limits
-from worker.specs.doubts import doubts_of
+from worker.specs.advice import subject_of, warnings_of
+from worker.specs.doubts import Reading
 from worker.specs.entries import check_data
 from worker.specs.errors import from_engine
 from worker.specs.findings import Findings
@@ -26,7 +35,16 @@ from worker.specs.samples import Samples
 from worker.specs.savings import check_savings
 from worker.specs.scale_limits import check_scale, scale_place
 from worker.specs.sources import NO_FILES, Sources
-from worker.specs.stages import compile_model, data_place, read_data, read_fit, read_model, read_policy
+from worker.specs.stages import (
+    compile_model,
+    data_place,
+    policy_place,
+    policy_scope,
+    read_data,
+    read_fit,
+    read_model,
+    read_policy,
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +63,10 @@ class Summary:
         steps_per_epoch: steps of one epoch, the short last one included.
         epochs: passes over the rows.
         total_steps: of the whole job.
+        optimizer: class of the optimizer, without the LossScaleOptimizer around it.
+        learning_rate: of the first step; None where the optimizer chooses its own.
+        x_columns: of an uploaded table, those that are inputs; None of other data. Of many the first are listed.
+        y_columns: those that are labels, likewise.
     """
 
     policy: str
@@ -58,6 +80,10 @@ class Summary:
     steps_per_epoch: int
     epochs: int
     total_steps: int
+    optimizer: str
+    learning_rate: float | None
+    x_columns: tuple[str, ...] | None
+    y_columns: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -67,14 +93,36 @@ class Prepared:
     Attributes:
         trainer: holds model, data and options; no variable exists before its `initial_state()`.
         model: compiled.
-        warnings: what is accepted but doubtful.
         summary: what the job amounts to.
+        body: the job as the caller wrote it.
+        samples: the data.
     """
 
     trainer: Trainer
     model: Model
-    warnings: tuple[Notice, ...]
     summary: Summary
+    body: Mapping[str, Any]
+    samples: Samples
+
+    @property
+    def reach(self) -> PolicyReach:
+        """Which layers follow the policy."""
+        return policy_reach(self.model.network, policy_scope(self.body))
+
+    @cached_property
+    def warnings(self) -> tuple[Notice, ...]:
+        """What is accepted but doubtful. Found when it is asked for: the worker checks every slice and never asks."""
+        line = self.model.network.conventions
+        subject = subject_of(
+            self.body,
+            self.model,
+            read_model_policy(policy_place(Findings(dict(self.body)))[1]),
+            optimizers.get(self.body["compile"].get("optimizer", optimizers.DEFAULT), line),
+            batch_size=self.summary.batch_size,
+            samples=self.samples,
+            made=True,
+        )
+        return warnings_of(Reading(self.body, subject, self.model, self.trainer, self.samples))
 
 
 def prepare(spec: JobSpec, limits: Limits, sources: Sources = NO_FILES) -> Prepared:
@@ -103,9 +151,9 @@ def prepare(spec: JobSpec, limits: Limits, sources: Sources = NO_FILES) -> Prepa
     if model is not None and samples is not None and compiled and fit is not None:
         trainer = _trainer(findings, limits, model, samples, fit)
     findings.raise_if_any()
-    if trainer is None or model is None:
+    if trainer is None or model is None or samples is None:
         raise AssertionError("A stage of the check gave up without saying why")
-    return Prepared(trainer, model, doubts_of(findings.body, model, trainer), _summary(model, trainer))
+    return Prepared(trainer, model, _summary(model, trainer, samples), findings.body, samples)
 
 
 def _check_sizes(
@@ -146,7 +194,8 @@ _OF_FIT = (("callbacks",), ("class_weight",))
 """Arguments of `fit` that are held against the data, so that their faults are found with those of the data."""
 
 
-def _summary(model: Model, trainer: Trainer) -> Summary:
+def _summary(model: Model, trainer: Trainer, samples: Samples) -> Summary:
+    inner = model.optimizer.inner_optimizer
     return Summary(
         policy=model.policy.name,
         loss_scale=float(model.optimizer.rule.initial_scale),
@@ -159,4 +208,15 @@ def _summary(model: Model, trainer: Trainer) -> Summary:
         steps_per_epoch=trainer.steps_per_epoch,
         epochs=trainer.fit.epochs,
         total_steps=trainer.total_steps,
+        optimizer=inner.class_name,
+        learning_rate=_first_rate(inner),
+        x_columns=None if samples.columns is None else samples.columns.listed("x"),
+        y_columns=None if samples.columns is None else samples.columns.listed("y"),
     )
+
+
+def _first_rate(optimizer: Optimizer) -> float | None:
+    rate = optimizer.learning_rate
+    if isinstance(rate, Schedule):
+        rate = float(rate(0))
+    return rate if math.isfinite(rate) else None

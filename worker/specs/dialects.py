@@ -12,6 +12,7 @@ DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 DEFAULT: Dialect = "tf2.4"
 
 _KERAS3_POLICIES = frozenset({*CLASSES, "DTypePolicyMap"})
+_V1 = "LossScaleOptimizerV1"
 _TF_KERAS_ONLY = ("is_legacy_optimizer", "jit_compile")
 
 
@@ -30,16 +31,25 @@ def is_keras3_policy_class(name: object) -> bool:
 
 
 def dialect_of_optimizer(value: object) -> Dialect:
-    """Return who wrote a serialized optimizer: Keras 2 printed no module, and tf_keras settings of its own."""
-    if not isinstance(value, Mapping) or not isinstance(value.get("module"), str):
+    """Return who wrote a serialized optimizer: Keras 2 printed no module, and tf_keras settings of its own.
+
+    A wrapper is of the line that its inner optimizer is of.
+    """
+    if not isinstance(value, Mapping) or not isinstance(value.get("module"), str) or value.get("class_name") == _V1:
         return DEFAULT
-    module, config = value["module"], value.get("config")
-    own = module.startswith("tf_keras") or module.endswith(".legacy")
-    return (
-        "tf_keras"
-        if own or (isinstance(config, Mapping) and any(key in config for key in _TF_KERAS_ONLY))
-        else "keras3"
-    )
+    return "tf_keras" if _is_tf_keras(value) else "keras3"
+
+
+def _is_tf_keras(value: Mapping[str, Any]) -> bool:
+    module, config = value.get("module"), value.get("config")
+    if isinstance(module, str) and (module.startswith("tf_keras") or module.endswith(".legacy")):
+        return True
+    if value.get("class_name") == "LossScaleOptimizerV3":
+        return True
+    if not isinstance(config, Mapping):
+        return False
+    inner = config.get("inner_optimizer")
+    return any(key in config for key in _TF_KERAS_ONLY) or (isinstance(inner, Mapping) and _is_tf_keras(inner))
 
 
 def chosen(given: Any, key: str, detect: Callable[[object], Dialect]) -> Dialect:

@@ -16,23 +16,42 @@ from engine.losses import (
     SparseCategoricalCrossentropy,
 )
 from engine.model import Model
-from engine.policy import PolicyV1
+from engine.numerics.subject import Subject
+from engine.optimizers import LossScaleOptimizer
 from engine.training import Trainer
+from worker.specs.files.content import LABELS
 from worker.specs.notices import Notice
+from worker.specs.samples import Samples
+from worker.specs.unused import unused_settings
+from worker.specs.wording import listed as named
 
 Body: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class _Job:
-    """A job that passed: its body, its compiled model, its trainer."""
+class Reading:
+    """A request that passed.
+
+    Attributes:
+        body: as the caller wrote it.
+        subject: what the linter looks at.
+        model: compiled, if `compile` was given.
+        trainer: None where the request is no whole job.
+        samples: the data, if they are given.
+        compiled_at: where in the body stands what the model is compiled with.
+        notices: of those who read the request.
+    """
 
     body: Body
+    subject: Subject
     model: Model
-    trainer: Trainer
+    trainer: Trainer | None = None
+    samples: Samples | None = None
+    compiled_at: tuple[str | int, ...] = ("compile",)
+    notices: tuple[Notice, ...] = ()
 
 
-Doubt: TypeAlias = Callable[[_Job], Iterator[Notice]]
+Doubt: TypeAlias = Callable[[Reading], Iterator[Notice]]
 
 _PROBABILITY_LOSSES = (
     BinaryCrossentropy,
@@ -44,73 +63,94 @@ _PROBABILITY_LOSSES = (
 _PROBABILITY_HEADS = ("softmax", "sigmoid", "hard_sigmoid")
 
 
-def doubts_of(body: Body, model: Model, trainer: Trainer) -> tuple[Notice, ...]:
-    """Return the notices of a job.
-
-    Args:
-        body: the job as the caller wrote it.
-        model: compiled.
-        trainer: of the job.
-    """
-    job = _Job(body, model, trainer)
-    return tuple(notice for doubt in DOUBTS for notice in doubt(job))
+def doubts_of(job: Reading) -> tuple[Notice, ...]:
+    """Return the notices of a request, as far as it is given; what the linter finds is no doubt of its own."""
+    return (*job.notices, *(notice for doubt in DOUBTS for notice in doubt(job)))
 
 
-def _policy_texts(job: _Job) -> Iterator[Notice]:
-    for text in job.model.policy.warnings:
-        yield Notice(code="loss_scale_not_useful", message=text, pointer="/policy")
-
-
-def _unscaled_half(job: _Job) -> Iterator[Notice]:
-    if job.model.policy.compute_dtype == "float16" and not job.model.optimizer.rule.checked:
+def _optimizer_assumed(job: Reading) -> Iterator[Notice]:
+    if job.body.get("compile") and "optimizer" not in job.body["compile"]:
+        inner = job.model.optimizer.inner_optimizer
         text = (
-            f"Policy {job.model.policy.name!r} computes in float16, and the loss is not scaled dynamically: small "
-            "gradients vanish, and overflowing ones reach the weights. Use mixed_float16 or a LossScaleOptimizer."
+            f"`compile` names no optimizer, so {inner.class_name} with learning rate {inner.learning_rate:g} is used, "
+            'the default of Keras. Name the one that you mean, such as "optimizer": "adam".'
         )
-        yield Notice(code="unscaled_float16", message=text, pointer="/policy")
+        yield Notice(code="optimizer_assumed", message=text, pointer="/compile/optimizer")
 
 
-def _policy_scale_unused(job: _Job) -> Iterator[Notice]:
-    policy = job.model.policy
-    given = job.body["compile"].get("optimizer")
-    wrapped = isinstance(given, Mapping) and str(given["class_name"]).startswith("LossScaleOptimizer")
-    if wrapped and isinstance(policy, PolicyV1) and policy.loss_scale is not None and not policy.is_default:
-        text = "The optimizer scales the loss already, so the loss scale of the policy is not used, as in Keras."
-        yield Notice(code="policy_loss_scale_unused", message=text, pointer="/policy/config/loss_scale")
+def _export_dtype_replaced(job: Reading) -> Iterator[Notice]:
+    policy, counts = job.subject.policy, job.subject.replaced
+    names = sorted(name for name in counts if name not in {policy.name, policy.plain.name})
+    if names:
+        layers = sum(counts[name] for name in names)
+        text = (
+            f"{layers} {'layer names' if layers == 1 else 'layers name'} {' or '.join(map(repr, names))} in the "
+            "config, as to_json() of Keras writes into every layer. They follow the policy of the job, "
+            f"{policy.name!r}, instead. "
+            'Keras would keep their own dtype; set "policy_scope" to "unset" if you want that.'
+        )
+        yield Notice(code="export_dtype_replaced", message=text, pointer="/policy_scope")
 
 
-def _compile_config_unused(job: _Job) -> Iterator[Notice]:
-    if job.body["model"].get("compile_config"):
-        text = "`compile_config` inside the model is not used; the job's own `compile` is."
-        yield Notice(code="compile_config_unused", message=text, pointer="/model/compile_config")
+def _label_assumed(job: Reading) -> Iterator[Notice]:
+    columns = job.samples.columns if job.samples else None
+    if columns is not None and columns.guessed:
+        labels, inputs = (named(columns.listed(key)) for key in ("y", "x"))
+        text = (
+            f"No column is named {', '.join(LABELS[:-1])} or {LABELS[-1]}, so the last one, {labels}, is taken as "
+            f"labels and {inputs} as inputs. Name the columns in `data.y` and `data.x` to be sure."
+        )
+        yield Notice(code="label_assumed", message=text, pointer="/data/y")
 
 
-def _no_effect(job: _Job) -> Iterator[Notice]:
+def _compile_config_unused(job: Reading) -> Iterator[Notice]:
+    for key in ("compile_config", "training_config"):
+        if job.body["model"].get(key) and job.body.get("compile"):
+            text = f"`{key}` inside the model is not used; the job's own `compile` is."
+            yield Notice(code="compile_config_unused", message=text, pointer=f"/model/{key}")
+
+
+def _no_effect(job: Reading) -> Iterator[Notice]:
+    given = job.body.get("compile") or {}
     for key in ("run_eagerly", "jit_compile"):
-        if job.body["compile"].get(key):
+        if given.get(key):
             text = f"`{key}` changes nothing here: every run computes op by op."
             yield Notice(code="no_effect", message=text, pointer=f"/compile/{key}")
-    switch = job.body["compile"].get("auto_scale_loss")
-    if switch is False and not job.model.network.conventions.keras3:
-        text = "`auto_scale_loss` exists in Keras 3 only; a model of Keras 2 is scaled as its policy says."
-        yield Notice(code="no_effect", message=text, pointer="/compile/auto_scale_loss")
+    if given.get("auto_scale_loss") is False and (why := _switch_off(job)):
+        yield Notice(code="no_effect", message=f"`auto_scale_loss` {why}.", pointer="/compile/auto_scale_loss")
+    yield from unused_settings(job.body)
 
 
-def _clipped_batch(job: _Job) -> Iterator[Notice]:
+def _switch_off(job: Reading) -> str | None:
+    """Return why nothing depends on ``auto_scale_loss``."""
+    if not job.subject.conventions.keras3:
+        return "exists in Keras 3 only; a model of Keras 2 is scaled as its policy says"
+    if isinstance(job.subject.optimizer, LossScaleOptimizer):
+        return "changes nothing: the optimizer scales the loss by itself"
+    if job.subject.policy.name != "mixed_float16":
+        return f"changes nothing: policy {job.subject.policy.name!r} would not wrap the optimizer anyway"
+    return None
+
+
+def _clipped_batch(job: Reading) -> Iterator[Notice]:
+    if job.trainer is None:
+        return
     rows = len(job.trainer.train)
     if job.trainer.fit.batch_size > rows and "batch_size" in job.body.get("fit", {}):
         text = f"`batch_size` is more than the number of samples to train on, {rows}: each epoch is one step."
         yield Notice(code="batch_size_clipped", message=text, pointer="/fit/batch_size")
 
 
-def _fixed_batch_axis(job: _Job) -> Iterator[Notice]:
+def _fixed_batch_axis(job: Reading) -> Iterator[Notice]:
     size = next((shape[0] for shape in job.model.input_shapes if shape[0] is not None), None)
     if size is not None:
         text = f"The model fixes its batch axis to {size}; here batches take the size that `fit` says."
         yield Notice(code="batch_axis_not_used", message=text, pointer="/model")
 
 
-def _head(job: _Job) -> Iterator[Notice]:
+def _head(job: Reading) -> Iterator[Notice]:
+    if not job.model.is_compiled:
+        return
     graph = job.model.network.graph
     ends = zip(job.model.compilation.heads, graph.outputs, job.model.output_shapes, strict=True)
     for head, (call, _), shape in ends:
@@ -134,7 +174,9 @@ def _head_doubts(loss: Any, last: Layer, shape: Shape) -> Iterator[Notice]:
         yield Notice(code="constant_output", message=text, pointer="/model")
 
 
-def _idle_callbacks(job: _Job) -> Iterator[Notice]:
+def _idle_callbacks(job: Reading) -> Iterator[Notice]:
+    if job.trainer is None:
+        return
     names = job.trainer.names
     for index, callback in enumerate(job.trainer.fit.callbacks):
         monitor = getattr(callback, "monitor", None)
@@ -152,10 +194,10 @@ def _idle_callbacks(job: _Job) -> Iterator[Notice]:
 
 
 DOUBTS: tuple[Doubt, ...] = (
+    _optimizer_assumed,
+    _export_dtype_replaced,
+    _label_assumed,
     _idle_callbacks,
-    _policy_texts,
-    _unscaled_half,
-    _policy_scale_unused,
     _compile_config_unused,
     _no_effect,
     _clipped_batch,

@@ -45,7 +45,7 @@ EXACT = 2**53
 
 
 @dataclass(frozen=True)
-class _Use:
+class Use:
     """A layer that takes data as they entered the model, moved about at most.
 
     Attributes:
@@ -72,7 +72,7 @@ def check_entries(findings: Findings, network: Network, places: Mapping[str | No
             text = f"The model takes {layer.input_dtype.name} data; training needs numbers."
             findings.add("unsupported", text, *places.get(layer.name, ("model",)), "config", "dtype")
             return
-    for use in _uses(network):
+    for use in uses_of(network):
         if isinstance(use.layer, Operation) and use.layer.compares:
             continue
         if not use.dtype.is_floating and not isinstance(use.layer, (Embedding, InputLayer, *MOVERS)):
@@ -133,7 +133,7 @@ class _Entry:
 def _check_entry(findings: Findings, network: Network, index: int, data: _Entry) -> bool:
     dtype = network.inputs[index].input_dtype
     held = _check_floats(findings, dtype, data) if dtype.is_floating else _check_whole(findings, dtype, data)
-    return held and all(_check_rows(findings, use, data) for use in _uses(network, index))
+    return held and all(_check_rows(findings, use, data) for use in uses_of(network, index))
 
 
 def _check_floats(findings: Findings, dtype: DType, data: _Entry) -> bool:
@@ -156,7 +156,7 @@ def _ends(dtype: DType) -> tuple[int, int]:
     return max(int(limits.min), -EXACT), min(int(limits.max), EXACT)
 
 
-def _check_rows(findings: Findings, use: _Use, data: _Entry) -> bool:
+def _check_rows(findings: Findings, use: Use, data: _Entry) -> bool:
     if not isinstance(use.layer, Embedding):
         return True
     rows, x = use.layer.input_dim, data.values
@@ -184,7 +184,7 @@ def _note(findings: Findings, bad: NDArray[Any], data: _Entry, text: str) -> boo
     return False
 
 
-def _uses(network: Network, only: int | None = None) -> Iterator[_Use]:
+def uses_of(network: Network, only: int | None = None) -> Iterator[Use]:
     """Yield the layers that take data as they entered, by any input or by one of them."""
     graph = network.graph
     entries = list(zip(graph.inputs, network.inputs, strict=True))
@@ -195,7 +195,7 @@ def _uses(network: Network, only: int | None = None) -> Iterator[_Use]:
             layer = layer.layer
         for source in {source for source, _ in call.arguments} & arriving.keys():
             dtype = arriving[source]
-            yield _Use(call.layer.name or "", layer, dtype)
+            yield Use(call.layer.name or "", layer, dtype)
             if isinstance(layer, InputLayer):  # of a nested model, which brings what enters to its dtype
                 arriving[index] = layer.input_dtype
             elif isinstance(layer, MOVERS):

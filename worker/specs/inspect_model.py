@@ -9,16 +9,18 @@ from engine.errors import EngineError
 from engine.layers import InputLayer
 from engine.layers.operations import Operation
 from engine.model import model_from_config
-from engine.numerics.findings import Finding
-from engine.numerics.linter import lint
 from engine.numerics.memory import Bytes, memory_of
 from engine.numerics.model_policy import ModelPolicy, read_model_policy
 from engine.numerics.plan import LayerPlan, plan_of
 from engine.numerics.scaling import LossScaling, loss_scaling
 from engine.numerics.subject import Subject
+from engine.policy_scope import policy_reach
 from engine.training import FitOptions
 from worker.settings import Limits
-from worker.specs.errors import from_engine, pointer_to
+from worker.specs.advice import findings_of, subject_of
+from worker.specs.compile_configs import look_for_compile
+from worker.specs.doubts import Reading, doubts_of
+from worker.specs.errors import from_engine
 from worker.specs.findings import Findings
 from worker.specs.inspection import (
     BytesShape,
@@ -29,11 +31,20 @@ from worker.specs.inspection import (
     LossScalingShape,
     MemoryShape,
 )
-from worker.specs.notices import keras_notices
+from worker.specs.reach import ReachShape
 from worker.specs.resources import CODE, layer_places
 from worker.specs.scale_limits import check_scale, scale_place
 from worker.specs.sources import NO_FILES, Sources
-from worker.specs.stages import check_trainable, compile_model, policy_place, read_data, read_fit, read_model
+from worker.specs.stages import (
+    check_trainable,
+    compile_model,
+    policy_place,
+    policy_scope,
+    read_data,
+    read_fit,
+    read_model,
+    scoped_model,
+)
 
 MOST_BYTES = 2**53
 """A model beyond it fits nowhere, and every JSON reader still holds its figures exactly."""
@@ -51,13 +62,13 @@ def inspect_model(request: InspectRequest, limits: Limits, sources: Sources = NO
         SpecError: every fault there is, each with a pointer into the request.
     """
     findings = Findings(request.given())
-    subject = _read(findings, limits, sources)
+    reading = _read(findings, limits, sources)
     findings.raise_if_any()
-    seen = _seen(findings, subject) if subject else None
+    seen = _seen(findings, reading.subject) if reading else None
     findings.raise_if_any()
-    if subject is None or seen is None:
+    if reading is None or seen is None:
         raise AssertionError("A stage of the inspection gave up without saying why")
-    return _answer(subject, seen)
+    return _answer(reading, seen)
 
 
 @dataclass(frozen=True)
@@ -65,10 +76,9 @@ class _Seen:
     plans: tuple[LayerPlan, ...]
     scaling: LossScaling
     memory: dict[str, Bytes]
-    lint: tuple[Finding, ...]
 
 
-def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | None:
+def _read(findings: Findings, limits: Limits, sources: Sources) -> Reading | None:
     body = findings.body
     policy = _read_policy(findings)
     fit = read_fit(findings) or FitOptions()
@@ -79,24 +89,22 @@ def _read(findings: Findings, limits: Limits, sources: Sources) -> Subject | Non
     line = conventions.of(body["model"])
     if model is None and len(findings.errors) == before and body.get("data") is None:
         with findings.at("model"):  # a shape is missing, and here there is no data to tell it
-            model_from_config(body["model"], plain, line)
-    optimizer = loss = None
-    if body.get("compile") is not None and compile_model(findings, model) and model is not None:
-        optimizer = optimizers.get(body["compile"].get("optimizer", "sgd"), line)
-        loss = model.compilation.loss
+            model_from_config(scoped_model(body).config, plain, line, policy_scope="unset")
+    optimizer = found = None
+    if body.get("compile") is not None:
+        if compile_model(findings, model):
+            optimizer = optimizers.get(body["compile"].get("optimizer", optimizers.DEFAULT), line)
+    elif model is not None and policy is not None:
+        found = look_for_compile(body, model)
+        optimizer = found.optimizer if found else None
     if model is None or policy is None:
         return None
-    subject = Subject(
-        config=body["model"],
-        policy=policy,
-        conventions=line,
-        optimizer=optimizer,
-        loss=loss,
-        auto_scale_loss=(body.get("compile") or {}).get("auto_scale_loss", True),
-        batch_size=fit.batch_size,
-        input_shape=samples.input_shape if samples else None,
-    )
-    return subject if _check_layers(findings, subject) else None
+    subject = subject_of(body, model, policy, optimizer, batch_size=fit.batch_size, samples=samples, made=False)
+    if not _check_layers(findings, subject):
+        return None
+    if found is None:
+        return Reading(body, subject, model, samples=samples)
+    return Reading(body, subject, model, samples=samples, compiled_at=found.place, notices=(found.notice,))
 
 
 def _read_policy(findings: Findings) -> ModelPolicy | None:
@@ -139,11 +147,12 @@ def _seen(findings: Findings, subject: Subject) -> _Seen | None:
     with findings.at(*place):
         check_scale(findings, subject.wrapped, place)
         if not findings.errors:
-            return _Seen(plan_of(subject.network), loss_scaling(subject), memory, lint(subject))
+            return _Seen(plan_of(subject.network), loss_scaling(subject), memory)
     return None
 
 
-def _answer(subject: Subject, seen: _Seen) -> Inspection:
+def _answer(reading: Reading, seen: _Seen) -> Inspection:
+    subject = reading.subject
     own = BytesShape.of(seen.memory[subject.policy.name])
     optimizer = subject.optimizer
     memory = MemoryShape(
@@ -153,8 +162,6 @@ def _answer(subject: Subject, seen: _Seen) -> Inspection:
         policy=subject.policy.name,
         policies={name: BytesShape.of(counted) for name, counted in seen.memory.items()},
     )
-    places = layer_places(subject.network)
-    pointers = {name: pointer_to(place) for name, place in places.items()}
     return Inspection(
         dialect=subject.conventions.name,
         parameters=sum(plan.parameters for plan in seen.plans),
@@ -162,14 +169,7 @@ def _answer(subject: Subject, seen: _Seen) -> Inspection:
         layers=tuple(LayerShape.of(plan) for plan in seen.plans),
         loss_scaling=LossScalingShape.of(seen.scaling),
         memory=memory,
-        lint=tuple(FindingShape.of(found, _pointer(found.layer, pointers)) for found in seen.lint),
-        warnings=keras_notices(subject.policy.plain.warnings, "/policy"),
+        policy_reach=ReachShape.of(policy_reach(subject.network, policy_scope(reading.body), subject.policy)),
+        lint=tuple(FindingShape.of(placed.finding, placed.pointer) for placed in findings_of(reading)),
+        warnings=doubts_of(reading),
     )
-
-
-def _pointer(layer: str | None, pointers: dict[str | None, str]) -> str:
-    """Return where a layer stands; one inside a wrapper has the name "wrapper/layer"."""
-    name = layer or ""
-    while name and name not in pointers:
-        name = name.rpartition("/")[0]
-    return pointers.get(name, "")

@@ -12,6 +12,7 @@ from engine.numerics.plan import LayerPlan
 from engine.numerics.scaling import LossScaling
 from worker.specs.job import CompileSpec, DataValue, JobSpec
 from worker.specs.notices import Notice
+from worker.specs.reach import ReachShape
 from worker.specs.shape import Anything, Spec
 
 Evidence = str | int | float | bool | None
@@ -26,7 +27,9 @@ class InspectRequest(JobSpec):
         examples=["mixed_float16"],
     )
     compile: CompileSpec | None = Field(  # type: ignore[assignment]  # wider than a job's
-        default=None, description="Without it, slots are not counted, and the loss is taken to follow the output."
+        default=None,
+        description="Without it, what the model itself says (`compile_config`, `training_config`) is looked at, and a "
+        "warning says so; without either, slots are not counted, and the loss is taken to follow the output.",
     )
     data: DataValue | None = Field(  # type: ignore[assignment]  # wider than a job's
         default=None, description="Gives a Sequential model without one its input shape."
@@ -78,7 +81,9 @@ class LossScalingShape(Spec):
     kind: Literal["none", "fixed", "dynamic"]
     decided_by: str = Field(description="Stable name of the rule of `compile`.", examples=["policy_name"])
     why: str = Field(description="The rule in words.")
-    optimizer: str = Field(description="Class of what the model trains with.", examples=["LossScaleOptimizer"])
+    optimizer: str | None = Field(
+        description="Class of what the model trains with; null where it is not known.", examples=["LossScaleOptimizer"]
+    )
     loss_scale: float = Field(description="Of the first step; 1 where the loss is not scaled.")
     loss_dtype: str = Field(description="Of the total loss, penalties included.", examples=["float32"])
     loss_scale_as_cast: float | None = Field(description="The scale in the dtype of the loss; null for infinity.")
@@ -185,5 +190,6 @@ class Inspection(Spec):
     layers: tuple[LayerShape, ...]
     loss_scaling: LossScalingShape
     memory: MemoryShape
+    policy_reach: ReachShape = Field(description="Which layers follow the policy.")
     lint: tuple[FindingShape, ...] = Field(description="Grave ones first.")
     warnings: tuple[Notice, ...] = ()

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
 
+from engine import optimizers
+from engine.policy_scope import Scope
 from worker.specs.callbacks import CallbackValue
 from worker.specs.losses import LossValue
 from worker.specs.metrics import MetricsValue
@@ -23,7 +25,11 @@ ClassNumber: TypeAlias = Annotated[Text, StringConstraints(pattern=r"^\d{1,15}$"
 class CompileSpec(Spec):
     """What `model.get_compile_config()` prints."""
 
-    optimizer: OptimizerValue = Field(default="sgd", description="Name or serialized optimizer.", examples=["adam"])
+    optimizer: OptimizerValue = Field(
+        default=optimizers.DEFAULT,
+        description="Name or serialized optimizer; without one Keras takes rmsprop, and a warning says so.",
+        examples=["adam"],
+    )
     loss: LossValue = Field(
         description="Name or serialized loss; of several outputs one for all, a list, or a dict by output name.",
         examples=["sparse_categorical_crossentropy", {"digit": "sparse_categorical_crossentropy", "image": None}],
@@ -163,8 +169,16 @@ class JobSpec(Spec):
     model: ModelValue = Field(description="What `model.to_json()` prints.")
     policy: PolicyValue = Field(
         default=None,
-        description="Dtype policy: a name, or a serialized policy of any dialect; null is float32.",
+        description="Dtype policy: a name, or a serialized policy of any dialect. Without it layers keep the dtypes "
+        "that they name, and the others are float32.",
         examples=["mixed_float16"],
+    )
+    policy_scope: Scope = Field(
+        default="auto",
+        description="Which layers follow `policy`. Keras writes a dtype into every layer of an exported model: `auto` "
+        "replaces that dtype, and layers that name another one keep it; `all` replaces every layer's dtype; `unset` "
+        "lets a layer's own dtype override the policy, as Keras does. `policy_reach` in the answer says what became "
+        "of each.",
     )
     compile: CompileSpec
     fit: FitSpec = FitSpec()

@@ -16,7 +16,10 @@ class ModelNode(Node):
     keras_version: Text | None = Field(default=None, description="Printed by Keras 2.", examples=["2.4.0"])
     backend: Text | None = Field(default=None, description="Printed by Keras 2.", examples=["tensorflow"])
     compile_config: dict[str, Anything] | None = Field(
-        default=None, description="Printed by Keras 3; the job's `compile` is used instead."
+        default=None, description="Printed by Keras 3; a job's `compile` goes before it, an inspection may do with it."
+    )
+    training_config: dict[str, Anything] | None = Field(
+        default=None, description="Stored by Keras 2 beside the config; as `compile_config`."
     )
 
 

@@ -56,7 +56,11 @@ class OptimizerDeserializeRequest(Spec):
 
     config: Anything = Field(default=None, description="What `serialize` returned.", examples=[EXAMPLE, _OLDER])
     optimizer: Anything = Field(default=None, description="The same.")
-    dialect: Dialect = Field(default="tf2.4", description="Whose form it is; TF 2.4 reads that of TF 2.3 too.")
+    dialect: Dialect = Field(
+        default="tf2.4",
+        description="Whose form it is. Left out, one with a `module` is read by the rules of tf_keras or Keras 3, and "
+        "the answer's `dialect` says so. TF 2.4 reads the form of TF 2.3 too.",
+    )
 
 
 class SerializedOptimizer(OpenSpec):
@@ -87,6 +91,7 @@ class OptimizerDeserialized(Spec):
     """An optimizer that was read, and what did not make it."""
 
     optimizer: OptimizerShape
+    dialect: str = Field(description="Whose rules held.", examples=["tf2.4"])
     dropped: tuple[str, ...] = Field(default=(), description='Places in the input that are lost; "class" for a V1.')
     left: dict[str, Any] | None = Field(
         default=None,
@@ -141,7 +146,8 @@ def deserialize_optimizer(request: OptimizerDeserializeRequest) -> OptimizerDese
         raise SpecError([FieldError("missing" if not given else "ambiguous", "TypeError", text, "")])
     (key,) = given
     value = getattr(request, key)
-    rules = OPTIMIZER_DIALECTS[request.dialect]
+    dialect = chosen(request, key, dialect_of_optimizer)
+    rules = OPTIMIZER_DIALECTS[dialect]
     try:
         optimizer = rules.deserialize(value)
         own = rules.serialize(optimizer)
@@ -152,9 +158,10 @@ def deserialize_optimizer(request: OptimizerDeserializeRequest) -> OptimizerDese
     left = rules.leaves(value)
     return OptimizerDeserialized(
         optimizer=shape,
+        dialect=dialect,
         dropped=lost,
         left=None if left == value else left,
-        warnings=(*unusable, *dropped_notices(lost, own["class_name"]), *_changed(request.dialect, key, left != value)),
+        warnings=(*unusable, *dropped_notices(lost, own["class_name"]), *_changed(dialect, key, left != value)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from engine.dtype_policy import DTypePolicy
@@ -100,7 +100,10 @@ def deserialize_policy(request: PolicyDeserializeRequest) -> PolicyDeserialized:
     try:
         read = POLICY_DIALECTS[request.dialect].deserialize(request.config)
     except EngineError as error:
-        raise SpecError([from_engine(error, request.given(), "config")]) from error
+        fault = from_engine(error, request.given(), "config")
+        # TensorFlow's own words are left as they are; Keras 3 has none for a class that it does not know.
+        hint = _readers_hint(request) if request.dialect == "keras3" else ""
+        raise SpecError([replace(fault, message=f"{fault.message}{hint}")]) from error
     return PolicyDeserialized(
         policy=_shape(read.value, request.dialect),
         dropped=read.dropped,
@@ -206,6 +209,25 @@ def _elsewhere(request: PolicyRequest, dialect: Dialect) -> tuple[Notice, ...]:
         return ()
     text = f"{', '.join(takers)} would take it; send that as `dialect` to see what it is there."
     return (Notice(code="other_dialect", message=text, pointer="/policy"),)
+
+
+def _readers_hint(request: PolicyDeserializeRequest) -> str:
+    """Return who would read a dict that this line refuses, and how to have it in the form of this line."""
+    readers = [other for other in DIALECTS if other != request.dialect and _reads(request.config, other)]
+    if not readers or not isinstance(request.config, dict):
+        return ""
+    return (
+        f" {', '.join(readers)} would read it; send that as `dialect`, or convert it: POST /v1/policies/serialize with "
+        f'`policy` as it is, `dialect` "{readers[0]}" and `to` "{request.dialect}".'
+    )
+
+
+def _reads(config: object, dialect: Dialect) -> bool:
+    try:
+        POLICY_DIALECTS[dialect].deserialize(config)
+    except EngineError:
+        return False
+    return True
 
 
 def _takes(request: PolicyRequest, dialect: Dialect) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.serialization.translate import Item, translate
+from engine.serialization.translate import Item, Remark, translate
 from worker.specs.dialects import Dialect
 from worker.specs.errors import pointer_to
 from worker.specs.notices import Notice
@@ -86,5 +86,5 @@ def _told(items: Iterable[Item]) -> tuple[Notice, ...]:
     )
 
 
-def _warned(texts: Iterable[str]) -> tuple[Notice, ...]:
-    return tuple(Notice(code="refused_when_compiled", message=text, pointer=pointer_to(("policy",))) for text in texts)
+def _warned(remarks: Iterable[Remark]) -> tuple[Notice, ...]:
+    return tuple(Notice(code=remark.code, message=remark.text, pointer=pointer_to(("policy",))) for remark in remarks)

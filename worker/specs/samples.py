@@ -28,6 +28,29 @@ Arrays: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
 """Of one input or output an array, of several an array by name."""
 
 
+MOST_NAMES = 50
+"""Columns that a summary lists; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns or arrays of a file the data come from.
+
+    Attributes:
+        names: by place, as `by_place` has them: one name an array of its own, several the columns of one.
+        guessed: whether the labels were taken from the last column, because none has a name that labels go by.
+    """
+
+    names: Mapping[Path, tuple[str, ...]]
+    guessed: bool = False
+
+    def listed(self, key: str) -> tuple[str, ...]:
+        """Return the names of all inputs ("x") or labels ("y"); of very many the first ones and a count."""
+        names = [name for place, names in self.names.items() if place[0] == key for name in names]
+        more = len(names) - MOST_NAMES
+        return (*names[:MOST_NAMES], *([f"and {more:,} more"] if more > 0 else []))
+
+
 @dataclass(frozen=True)
 class Samples:
     """Training data.
@@ -36,11 +59,13 @@ class Samples:
         x: inputs, shape (samples, ...), float32 or float64.
         y: labels, shape (samples, ...), int64 where every label was written as an integer.
         weights: what each sample counts, or None.
+        columns: where in an uploaded file they come from; None of other data.
     """
 
     x: Arrays
     y: Arrays
     weights: Arrays | None = None
+    columns: Columns | None = None
 
     def __len__(self) -> int:
         return len(next(iter(by_place("x", self.x).values())))

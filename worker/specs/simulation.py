@@ -147,8 +147,18 @@ def simulate(request: SimulateRequest, limits: SimulationLimits) -> Simulated:
         applied=applied_steps,
         skipped=len(trajectory) - applied_steps,
         stopped=stopped,
-        warnings=warnings,
+        warnings=(*warnings, *_never_shrinks(rule)),
     )
+
+
+def _never_shrinks(rule: ScalerRule) -> tuple[Notice, ...]:
+    if rule.hysteresis >= 1:
+        return ()
+    text = (
+        f"A hysteresis of {rule.hysteresis} never counts down to 1, so the scale never shrinks: after an overflow that "
+        "stays, every step is skipped."
+    )
+    return (Notice(code="never_shrinks", message=text, pointer="/loss_scale/hysteresis"),)
 
 
 def _shown(rule: ScalerRule, state: ScalerState) -> ScaleState:

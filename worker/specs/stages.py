@@ -15,6 +15,7 @@ from engine.model_configs import read_layer
 from engine.optimizers import AnyOptimizer
 from engine.optimizers.wrapping import wrap
 from engine.policy import Policy
+from engine.policy_scope import Scope, Scoped, scoped
 from engine.serialization.any_policy import read_policy as read_any_policy
 from engine.training import FitOptions
 from worker.settings import Limits
@@ -56,6 +57,17 @@ def policy_place(findings: Findings) -> tuple[tuple[str, ...], Any]:
     for key in place:
         given = given.get(key)
     return place, given
+
+
+def policy_scope(body: Mapping[str, Any]) -> Scope:
+    """Return which layers follow the policy; without a policy they keep the dtypes that they name."""
+    scope: Scope = body.get("policy_scope", "auto")
+    return "unset" if scope == "auto" and body.get("policy") is None else scope
+
+
+def scoped_model(body: Mapping[str, Any]) -> Scoped:
+    """Return the model of a job without the dtypes that the policy of the job replaces."""
+    return scoped(body["model"], policy_scope(body))
 
 
 def check_trainable(findings: Findings, policy: Policy, place: tuple[str | int, ...]) -> None:
@@ -114,9 +126,9 @@ def data_place(findings: Findings) -> tuple[str, ...]:
 
 def read_model(findings: Findings, limits: Limits, policy: Policy, samples: Samples | None) -> Model | None:
     """Return the model, not compiled; no variable exists."""
-    config = findings.body["model"]
     if not check_layer_count(findings, limits):
         return None
+    config = scoped_model(findings.body).config
     line = conventions.of(config)
     before = len(findings.errors)
     for index, layer in enumerate(config["config"]["layers"]):
@@ -126,7 +138,7 @@ def read_model(findings: Findings, limits: Limits, policy: Policy, samples: Samp
         return None
     shape = samples.input_shape if samples else None
     with findings.at("model"):
-        return model_from_config(config, policy, line, input_shape=shape)
+        return model_from_config(config, policy, line, input_shape=shape, policy_scope="unset")
     _blame_the_map(findings, before)
     if samples is None:
         # The data would have told the shape; its own fault is noted already.
@@ -158,7 +170,7 @@ def compile_model(findings: Findings, model: Model | None) -> bool:
     line = model.network.conventions if model else conventions.of(findings.body["model"])
     before = len(findings.errors)
     with findings.at("compile", "optimizer"):
-        optimizer = optimizers.get(given.get("optimizer", "sgd"), line)
+        optimizer = optimizers.get(given.get("optimizer", optimizers.DEFAULT), line)
         if model is not None:
             _check_wrapping(findings, model, optimizer)
     loss: Loss | None = None
@@ -176,7 +188,7 @@ def compile_model(findings: Findings, model: Model | None) -> bool:
         return False
     with findings.at("compile"):
         model.compile(
-            given.get("optimizer", "sgd"),
+            given.get("optimizer", optimizers.DEFAULT),
             given["loss"],
             given.get("metrics") or (),
             loss_weights=given.get("loss_weights"),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
 from engine.errors import EngineError
 from engine.serialization import translate as engine_translate
-from engine.serialization.translate import Item
-from worker.specs.errors import SpecError, from_engine
+from engine.serialization.translate import Item, Remark
+from worker.specs.errors import SpecError, from_engine, pointer_to
 from worker.specs.notices import Notice
+from worker.specs.places import reachable
 from worker.specs.shape import Anything, OpenSpec, Spec
 
 System: TypeAlias = Literal[
@@ -20,17 +22,31 @@ System: TypeAlias = Literal[
 EXAMPLE = {"fp16": {"enabled": True, "initial_scale_power": 16, "hysteresis": 2}, "zero_optimization": {"stage": 2}}
 
 
+class Fill(Spec):
+    """The mixed precision that a loader of DeepSpeed configs is asked for."""
+
+    fp16: bool = False
+    bf16: bool = False
+
+
 class TranslateRequest(Spec):
     """A config of one system, to be written for another."""
 
     source: System = Field(alias="from", description="The system that the config is of.", examples=["deepspeed"])
     to: System = Field(description="The system to write it for.", examples=["torch"])
     config: Anything = Field(
-        description="What that system takes or writes: of Keras a policy, a loss scale, an optimizer, or an object of "
-        'these ({"policy", "optimizer"}); of torch {"autocast", "grad_scaler"}, or the arguments or the state of a '
-        "GradScaler; of DeepSpeed its config or the fp16 block alone; the arguments of Megatron, fairseq and "
-        'amp.initialize (Apex); of jmp a policy string or {"policy", "loss_scale"}.',
+        description="What that system takes or writes: of Keras a policy, a loss scale, an optimizer, an object of "
+        'these ({"policy", "optimizer"}), or what is saved of a compiled model; of torch {"autocast", "grad_scaler"}, '
+        "the arguments or the state of a GradScaler, or the dtypes of FSDP; of DeepSpeed its config or the fp16 block "
+        "alone; the arguments of Megatron and fairseq, by name, by flag, in the groups of their YAML files or as "
+        'a command line; those of amp.initialize (Apex); of jmp a policy string or {"policy", "loss_scale"}.',
         examples=[EXAMPLE],
+    )
+    fill: Fill | None = Field(
+        default=None,
+        description='What the Trainer of Transformers or Accelerate is asked for, which replaces `"auto"` in a '
+        "DeepSpeed config; null leaves it to DeepSpeed, which takes its defaults.",
+        examples=[{"fp16": True}],
     )
 
 
@@ -39,7 +55,8 @@ class ItemShape(OpenSpec):
 
     field: str = Field(
         description='In the same words for every system; "unused:" and a path for a setting without effect where it '
-        'stands, "other:" and a path for one about other things than precision.',
+        'stands, "precision:" and a path for one of precision that no field holds, "other:" and a path for one about '
+        "other things.",
         examples=["growth_interval"],
     )
     source: str | None = Field(description="Where the config says it; null for a default, or what no setting changes.")
@@ -69,6 +86,11 @@ class Translated(Spec):
     approximate: tuple[ItemShape, ...] = Field(description="What it says or does otherwise.")
     dropped: tuple[ItemShape, ...] = Field(description="What it does not say.")
     assumed: tuple[ItemShape, ...] = Field(description="What it says and the original does not.")
+    facts_if_fp16: dict[str, Any] | None = Field(
+        default=None,
+        description='What a DeepSpeed config with "auto" says under fp16, by field; null where nothing is left open.',
+    )
+    facts_if_bf16: dict[str, Any] | None = Field(default=None, description="Likewise, under bf16.")
     warnings: tuple[Notice, ...] = ()
 
 
@@ -78,18 +100,29 @@ def translate(request: TranslateRequest) -> Translated:
     Raises:
         SpecError: it is no config of that system, or nothing like it can be written for the other.
     """
+    fill = None if request.fill is None else request.fill.model_dump(exclude_unset=True)
     try:
-        found = engine_translate.translate(request.source, request.to, request.config)
+        found = engine_translate.translate(request.source, request.to, request.config, fill)
+        open_facts = engine_translate.facts_if_filled(request.source, request.config) if fill is None else {}
     except EngineError as error:
-        raise SpecError([from_engine(error, {"config": request.config}, "config")]) from error
+        place = ("fill",) if error.code == "fill" else ("config",)
+        raise SpecError([from_engine(error, {"config": request.config, "fill": fill}, *place)]) from error
     return Translated(
         config=found.config,
         exact=_shapes(found.exact),
         approximate=_shapes(found.approximate),
         dropped=_shapes(found.dropped),
         assumed=_shapes(found.assumed),
-        warnings=tuple(Notice(code="refused_when_compiled", message=text) for text in found.warnings),
+        facts_if_fp16=open_facts.get("fp16"),
+        facts_if_bf16=open_facts.get("bf16"),
+        warnings=tuple(map(partial(_notice, request), found.warnings)),
     )
+
+
+def _notice(request: TranslateRequest, remark: Remark) -> Notice:
+    """Return a notice; one about the written config has no place in the request."""
+    path = () if remark.path is None else reachable({"config": request.config}, ("config", *remark.path))
+    return Notice(code=remark.code, message=remark.text, pointer=pointer_to(path))
 
 
 def _shapes(items: Iterable[Item]) -> tuple[ItemShape, ...]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from engine.errors import InvalidValue
+from engine.errors import EngineError, InvalidValue
 from engine.serialization.translate import (
     apex,
     deepspeed,
+    deepspeed_auto,
     fairseq,
     jmp,
     keras3,
@@ -25,12 +26,24 @@ from engine.serialization.translate import (
     torch,
 )
 from engine.serialization.translate.report import Item, Sides, Translation, compared
-from engine.serialization.translate.setup import Reading, Setup, facts
+from engine.serialization.translate.setup import Reading, Remark, Setup, facts
 
-__all__ = ["DIALECTS", "Dialect", "Item", "Reading", "Setup", "Translation", "facts", "read", "translate"]
+__all__ = [
+    "DIALECTS",
+    "Dialect",
+    "Item",
+    "Reading",
+    "Remark",
+    "Setup",
+    "Translation",
+    "facts",
+    "facts_if_filled",
+    "read",
+    "translate",
+]
 
 
-def _silent(setup: Setup) -> tuple[str, ...]:
+def _silent(setup: Setup) -> tuple[Remark, ...]:
     return ()
 
 
@@ -48,7 +61,7 @@ class Dialect:
     read: Callable[[Any], Reading]
     write: Callable[[Setup], Any]
     limits: Mapping[str, str]
-    warnings: Callable[[Setup], tuple[str, ...]] = _silent
+    warnings: Callable[[Setup], tuple[Remark, ...]] = _silent
 
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
@@ -83,19 +96,43 @@ def read(dialect: str, config: Any) -> Reading:
     return _dialect(dialect).read(config)
 
 
-def translate(source: str, target: str, config: Any) -> Translation:
+def translate(source: str, target: str, config: Any, fill: Mapping[str, bool] | None = None) -> Translation:
     """Return a config of one dialect in another.
 
     Args:
         source: name of the dialect that it is written in.
         target: name of the dialect to write.
         config: what the source's system wrote or reads; it is not changed.
+        fill: which halves the loader of a DeepSpeed config asks for where it says "auto"; None leaves "auto" to
+            DeepSpeed, which throws it away.
 
     Raises:
         InvalidType, InvalidValue: no such dialect, or what the source's reader refuses; ``path`` leads to the fault.
     """
     into = _dialect(target)
+    if fill is not None:
+        config = _filled(source, config, fill)
     before = read(source, config)
     written = config if source == target else into.write(before.setup)
-    sides = Sides(source, target, before, into.read(written), config, into.limits)
+    given = config if before.given is None else before.given
+    sides = Sides(source, target, before, into.read(written), given, into.limits)
     return compared(sides, written, into.warnings(before.setup))
+
+
+def _filled(source: str, config: Any, fill: Mapping[str, bool]) -> Any:
+    if source != "deepspeed":
+        raise InvalidValue(f"Only configs of deepspeed have an 'auto' to fill, not those of {source}.", code="fill")
+    return deepspeed_auto.filled(config, fill)
+
+
+def facts_if_filled(source: str, config: Any) -> dict[str, dict[str, Any]]:
+    """Return the facts of a DeepSpeed config by the half that its loader asks for, where "auto" leaves that open."""
+    found = {}
+    left_open = deepspeed_auto.open_halves(config) if source == "deepspeed" else ()
+    alone = isinstance(config, dict) and "enabled" in config  # a block `fp16`, to which nothing says bf16
+    for half in (left_open if alone else deepspeed_auto.HALVES) if left_open else ():
+        try:
+            found[half] = facts(read(source, deepspeed_auto.filled(config, {half: True})).setup)
+        except EngineError:
+            continue  # the other half is enabled for good, so that this one is refused
+    return found

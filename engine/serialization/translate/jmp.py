@@ -6,6 +6,7 @@ Source: ``jmp/_src/policy.py`` and ``loss_scale.py`` at 9c1cdbbf.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -14,9 +15,10 @@ from engine import scaler_rules
 from engine.errors import InvalidValue
 from engine.scaler import ScalerRule, ScalerState, float32
 from engine.serialization.translate.fields import Fields
-from engine.serialization.translate.setup import Dtypes, Reading, Setup
+from engine.serialization.translate.setup import Dtypes, Reading, Remark, Setup, growing, steps
 
 LIMITS = {"initial_scale": "the loss scale is its own state: the scale of the moment stands in its place"}
+_HALF = "half"
 _NAMES: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("bfloat16", "bf16"), "bfloat16"),
@@ -32,35 +34,48 @@ _DYNAMIC = ("loss_scale", "counter", "period", "factor", "min_loss_scale")
 def read(config: Any) -> Reading:
     """Read a config."""
     if isinstance(config, str):
-        return Reading(Setup(_policy(config, ())), _policy_paths(""))
+        return Reading(Setup(_policy(config, ())), _policy_paths(""), remarks=_remarks(config, ()))
     whole = Fields("A jmp setup", config, ("policy", "loss_scale"))
     dtypes = _policy(whole.value("policy", ""), ("policy",)) if whole.has("policy") else None
     paths = _policy_paths("policy") if dtypes else {}
+    remarks = _remarks(whole.value("policy", ""), ("policy",)) if dtypes else ()
     if not whole.has("loss_scale"):
-        return Reading(Setup(dtypes), paths)
+        return Reading(Setup(dtypes), paths, remarks=remarks)
     fields = Fields("loss_scale", whole.inner("loss_scale"), ("class_name", *_DYNAMIC), "loss_scale")
     kind = fields.one_of("class_name", "", ("NoOpLossScale", "StaticLossScale", "DynamicLossScale"), "scaling")
     setup = _READERS[kind](fields)
-    return Reading(Setup(dtypes, setup.scaling, setup.rule, setup.state), {**paths, **fields.paths}, fields.ignored)
+    setup = Setup(dtypes, setup.scaling, setup.rule, setup.state)
+    return Reading(setup, {**paths, **fields.paths}, fields.ignored, remarks=remarks)
+
+
+def _remarks(text: Any, path: tuple[str, ...]) -> tuple[Remark, ...]:
+    """Return what to know of a policy whose dtype depends on the device."""
+    if _HALF not in re.split("[=,]", str(text)):
+        return ()
+    return (Remark("device_decides", "jmp reads `half` as bfloat16 on a TPU; it is read as float16 here.", path),)
 
 
 def _policy(text: Any, path: tuple[str, ...]) -> Dtypes:
-    """Return the dtypes of a policy string: one dtype for all parts, or parts by name."""
-    found = {"params": "float32", "compute": "float32", "output": "float32"}
-    parts = str(text).replace(" ", "").lower().split(",")
-    if len(parts) == 1 and parts[0] in _NAMES:
-        return Dtypes(_NAMES[parts[0]], _NAMES[parts[0]], "explicit")
-    for part in parts:
-        key, _, name = part.partition("=")
+    """Return the dtypes of a policy string: one dtype for all parts, or parts by name.
+
+    Parameters that are not given are float32, compute follows parameters, and output follows compute.
+    """
+    if isinstance(text, str) and text in _NAMES:
+        return Dtypes(_NAMES[text], _NAMES[text], "explicit")
+    found: dict[str, str] = {}
+    for part in text.split(",") if isinstance(text, str) else (text,):
+        key, _, name = str(part).partition("=")
         if key not in _PARTS or name not in _NAMES:
             raise InvalidValue(
                 f"A jmp policy is a dtype ({', '.join(_NAMES)}) or like 'params=float32,compute=float16,"
-                f"output=float32', but got: {text!r}",
+                f"output=float32', in lower case and without spaces, but got: {text!r}",
                 code="unknown_policy",
                 path=path,
             )
         found[_PARTS[key]] = _NAMES[name]
-    return Dtypes(found["compute"], found["params"], "explicit", found["output"])
+    params = found.get("params", "float32")
+    compute = found.get("compute", params)
+    return Dtypes(compute, params, "explicit", found.get("output", compute))
 
 
 def _policy_paths(path: str) -> dict[str, Any]:
@@ -120,7 +135,7 @@ def _write_scale(setup: Setup) -> dict[str, Any]:
         "class_name": "DynamicLossScale",
         "loss_scale": float32(rule.initial_scale if setup.state is None else setup.state.loss_scale),
         **moved,
-        "period": max(int(rule.growth_interval), 1),
-        "factor": rule.growth_factor if rule.growth_factor > 1 else 2.0,
+        "period": steps(rule),
+        "factor": growing(rule),
         "min_loss_scale": rule.floor or 2.0**-126,
     }

@@ -15,7 +15,7 @@ from engine.serialization import keras3
 from engine.serialization.keras3_optimizers import deserialize_optimizer, serialize_optimizer
 from engine.serialization.translate import keras_parts as parts
 from engine.serialization.translate.keras_parts import Found
-from engine.serialization.translate.setup import Dtypes, Path, Reading, Setup
+from engine.serialization.translate.setup import Dtypes, Path, Reading, Setup, steps
 
 LIMITS = {"growth_interval": "it counts whole steps"}
 _POLICY = "dtype_policy"
@@ -91,7 +91,7 @@ def _scaled(setup: Setup, inner: Optimizer) -> Any:
     if setup.scaling == "fixed":
         config = {**inner.get_config(KERAS3), "loss_scale_factor": setup.rule.initial_scale}
         return type(inner).from_config(config, conventions=KERAS3)
-    return Keras3LossScaleOptimizer(inner, setup.rule.initial_scale, setup.rule.growth_interval)
+    return Keras3LossScaleOptimizer(inner, setup.rule.initial_scale, steps(setup.rule))
 
 
 def _policy_of(dtypes: Dtypes) -> Any:

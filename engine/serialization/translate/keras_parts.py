@@ -19,9 +19,16 @@ from engine.optimizers.base import Optimizer
 from engine.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from engine.scaler import ScalerRule
 from engine.serialization.translate.fields import Fields
-from engine.serialization.translate.setup import FORMAL, INFERRED, Dtypes, Path, Reading, Setup, check_scale
+from engine.serialization.translate.setup import FORMAL, INFERRED, Dtypes, Path, Reading, Setup, check_scale, steps
 
 PARTS = ("policy", "loss_scale", "optimizer")
+_COMPILED = (
+    *("loss", "loss_weights", "metrics", "weighted_metrics", "sample_weight_mode", "run_eagerly"),
+    *("steps_per_execution", "jit_compile", "auto_scale_loss", "is_pss_strategy"),
+)
+"""What stands beside the optimizer in ``training_config`` of .h5 files and in ``compile_config`` of .keras files."""
+
+_MODELS = ("Sequential", "Functional", "Model")
 _WRAPPERS = ("LossScaleOptimizer", "LossScaleOptimizerV1", "LossScaleOptimizerV3")
 _LOSS_SCALES = ("FixedLossScale", "DynamicLossScale")
 _NAMES = frozenset(name.lower() for name in (*OPTIMIZERS, *_WRAPPERS))
@@ -33,7 +40,7 @@ class Found:
 
     Attributes:
         dtypes, scaling, rule, optimizer: as in a ``Setup``.
-        paths, ignored: as in a ``Reading``.
+        paths, ignored, beside: as in a ``Reading``.
     """
 
     dtypes: Dtypes | None = None
@@ -42,10 +49,12 @@ class Found:
     optimizer: Optimizer | None = None
     paths: dict[str, Path] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, str] = field(default_factory=dict)
 
     def reading(self) -> Reading:
         """Return it as it is by now."""
-        return Reading(Setup(self.dtypes, self.scaling, self.rule, None, self.optimizer), self.paths, self.ignored)
+        setup = Setup(self.dtypes, self.scaling, self.rule, None, self.optimizer)
+        return Reading(setup, self.paths, self.ignored, self.beside)
 
     def scaled(self, rule: ScalerRule, paths: Mapping[str, Path]) -> None:
         """Note how the loss is scaled, and where that is said."""
@@ -68,11 +77,14 @@ def split(config: Any, others: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the parts of a config by name; what stands alone is one part, at the path "".
 
     Raises:
-        InvalidType: an object with other keys.
+        InvalidType: an object with other keys, or a whole model.
     """
     accepted = (*PARTS, *others)
     if not isinstance(config, dict) or "class_name" in config:
         return {_part(config): config}
+    saved = _saved(config)
+    if saved:
+        return {"optimizer": config[saved]}
     for key in config:
         if key not in accepted:
             text = f"A Keras setup has no part {key!r}; accepted are {', '.join(accepted)}, or one of them alone."
@@ -80,10 +92,24 @@ def split(config: Any, others: tuple[str, ...] = ()) -> dict[str, Any]:
     return dict(config)
 
 
+def _saved(config: Mapping[str, Any]) -> str:
+    """Return the key of the optimizer in what Keras saves of a compiled model; empty for another object."""
+    if "optimizer_config" in config:
+        return "optimizer_config"
+    return "optimizer" if "optimizer" in config and config.keys() & set(_COMPILED) else ""
+
+
 def _part(config: Any) -> str:
     name = config.get("class_name") if isinstance(config, dict) else None
     if not isinstance(name, str):
         return "policy"
+    if name in _MODELS:
+        raise InvalidType(
+            f"This is a whole model ({name}), whose layers may have policies of their own; `/v1/models/inspect` tells "
+            "them. To translate, send the `dtype` of a layer as `policy`, and the optimizer in its `compile_config` "
+            "as `optimizer`.",
+            code="whole_model",
+        )
     if name in _LOSS_SCALES:
         return "loss_scale"
     return "optimizer" if name.lower() in _NAMES else "policy"
@@ -91,7 +117,9 @@ def _part(config: Any) -> str:
 
 def place(config: Any, part: str) -> str:
     """Return the path of a part: "" where the config is nothing else."""
-    return part if isinstance(config, dict) and "class_name" not in config else ""
+    if not isinstance(config, dict) or "class_name" in config:
+        return ""
+    return _saved(config) or part if part == "optimizer" else part
 
 
 def below(path: str, *keys: str) -> str:
@@ -156,7 +184,7 @@ def note_optimizer(found: Found, optimizer: Optimizer | LossScaleOptimizer, conf
     found.paths["optimizer.class_name"] = at
     says = {key: below(at, "config", key) for key in settings}
     found.paths |= {f"optimizer.{key}": where for key, where in says.items() if key not in FORMAL}
-    found.ignored |= {says[key]: "the form of the config, no setting" for key in FORMAL if key in says}
+    found.beside |= {says[key]: about for key, about in FORMAL.items() if key in says}
 
 
 def note_wrapper(found: Found, rule: ScalerRule, config: Mapping[str, Any], path: str) -> None:
@@ -166,7 +194,7 @@ def note_wrapper(found: Found, rule: ScalerRule, config: Mapping[str, Any], path
     if not rule.checked and "dynamic_growth_steps" in config:
         found.ignored[below(path, "dynamic_growth_steps")] = "the loss scale is fixed"
     if "name" in config:
-        found.ignored[below(path, "name")] = "the name of the wrapper, no setting"
+        found.beside[below(path, "name")] = "the name of the wrapper"
 
 
 def in_line(optimizer: Optimizer, conventions: Conventions) -> Optimizer:
@@ -194,8 +222,7 @@ def wrapper_settings(setup: Setup) -> dict[str, Any]:
     rule = setup.known_rule
     if setup.scaling == "fixed":
         return {"dynamic": False, "initial_scale": rule.initial_scale, "dynamic_growth_steps": None}
-    steps = max(int(rule.growth_interval), 1)
-    return {"dynamic": True, "initial_scale": rule.initial_scale, "dynamic_growth_steps": steps}
+    return {"dynamic": True, "initial_scale": rule.initial_scale, "dynamic_growth_steps": steps(rule)}
 
 
 def implied(setup: Setup, name: str | None) -> bool:
@@ -259,5 +286,4 @@ def arguments(setup: Setup) -> dict[str, Any] | None:
         return None
     if setup.scaling == "fixed":
         return {"loss_scale_factor": setup.rule.initial_scale}
-    steps = max(int(setup.rule.growth_interval), 1)
-    return {"initial_scale": setup.rule.initial_scale, "dynamic_growth_steps": steps}
+    return {"initial_scale": setup.rule.initial_scale, "dynamic_growth_steps": steps(setup.rule)}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from engine.serialization.translate.meanings import MEANINGS
-from engine.serialization.translate.setup import Path, Reading, facts
+from engine.serialization.translate.setup import Path, Reading, Remark, facts
 
 STRUCTURE = ("class_name", "module", "registered_name")
 """Keys that say of what kind an object is; they are accounted for with the object."""
@@ -19,7 +20,8 @@ class Item:
 
     Attributes:
         field: what it is about, in the same words for every dialect; "unused:" and a path for a setting that has no
-            effect where it stands, "other:" and a path for one about other things than precision.
+            effect where it stands, "precision:" and a path for one of precision that no field holds, "other:" and a
+            path for one about other things.
         source: where the config says it; None for a default or a behaviour that no setting changes.
         target: where the translation says it; None likewise.
         value: what it is.
@@ -53,7 +55,7 @@ class Translation:
     approximate: tuple[Item, ...]
     dropped: tuple[Item, ...]
     assumed: tuple[Item, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Sides:
     limits: Mapping[str, str]
 
 
-def compared(sides: Sides, config: Any, warnings: tuple[str, ...]) -> Translation:
+def compared(sides: Sides, config: Any, warnings: tuple[Remark, ...]) -> Translation:
     """Return the translation with everything in the source accounted for."""
     was, now = facts(sides.before.setup), facts(sides.after.setup)
     exact, approximate, dropped = [], [], []
@@ -89,14 +91,24 @@ def compared(sides: Sides, config: Any, warnings: tuple[str, ...]) -> Translatio
             dropped.append(item)
         else:
             approximate.append(item)
-    dropped += _ignored(sides)
-    dropped += _unread(sides, (*exact, *approximate, *dropped))
+    further = _further(sides)
+    (exact if sides.source == sides.target else dropped).extend(further)
+    dropped += _listed(sides, "unused", sides.before.ignored, f"it has no effect in {sides.source} itself")
+    dropped += _listed(sides, "other", sides.before.beside, "nothing of dtypes or loss scaling comes from it here")
+    unread = _unread(sides, (*exact, *approximate, *dropped))
+    dropped += unread
+    doubtful = tuple(
+        Remark("unknown_precision_setting", f"{item.source!r}: {item.why}", tuple((item.source or "").split(".")))
+        for item in unread
+        if _is_doubtful(sides, item.source or "")
+    )
     assumed = [
         Item(name, None, sides.after.paths.get(name), None, value, f"{sides.source} does not say it")
         for name, value in now.items()
         if name not in was
     ]
-    return Translation(config, tuple(exact), tuple(approximate), tuple(dropped), tuple(assumed), warnings)
+    every = (*sides.before.remarks, *doubtful, *warnings)
+    return Translation(config, tuple(exact), tuple(approximate), tuple(dropped), tuple(assumed), every)
 
 
 def _item(sides: Sides, name: str, value: Any, now: Mapping[str, Any]) -> Item:
@@ -119,30 +131,56 @@ def _same(left: Any, right: Any) -> bool:
     return bool(left == right) and (isinstance(left, bool) == isinstance(right, bool))
 
 
-def _ignored(sides: Sides) -> list[Item]:
+def _listed(sides: Sides, kind: str, places: Mapping[str, str], ending: str) -> list[Item]:
+    """Return settings that no fact comes from, each with its reason."""
     said = {path for path in sides.before.paths.values() if path is not None}
     return [
-        Item(
-            f"unused:{path}",
-            path,
-            None,
-            _at(sides.given, path),
-            None,
-            f"{why}: it has no effect in {sides.source} itself",
-        )
-        for path, why in sides.before.ignored.items()
+        Item(f"{kind}:{path}", path, None, _at(sides.given, path), None, f"{why}: {ending}")
+        for path, why in places.items()
         if path not in said and _has(sides.given, path)
     ]
+
+
+def _further(sides: Sides) -> list[Item]:
+    """Return the settings of precision that no fact holds: a system keeps its own, and no other has them."""
+    same = sides.source == sides.target
+    found = []
+    for path, about in sides.before.further.items():
+        value = _at(sides.given, path)
+        why = "" if same else f"{about}: {sides.target} has nothing that says it"
+        found.append(Item(f"precision:{path}", path, path if same else None, value, value if same else None, why))
+    return found
 
 
 def _unread(sides: Sides, items: Iterable[Item]) -> list[Item]:
     """Return the settings that no reader looked at, so that nothing is lost without a word."""
     known = [(item.source, _is_whole(item)) for item in items if item.source is not None]
     return [
-        Item(f"other:{path}", path, None, value, None, "it says nothing of dtypes or loss scaling")
+        Item(f"other:{path}", path, None, value, None, _why_unread(sides, path))
         for path, value in _leaves(sides.given, "")
         if not any(path == other or (whole and f"{path}.".startswith(f"{other}.")) for other, whole in known)
     ]
+
+
+_PRECISION = re.compile(
+    r"(?<![a-z0-9])(fp|bf|f|float|bfloat|int|mxfp|nvfp)(4|8|16|32|64)(?![0-9])|dtype|precision|quanti|autocast|loss_?scale"
+)
+
+
+def _speaks_of_precision(path: str) -> bool:
+    return _PRECISION.search(path.lower().replace("-", "_")) is not None
+
+
+def _is_doubtful(sides: Sides, path: str) -> bool:
+    return path not in sides.before.seen and _speaks_of_precision(path)
+
+
+def _why_unread(sides: Sides, path: str) -> str:
+    if path in sides.before.seen:
+        return "it changes nothing of what the other settings say"
+    if _speaks_of_precision(path):
+        return f"its name speaks of precision, but it is no setting of {sides.source} that is known here: look it up"
+    return f"not among the settings of {sides.source} for dtypes and loss scaling"
 
 
 def _is_whole(item: Item) -> bool:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from engine.conventions import TF24
@@ -50,6 +51,8 @@ class Setup:
         rule: how it is scaled, for "fixed" and "dynamic".
         state: where it stands, for configs that were saved while training.
         optimizer: for dialects that scale in a wrapper around one.
+        checked: whether a step with nonfinite gradients is skipped although the loss is not scaled; None where the
+            dialect has no such thing.
     """
 
     dtypes: Dtypes | None = None
@@ -57,6 +60,7 @@ class Setup:
     rule: ScalerRule | None = None
     state: ScalerState | None = None
     optimizer: Optimizer | None = None
+    checked: bool | None = None
 
     @property
     def known_rule(self) -> ScalerRule:
@@ -66,18 +70,43 @@ class Setup:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """What to know of a config before it is used.
+
+    Attributes:
+        code: stable snake_case name for programs.
+        text: for people.
+        path: where in the config that was read, empty for the whole of it; None for a config that was written.
+    """
+
+    code: str
+    text: str
+    path: tuple[str, ...] | None = ()
+
+
+@dataclass(frozen=True)
 class Reading:
     """A config that was read.
 
     Attributes:
         setup: what it says.
         paths: for every fact that a setting says, where.
-        ignored: settings that have no effect on anything in a setup, with the reason.
+        ignored: settings that have no effect where they stand, with the reason.
+        beside: settings that act, though not on precision, with what they are about.
+        further: settings of precision that no fact of a setup holds, with what they say.
+        remarks: what to know of it.
+        seen: places of settings that were looked at, whether or not something came of it.
+        given: the config with its settings by path, where it is no object, such as a command line.
     """
 
     setup: Setup
     paths: Mapping[str, Path] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
+    further: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[Remark, ...] = ()
+    seen: frozenset[str] = frozenset()
+    given: Any = None
 
 
 _FIXED_FACTS = ("initial_scale", "checked", "skip_advances_iterations", "unscale")
@@ -104,6 +133,8 @@ def _dtype_facts(dtypes: Dtypes | None) -> dict[str, Any]:
 
 def _scaling_facts(setup: Setup) -> dict[str, Any]:
     found: dict[str, Any] = {} if setup.scaling == "unsaid" else {"scaling": setup.scaling}
+    if setup.scaling == "none" and setup.checked is not None:
+        found["checked"] = setup.checked
     if setup.rule is not None:
         every = dataclasses.asdict(setup.rule)
         names = _FIXED_FACTS if setup.scaling == "fixed" else [name for name in every if name != "checked"]
@@ -139,8 +170,41 @@ def _optimizer_facts(optimizer: Optimizer | None) -> dict[str, Any]:
     return {"optimizer.class_name": optimizer.class_name, **values}
 
 
-FORMAL = ("loss_scale_factor", "is_legacy_optimizer", "jit_compile")
+FORMAL: Mapping[str, str] = MappingProxyType(
+    {
+        "loss_scale_factor": "null, or the wrapper's scale counts",
+        "is_legacy_optimizer": "the form of the config",
+        "jit_compile": "how updates are compiled",
+    }
+)
 """Settings of optimizers that say nothing of what is computed, or that the scaling says already."""
+
+
+NEVER = 2**31 - 1
+"""A count of steps that lies beyond any training, for systems that cannot say "never"."""
+
+_STILL = 1 - 2**-53
+"""The largest factor below 1: a float32 times it is the same float32 again."""
+
+
+def steps(rule: ScalerRule) -> int:
+    """Return how many finite steps make the scale grow, as an integer of at least 1."""
+    if rule.growth_interval < 1:
+        return NEVER if rule.reached == "==" else 1
+    return min(rule.growth_interval, NEVER)
+
+
+def shrinking(rule: ScalerRule) -> float:
+    """Return what shrinking multiplies by, above 0 and below 1; the nearest one to 1 where the scale never shrinks."""
+    factor = backoff(rule)
+    if rule.hysteresis < 1 or not factor < 1:
+        return _STILL
+    return factor if factor > 0 else 2.0**-24
+
+
+def growing(rule: ScalerRule) -> float:
+    """Return what growing multiplies by, above 1; the nearest one to 1 where the scale never grows."""
+    return rule.growth_factor if rule.growth_factor > 1 else 1 + 2**-52
 
 
 def check_scale(value: float, path: str) -> float:

@@ -13,7 +13,7 @@ from engine.serialization import tf24
 from engine.serialization.tf24_optimizers import deserialize_optimizer
 from engine.serialization.translate import keras_parts as parts
 from engine.serialization.translate.keras_parts import Found
-from engine.serialization.translate.setup import Dtypes, Reading, Setup
+from engine.serialization.translate.setup import Dtypes, Reading, Remark, Setup, steps
 
 LIMITS = {
     "initial_scale": "a FixedLossScale is at least 1",
@@ -149,12 +149,13 @@ def loss_scale_of(setup: Setup) -> LossScale | None:
     rule = setup.rule
     if setup.scaling == "fixed":
         return FixedLossScale(max(rule.initial_scale, 1.0))
-    return DynamicLossScale(rule.initial_scale, max(int(rule.growth_interval), 1), rule.growth_factor)
+    return DynamicLossScale(rule.initial_scale, steps(rule), rule.growth_factor)
 
 
-def warnings(setup: Setup) -> tuple[str, ...]:
+def warnings(setup: Setup) -> tuple[Remark, ...]:
     """Return what TF 2.4 does with the written config that it does not say."""
     has_policy = setup.optimizer is None or setup.dtypes is not None
     if has_policy and setup.scaling == "dynamic" and setup.known_rule.growth_factor != 2:
-        return ("Model.compile of TF 2.4 refuses a policy whose loss scale has a multiplier other than 2.",)
+        text = "Model.compile of TF 2.4 refuses a policy whose loss scale has a multiplier other than 2."
+        return (Remark("refused_when_compiled", text, None),)
     return ()

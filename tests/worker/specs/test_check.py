@@ -244,8 +244,9 @@ def test_limits_are_settings():
     [
         ({"/fit/batch_size": 10**9}, "batch_size_clipped"),
         ({"/policy": "float16"}, "unscaled_float16"),
-        ({"/policy": FLOAT32_SCALED}, "loss_scale_not_useful"),
-        ({"/compile/optimizer": LSO}, "policy_loss_scale_unused"),
+        ({"/policy": FLOAT32_SCALED}, "scaling_without_effect"),
+        ({"/compile/optimizer": LSO}, "scaling_without_effect"),
+        ({"/compile/optimizer": ...}, "optimizer_assumed"),
         ({"/model/compile_config": {"loss": "mse"}}, "compile_config_unused"),
         ({"/compile/run_eagerly": True}, "no_effect"),
         ({"/compile/jit_compile": "auto"}, "no_effect"),

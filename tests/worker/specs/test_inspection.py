@@ -85,9 +85,10 @@ def test_an_infinite_scale_is_null_and_named() -> None:
     json.dumps(answer.model_dump(mode="json"), allow_nan=False)
 
 
-def test_what_keras_logs_of_the_policy_is_a_warning() -> None:
-    warnings = inspected({"/policy/config/name": "float32"}).warnings
-    assert [(notice.code, notice.pointer) for notice in warnings] == [("loss_scale_not_useful", "/policy")]
+def test_what_keras_logs_of_the_policy_is_said_once_by_the_linter() -> None:
+    answer = inspected({"/policy/config/name": "float32"})
+    assert [(found.code, found.pointer) for found in answer.lint] == [("scaling_without_effect", "/policy")]
+    assert answer.warnings == ()
 
 
 @pytest.mark.parametrize(

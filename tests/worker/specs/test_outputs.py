@@ -15,8 +15,8 @@ from worker.specs.job import JobSpec
 
 LOSSES = {"kind": "sparse_categorical_crossentropy", "size": "mse"}
 DATA: dict[str, Any] = {
-    "x": {"a": [[0.0, 1.0, 2.0]] * 6, "b": [[0.5, 0.25]] * 6},
-    "y": {"kind": [0, 1, 2, 0, 1, 2], "size": [[1.0]] * 6},
+    "x": {"a": [[0.0, 1.0, 2.0], [1.0, 0.0, 0.5]] * 3, "b": [[0.5, 0.25], [0.0, 1.0]] * 3},
+    "y": {"kind": [0, 1, 2, 0, 1, 2], "size": [[1.0], [0.5]] * 3},
 }
 JOB: dict[str, Any] = {
     "model": TWO_ENDS,

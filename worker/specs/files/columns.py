@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from worker.specs.errors import FieldError, SpecError, pointer_to
 from worker.specs.files.content import Content
-from worker.specs.samples import Arrays, Samples, check_lengths
+from worker.specs.samples import Arrays, Columns, Samples, check_lengths
 from worker.specs.wording import did_you_mean, listed, shown
 
-LABELS = ("y", "label", "labels", "target")
-"""Names that columns of labels go by, the first that there is."""
 INPUTS = "x"
 _DEFAULTS: Mapping[str, str] = MappingProxyType({"x": "inputs", "y": "labels"})
 
@@ -38,13 +36,22 @@ def choose(content: Content, x: Choice, y: Choice, sample_weight: Choice = None)
     Raises:
         SpecError: a name that is not there, or columns that do not go together; pointers into `/data`.
     """
-    y = y if y is not None else _usual_labels(content)
+    guessed = False
+    if y is None:
+        y, guessed = _usual_labels(content)
     taken = [*_names(y), *_names(sample_weight)]
     x = x if x is not None else _usual_inputs(content, taken)
     weights = None if sample_weight is None else _arrays(content, "sample_weight", sample_weight, _as_inputs)
-    samples = Samples(_arrays(content, "x", x, _as_inputs), _arrays(content, "y", y, _as_labels), weights)
+    columns = Columns({**_by_place("x", x), **_by_place("y", y)}, guessed)
+    samples = Samples(_arrays(content, "x", x, _as_inputs), _arrays(content, "y", y, _as_labels), weights, columns)
     check_lengths(samples)
     return samples
+
+
+def _by_place(key: str, choice: Names | Mapping[str, Names]) -> dict[tuple[str, ...], tuple[str, ...]]:
+    if isinstance(choice, Mapping):
+        return {(key, name): tuple(_names(item)) for name, item in choice.items()}
+    return {(key,): tuple(_names(choice))}
 
 
 def _names(choice: Choice) -> list[str]:
@@ -63,14 +70,10 @@ def _arrays(
     return {name: made(_Choice(content, (key, name), item).array()) for name, item in choice.items()}
 
 
-def _usual_labels(content: Content) -> str:
-    lowered = {name.lower(): name for name in reversed(content.names)}
-    for name in LABELS:
-        if name in lowered:
-            return lowered[name]
-    if content.tabular and len(content.names) > 1:
-        return content.names[-1]
-    raise _unclear(content, "y")
+def _usual_labels(content: Content) -> tuple[str, bool]:
+    if content.labels is None:
+        raise _unclear(content, "y")
+    return content.labels
 
 
 def _usual_inputs(content: Content, labels: Sequence[str]) -> str | Sequence[str]:

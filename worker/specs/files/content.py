@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from worker.specs.errors import FieldError, SpecError, pointer_to
 
 FORMAT = "halfstep.data/1"
+LABELS = ("y", "label", "labels", "target")
+"""Names that columns of labels go by, the first that there is."""
 FILE = "file"
 """Where faults of a file lie: the part of the upload, and the member of a job's data, are both called so."""
 MOST_LISTED = 100
@@ -99,6 +101,15 @@ class Content:
         lengths = {len(array) for array in self.arrays.values()}
         return lengths.pop() if len(lengths) == 1 else None
 
+    @property
+    def labels(self) -> tuple[str, bool] | None:
+        """The column that is taken as labels unless others are named, and whether that is a guess; None for none."""
+        lowered = {name.lower(): name for name in reversed(self.names)}
+        known = next((lowered[name] for name in LABELS if name in lowered), None)
+        if known is not None:
+            return known, False
+        return (self.names[-1], True) if self.tabular and len(self.names) > 1 else None
+
     def packed(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return arrays and a record, as `engine.checkpoint` writes them; names of any text go into the record."""
         record = {"format": FORMAT, "names": list(self.names), "kept": list(self.arrays), "tabular": self.tabular}
@@ -120,6 +131,8 @@ class Content:
                 for name, array in self.arrays.items()
             ],
             "unusable": list(self.unusable),
+            "label": None if self.labels is None else self.labels[0],
+            "label_assumed": self.labels is not None and self.labels[1],
         }
 
 
