@@ -48,6 +48,13 @@ def read_jobs(connection: sa.Connection, rows: Sequence[sa.Row[Any]], now: float
     return tuple(_job(row, histories.get(row.id, []), files.get(row.id, []), places.get(row.id), now) for row in rows)
 
 
+def _summary(row: Any) -> Mapping[str, Any]:
+    """What the check learnt, with the warnings that the run found behind its own."""
+    if not row.run_warnings:
+        return dict(row.summary)
+    return {**row.summary, "warnings": [*row.summary.get("warnings", ()), *row.run_warnings]}
+
+
 def _job(
     row: sa.Row[Any], history: Sequence[sa.Row[Any]], files: Sequence[sa.Row[Any]], place: int | None, now: float
 ) -> Job:
@@ -60,7 +67,7 @@ def _job(
         started_at=row.started_at,
         finished_at=row.finished_at,
         spec=row.spec,
-        summary={**row.summary, "warnings": [*row.summary.get("warnings", ()), *(row.run_warnings or ())]},
+        summary=_summary(row),
         progress=Progress(row.step, row.total_steps, row.epoch, row.epochs),
         estimated_finish=_estimate(row, now),
         queue_position=place,
