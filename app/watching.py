@@ -33,7 +33,9 @@ def watch(client: Client, job_id: str, console: Console) -> dict[str, Any]:
         for event in client.events(job_id):
             skipped += event["data"].get("more", 1) if event["type"] == "job.skipped_step" else 0
             _show(progress, line, event, skipped)
-            if not console.is_terminal and event["type"] not in _QUIET:
+            if event["type"] == "job.warning":
+                console.print(f"warning: {event['message']}", markup=False)
+            elif not console.is_terminal and event["type"] not in _QUIET:
                 console.print(_line(event), markup=False)
         job = client.get(job_id)
         progress.update(line, description=job["status"], completed=job["progress"]["step"], **_fields(job))

@@ -1,6 +1,6 @@
 """What a slice has to tell: collects the trainer's records and turns them into the next write."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.failing import told, where
@@ -113,9 +113,13 @@ def _fault_event(record: StepRecord) -> NewEvent:
     return NewEvent("job.skipped_step", text, data, "warn", place_of_step(record.step))
 
 
-def _warnings(records: Iterable[StepRecord]) -> Iterator[JobWarning]:
-    """Yield what is doubtful about steps that were applied although something was not finite: the first of each."""
-    odd = [record for record in records if record.applied and record.reason is not None]
+def _warnings(records: Sequence[StepRecord]) -> Iterator[JobWarning]:
+    """Yield what is doubtful about steps that were applied although something was not finite: the first of each.
+
+    They say that the weights are finite, so that steps which lost weights give none.
+    """
+    lost = [record.lost_before or record.lost_after for record in records]
+    odd = [record for record, gone in zip(records, lost, strict=True) if record.applied and record.reason and not gone]
     for record in [record for record in odd if record.grads_finite][:1]:
         yield loss_alone(record.step, record.step, 1, record.loss, record.blame)
     for record in [record for record in odd if not record.grads_finite][:1]:

@@ -66,20 +66,21 @@ def warnings_of(
         begun_with: values of the variables before the first step.
         had_gradients: whether any step had a gradient that is not 0, as far as that was recorded.
     """
+    lost = nonfinite_layers([spec for spec in specs if spec.trainable], state.variables)
     return (
-        *_of_faults(state, faults),
+        *_of_faults(state, faults, lost=bool(lost)),
         *_of_changes(specs, state, begun_with, had_gradients=had_gradients),
         *_of_values(specs, state),
     )
 
 
-def _of_faults(state: TrainState, faults: Sequence[StepFault]) -> Iterator[JobWarning]:
+def _of_faults(state: TrainState, faults: Sequence[StepFault], *, lost: bool) -> Iterator[JobWarning]:
     skipped = [fault for fault in faults if not fault.applied]
     late = sum(fault.step > SETTLING_STEPS for fault in skipped)
     after = max(state.step - SETTLING_STEPS, 0)
     if late > MANY * after or len(skipped) > MOST * state.step:
         yield _many_skipped(skipped, late, after, state.step)
-    applied = [fault for fault in faults if fault.applied]
+    applied = [fault for fault in faults if fault.applied and not lost]  # these say that the weights are finite
     for alone in (True, False):
         found = [fault for fault in applied if fault.grads_finite is alone]
         if found:
@@ -103,10 +104,6 @@ def _of_changes(
     specs: Sequence[WeightSpec], state: TrainState, begun_with: Mapping[str, Array], *, had_gradients: bool
 ) -> Iterator[JobWarning]:
     trained = [spec for spec in specs if spec.trainable]
-    if not trained:
-        text = "The model has no trainable weights, so that no step could change anything; set `trainable` of a layer."
-        yield JobWarning("nothing_trainable", text, "/model")
-        return
     found = changes(trained, begun_with, state.variables)
     applied = state.step - state.skipped
     if found.size and not found.changed:
