@@ -33,14 +33,14 @@ from engine.rows import Data, Rows, labelled
 from engine.run import Noise
 from engine.schedules import Schedule
 from engine.state import TrainState
-from engine.step import Backward, apply_gradients, backward, judge
+from engine.step import Backward, Judged, apply_gradients, backward, judge
 from engine.tape import Array
 from engine.watching import watching
 
 __all__ = ["HOPELESS_SKIPS", "EpochRecord", "FitOptions", "StepRecord", "Trainer", "TrainingFailed"]
 
 BLAMED_STEPS = 8
-"""Steps that were not finite which are looked into, from the first on; each takes the time of some more steps."""
+"""Steps that were not finite which are looked into, of the skipped and of the applied ones, from the first on."""
 
 
 @dataclass(frozen=True)
@@ -206,15 +206,13 @@ class Trainer:
         compilation = self.compilation_at(state)
         settled = self._updates.settled(compilation.optimizer.inner_optimizer, state.variables, state.slots)
         model, scaler = (self.network, compilation), state.scaler
-        suspect = None
         with np.errstate(all="ignore"):
             noise = Noise(state.seed, state.step + 1)
             done = backward(*model, settled, batch, scaler.loss_scale, noise, watch)
             judged = judge(*model, settled, done.gradients, scaler.loss_scale, watch)
             loss = float(done.loss.data)
-            if not (judged.finite and math.isfinite(loss)):
-                kept = self._kept(settled, skipped=compilation.rule.checked and not judged.finite)
-                suspect = Suspect(kept, batch, rows, scaler.loss_scale, noise, judged.finite)
+            sound = judged.finite and math.isfinite(loss)
+            suspect = None if sound else self._suspect(settled, rows, scaler.loss_scale, noise, judged)
             verdict = apply_gradients(*model, settled, judged, scaler, state.iterations, watch)
         tracked = self._evaluation.updated(state.tracked, loss, done.parts, batch, done.predictions)
         following = replace(
@@ -253,17 +251,17 @@ class Trainer:
         self._give_up_if_hopeless(record, called.state)
         return called.state, record
 
-    def _kept(self, settled: Settled, *, skipped: bool) -> Settled:
-        """Return the variables such that they outlive the update of a step that is not skipped."""
-        if skipped:
-            return settled
-        trained = {spec.path: settled.variables[spec.path].copy() for spec in self.network.trainable_specs}
-        return Settled({**settled.variables, **trained}, settled.slots, settled.updater)
+    def _suspect(self, settled: Settled, rows: Array, loss_scale: float, noise: Noise, judged: Judged) -> Suspect:
+        """Return the step as it began, such that it outlives its update if it is not skipped."""
+        if judged.finite or not self.compilation.rule.checked:
+            trained = {spec.path: settled.variables[spec.path].copy() for spec in self.network.trainable_specs}
+            settled = Settled({**settled.variables, **trained}, settled.slots, settled.updater)
+        return Suspect(settled, self.train.part(rows), rows, loss_scale, noise, judged.finite)
 
     def _explained(self, record: StepRecord, suspect: Suspect, done: Backward, state: TrainState) -> StepRecord:
         """Return the record of a step that was not finite, with what is known of why.
 
-        The first such steps are looked into, and one after which the training is given up.
+        The first skipped and the first applied ones are looked into, and one after which the training is given up.
         """
         specs = self.network.trainable_specs
         before = lost_weight(specs, suspect.settled.variables)
@@ -272,7 +270,8 @@ class Trainer:
         record = replace(record, reason=reason, lost_before=before, lost_after=after)
         if not self.fit.terminate_on_nonfinite:
             return record
-        if state.nonfinite <= BLAMED_STEPS or self._failure(record, state) is not None:
+        like_it = state.nonfinite - state.skipped if record.applied else state.skipped
+        if like_it <= BLAMED_STEPS or self._failure(record, state) is not None:
             blame = self._blamer.blame(suspect)
             record = replace(record, reason=blame.reason, blame=blame)
         return record
