@@ -13,7 +13,7 @@ from worker.specs.inspect_model import inspect_model
 from worker.specs.inspection import Inspection, InspectRequest
 from worker.specs.job import JobSpec
 
-BODY: dict[str, Any] = json.loads(Path(__file__).with_name("policy-h21.json").read_text(encoding="utf-8"))
+BODY: dict[str, Any] = json.loads((Path(__file__).parent / "models" / "compiled-h21.json").read_text(encoding="utf-8"))
 COMPILED: dict[str, Any] = BODY["model"]["compile_config"]
 AT = "/model/compile_config"
 
