@@ -85,7 +85,7 @@ def serving(
         thread.start()
         try:
             until(lambda: server.started)
-            with httpx.Client(base_url=url, timeout=10) as client:
+            with httpx.Client(base_url=url, timeout=60) as client:
                 yield Served(app.state.services, client, url, server)
         finally:  # a test that fails must not leave the thread behind: the interpreter would wait for it
             server.handle_exit(0, None)

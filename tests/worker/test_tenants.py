@@ -7,7 +7,7 @@ from worker.jobs.records import Flush
 from worker.jobs.store import JobStore
 
 SPEC = {"data": {"dataset": "digits"}, "metadata": {"team": "vision"}}
-LOOKS = ("get", "spec", "events", "metrics", "skipped", "checkpoints", "artifacts")
+LOOKS = ("get", "spec", "events", "metrics", "faults", "checkpoints", "artifacts")
 ACTS = ("request_cancel", "request_pause", "request_resume", "delete")
 
 
