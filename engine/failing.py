@@ -143,4 +143,6 @@ def _remedy(blame: Blame, bad: FirstBad) -> str:
         return "In float32 it is finite."
     if not bad.layer:
         return "In float32 it is finite: give the layer that the loss is taken of the dtype float32."
+    if (bad.op, bad.tensor) == ("cast", "input"):  # the layers that take the data cast them, not the one they enter at
+        return "In float32 it is finite: scale the data, or give the layers that take them the dtype float32."
     return f"In float32 it is finite: give layer {bad.layer!r} the dtype float32, or scale what enters it."

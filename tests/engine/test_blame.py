@@ -73,6 +73,7 @@ def test_data_beyond_the_compute_dtype():
     blame, bad = blamed(trainer([[1.0, 70000.0]], dense("d", 1)))
     assert place(bad) == ("x", "forward", "cast", "input")
     assert (bad.shadow, bad.index, blame.reason) == (70000.0, (0, 1), "nonfinite_forward")
+    assert "give the layers that take them the dtype float32" in told(blame)  # layer 'x' is float32 already
 
 
 def test_a_weight_beyond_the_compute_dtype():
