@@ -42,7 +42,14 @@ class Reader:
             "PYTHONPATH": str(ROOT),
         }
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, stdout=-1, stderr=subprocess.STDOUT, text=True, timeout=60
+            command,
+            check=False,
+            cwd=self.folder,
+            env=environment,
+            stdout=-1,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
         )
         assert done.returncode == 0, f"{command[-1]}\n{done.stdout}"
         return done.stdout

@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Any
 
 from engine.errors import EngineError
-from worker.specs.errors import FieldError, SpecError, from_engine, pointer_to
+from worker.specs.errors import FieldError, SpecError, pointer_to
 from worker.specs.places import reachable
+from worker.specs.precision_names import hinted
 
 
 class Findings:
@@ -53,7 +54,7 @@ class Noting:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         """Note the error; any other one goes on its way."""
         if isinstance(error, EngineError):
-            self.findings.errors.append(from_engine(error, self.findings.body, *self.outer))
+            self.findings.errors.append(hinted(error, self.findings.body, *self.outer))
             return True
         if isinstance(error, SpecError):
             self.findings.errors.extend(error.errors)

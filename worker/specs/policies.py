@@ -27,6 +27,7 @@ from worker.specs.policy_shapes import (
     PolicyShape,
     PolicyValidateRequest,
 )
+from worker.specs.precision_names import suggestion
 
 _UNSCALED = (None, "auto")
 """Loss scales beside a policy that cannot have one, with which nothing is lost."""
@@ -45,7 +46,7 @@ def validate_policy(request: PolicyValidateRequest) -> PolicyReport:
         made = _made(request, dialect)
     except SpecError as error:
         faults = tuple(Fault.of(fault) for fault in error.errors)
-        warnings = (*_said_before(request, dialect), *_elsewhere(request, dialect))
+        warnings = (*_said_before(request, dialect), *_elsewhere(request, dialect), *_other_name(request))
         return PolicyReport(valid=False, dialect=dialect, policy=None, errors=faults, warnings=warnings)
     return PolicyReport(
         valid=True,
@@ -209,6 +210,14 @@ def _elsewhere(request: PolicyRequest, dialect: Dialect) -> tuple[Notice, ...]:
         return ()
     text = f"{', '.join(takers)} would take it; send that as `dialect` to see what it is there."
     return (Notice(code="other_dialect", message=text, pointer="/policy"),)
+
+
+def _other_name(request: PolicyRequest) -> tuple[Notice, ...]:
+    """Ask whether a policy of Keras was meant by the name that another system has for it."""
+    config = request.policy.get("config") if isinstance(request.policy, dict) else None
+    name = config.get("name") if isinstance(config, dict) else request.policy
+    text = suggestion(name).lstrip()
+    return (Notice(code="other_name", message=text, pointer="/policy"),) if text else ()
 
 
 def _readers_hint(request: PolicyDeserializeRequest) -> str:
