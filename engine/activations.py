@@ -109,5 +109,5 @@ def get(key: str, identifier: Any) -> Activation:
 
 
 def write(activation: Activation, conventions: Conventions) -> str:
-    """Return what ``get_config`` shows of an activation: its name."""
-    return activation.name
+    """Return what ``get_config`` shows of an activation: its name, which for silu is "swish" in Keras 2."""
+    return "swish" if activation.name == "silu" and not conventions.keras3 else activation.name

@@ -38,7 +38,7 @@ def setting(
         only: "tf2.4", "tf_keras", "keras2" (both of these), "keras3" or "newer" (all but TF 2.4) where just those lines
             write it (it is read from all, and written by all if set); "set" where it is written only if it differs
             from the default; "keras2 set" where it says nothing new, and Keras 3 does not know it: as "set", but never
-            for Keras 3.
+            for Keras 3; "tf_keras alone" where the other lines never write it.
     """
     return dataclasses.field(default=default, metadata={"read": read, "write": write, "only": only})
 
@@ -89,7 +89,7 @@ class Configured:
         for key, item in _settings(type(self)).items():
             value = getattr(self, key)
             only = item.metadata["only"]
-            unknown = only == "keras2 set" and conventions.keras3
+            unknown = conventions.name in _STRANGERS.get(only, ())
             if only in lines or (value != item.default and not unknown):
                 config[key] = item.metadata["write"](value, conventions)
         return config
@@ -97,10 +97,12 @@ class Configured:
 
 _LINES: Mapping[str, tuple[str | None, ...]] = {
     "tf2.4": (None, "tf2.4", "keras2"),
-    "tf_keras": (None, "tf_keras", "keras2", "newer"),
+    "tf_keras": (None, "tf_keras", "keras2", "newer", "tf_keras alone"),
     "keras3": (None, "keras3", "newer"),
 }
 """The values of ``only`` that each line of Keras writes."""
+_STRANGERS: Mapping[str | None, tuple[str, ...]] = {"keras2 set": ("keras3",), "tf_keras alone": ("tf2.4", "keras3")}
+"""The lines that refuse a setting, and for which it is never written."""
 
 
 def _settings(cls: type) -> dict[str, dataclasses.Field[Any]]:

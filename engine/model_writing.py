@@ -9,6 +9,7 @@ from engine import layers
 from engine.conventions import Conventions
 from engine.graph import Graph, Node, Outline, Reference
 from engine.layers import Layer
+from engine.layers.multi_head_attention import MultiHeadAttention, Projected
 from engine.layers.operations import Operation
 
 
@@ -22,7 +23,8 @@ def written(class_name: str, name: str, outline: Outline, graph: Graph, conventi
         graph: of the model; its places tell the shapes and dtypes that Keras 3 writes.
         conventions: the line of Keras.
     """
-    items = {member.name or "": layers.serialize(member, conventions) for member in outline.in_order}
+    shown = [_built(member, graph) for member in outline.in_order]
+    items = {member.name or "": layers.serialize(member, conventions) for member in shown}
     if class_name == "Sequential":
         return {"name": name, "layers": list(items.values())}
     writer = _Writer({member.name or "": member for member in outline.members}, graph, conventions)
@@ -33,6 +35,12 @@ def written(class_name: str, name: str, outline: Outline, graph: Graph, conventi
     entries = writer.ends([(key, 0, 0) for key in outline.inputs])
     ends = writer.ends(outline.outputs)
     return {"name": name, "layers": list(items.values()), "input_layers": entries, "output_layers": ends}
+
+
+def _built(member: Layer, graph: Graph) -> Layer:
+    """Return a layer with the shapes that its config shows once it is built."""
+    shapes = next((call.input_shapes for call in graph.calls if call.layer.name == member.name), ())
+    return member.built(*shapes) if isinstance(member, MultiHeadAttention) and shapes else member
 
 
 class _Writer:
@@ -62,9 +70,7 @@ class _Writer:
         """Return what the config says of a call."""
         options = dict(node.options)
         if not self._conventions.keras3:
-            return [
-                [*self.reference(source), options if index == 0 else {}] for index, source in enumerate(node.sources)
-            ]
+            return self._keras2_node(node, options)
         tensors: list[Any] = [self._tensor(source) for source in node.sources]
         if node.masked:
             options["mask"] = tensors.pop()
@@ -73,6 +79,19 @@ class _Writer:
         member = self._members[node.layer]
         tensors += member.further_arguments if isinstance(member, Operation) else ()
         return {"args": [tensors] if member.merges else tensors, "kwargs": options}
+
+    def _keras2_node(self, node: Node, options: Mapping[str, Any]) -> list[Any]:
+        sources, member = node.sources, self._members[node.layer]
+        named: dict[str, Any] = {}
+        if isinstance(member, Projected):  # takes no list of tensors: all but the first are given by name
+            named = {
+                key: self.reference(source) for key, source in zip(member.arguments[1:], sources[1:], strict=False)
+            }
+            sources = sources[:1]
+        return [
+            [*self.reference(source), {**options, **named} if index == 0 else {}]
+            for index, source in enumerate(sources)
+        ]
 
     def _tensor(self, source: Reference) -> dict[str, Any]:
         output = self._graph.places[source[:2]][source[2]]

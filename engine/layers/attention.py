@@ -107,7 +107,7 @@ class Attention(OneHead):
     """Dot-product (Luong 2015) or additive-score attention of one head. Source: ``keras.layers.Attention``."""
 
     use_scale: bool = setting(boolean, False)
-    score_mode: str = setting(one_of("dot", "concat"), "dot")
+    score_mode: str = setting(one_of("dot", "concat"), "dot", only="newer")
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
         """The scale, and the weight of additive scores."""

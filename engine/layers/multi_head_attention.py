@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -227,9 +227,9 @@ class MultiHeadAttention(Projected):
     value_dim: int | None = setting(optional(positive_integer), None)
     output_shape: tuple[int, ...] | None = setting(optional(_output_shape), None)
     attention_axes: tuple[int, ...] | None = setting(optional(_attention_axes), None, write=_written_axes)
-    query_shape: Shape | None = setting(optional(dimensions), None, only="keras2 set")
-    key_shape: Shape | None = setting(optional(dimensions), None, only="keras2 set")
-    value_shape: Shape | None = setting(optional(dimensions), None, only="keras2 set")
+    query_shape: Shape | None = setting(optional(dimensions), None, only="tf_keras alone")
+    key_shape: Shape | None = setting(optional(dimensions), None, only="tf_keras alone")
+    value_shape: Shape | None = setting(optional(dimensions), None, only="tf_keras alone")
     softmax_robust_masking: bool = setting(boolean, False, only="keras2 set")
 
     def __post_init__(self) -> None:
@@ -277,6 +277,11 @@ class MultiHeadAttention(Projected):
         unfolded = ops.reshape(result, (*moved[0].shape[:-1], *outputs))
         back = tuple(int(place) for place in np.argsort(order[:-1]))
         return ops.transpose(unfolded, (*back, *range(ndim - 1, ndim - 1 + len(outputs))))
+
+    def built(self, *shapes: Shape) -> MultiHeadAttention:
+        """Return the layer with the shapes of its inputs, which tf_keras builds it with when it reads a config."""
+        query, value, key = _three(self, shapes)
+        return replace(self, query_shape=query, key_shape=key, value_shape=value)
 
     def heads(self) -> tuple[int, int]:
         """As many for keys as for queries."""

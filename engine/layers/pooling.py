@@ -97,7 +97,7 @@ class GlobalPooling(Layer):
     rank: ClassVar[int] = 2
 
     data_format: str = setting(data_format, "channels_last")
-    keepdims: bool = setting(boolean, False)
+    keepdims: bool = setting(boolean, False, only="newer")
 
     def compute_output_shape(self, *shapes: Shape) -> Shape:
         """Batch axis and channels, with axes of size 1 between them for ``keepdims``."""

@@ -102,7 +102,7 @@ class Normalization(Layer):
     supports_masking: ClassVar[bool] = True
 
     axis: tuple[int, ...] = setting(_axes, (-1,))
-    invert: bool = setting(boolean, False)
+    invert: bool = setting(boolean, False, only="newer")
     mean: Numbers | None = setting(optional(nested_numbers), None, write=write_numbers)
     variance: Numbers | None = setting(optional(nested_numbers), None, write=write_numbers)
 

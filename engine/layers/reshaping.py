@@ -181,6 +181,7 @@ class ZeroPadding1D(ZeroPadding2D):
 
     rank: ClassVar[int] = 1
 
+    data_format: str = setting(data_format, "channels_last", only="keras3")
     padding: Sides = setting(_sides(1), 1, write=_write_sides)
 
 
@@ -209,7 +210,7 @@ class Cropping1D(Cropping2D):
 
     rank: ClassVar[int] = 1
 
-    data_format: str = setting(data_format, "channels_last", only="keras2")
+    data_format: str = setting(data_format, "channels_last", only="set")
     cropping: Sides = setting(_sides(1), 1, write=_write_sides)
 
 

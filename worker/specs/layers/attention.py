@@ -8,7 +8,17 @@ from pydantic import Field
 
 from worker.specs.constraints import ConstraintValue
 from worker.specs.initializers import InitializerValue
-from worker.specs.layers.base import KERAS3, WHEN_SET, ActivityPenalty, LayerConfig, LayerNode, Rate, Seed
+from worker.specs.layers.base import (
+    KERAS3,
+    NEWER,
+    TF_KERAS,
+    WHEN_SET,
+    ActivityPenalty,
+    LayerConfig,
+    LayerNode,
+    Rate,
+    Seed,
+)
 from worker.specs.regularizers import RegularizerValue
 from worker.specs.shape import Bool, Int, Integers, Shape, Text, Unset
 
@@ -27,7 +37,7 @@ class AttentionConfig(OneHeadConfig):
     """What `Attention.get_config()` returns."""
 
     use_scale: Bool = Field(default=False, description="Whether the scores are multiplied by a learnt number.")
-    score_mode: Text = Field(default="dot", examples=["dot", "concat"])
+    score_mode: Annotated[Text, NEWER] = Field(default="dot", examples=["dot", "concat"])
 
 
 class AdditiveAttentionConfig(OneHeadConfig):
@@ -63,9 +73,9 @@ class MultiHeadAttentionConfig(ProjectedConfig):
     attention_axes: Integers | None = Field(
         default=None, description="Along which the steps lie; null is all between batch and features."
     )
-    query_shape: Annotated[Shape | None, WHEN_SET] = Field(default=None, description="Printed by tf_keras once built.")
-    key_shape: Annotated[Shape | None, WHEN_SET] = None
-    value_shape: Annotated[Shape | None, WHEN_SET] = None
+    query_shape: Annotated[Shape | None, TF_KERAS] = Field(default=None, description="Printed by tf_keras once built.")
+    key_shape: Annotated[Shape | None, TF_KERAS] = None
+    value_shape: Annotated[Shape | None, TF_KERAS] = None
     softmax_robust_masking: Annotated[Bool, WHEN_SET] = False
 
 

@@ -17,6 +17,8 @@ from worker.specs.shape import Anything, Bool, Int, Integers, Node, Number, Only
 
 KERAS2 = Only("tf2.4", "tf_keras")
 KERAS3 = Only("keras3")
+TF_KERAS = Only("tf_keras")
+NEWER = Only("tf_keras", "keras3")
 WHEN_SET = Only()
 
 #: Name of an activation function.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from worker.specs.layers.base import KERAS3, WHEN_SET, LayerNode
+from worker.specs.layers.base import KERAS3, NEWER, WHEN_SET, LayerNode
 from worker.specs.policy import PolicyValue
-from worker.specs.shape import Anything, Bool, Only, Shape, Spec, Text, not_deeper
+from worker.specs.shape import Anything, Bool, Shape, Spec, Text, not_deeper
 
 if TYPE_CHECKING:
     from worker.specs.layers import LayerValue
@@ -48,7 +48,7 @@ class FunctionalConfig(Spec):
     """What `Functional.get_config()` returns."""
 
     name: Text | None = Field(default=None, examples=["model"])
-    trainable: Annotated[Bool, Only("tf_keras", "keras3")] = True
+    trainable: Annotated[Bool, NEWER] = True
     layers: tuple[LayerValue, ...] = Field(description="The layers with their `inbound_nodes`.")
     input_layers: Anything = Field(description="`[name, node, tensor]` of each input.", json_schema_extra=_ENDS)
     output_layers: Anything = Field(description="`[name, node, tensor]` of each output.", json_schema_extra=_ENDS)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from worker.specs.constraints import ConstraintValue
 from worker.specs.initializers import InitializerValue
-from worker.specs.layers.base import KERAS3, Axes, LayerConfig, LayerNode
+from worker.specs.layers.base import KERAS3, NEWER, Axes, LayerConfig, LayerNode
 from worker.specs.regularizers import RegularizerValue
 from worker.specs.shape import Bool, Int, Integers, Number, Numbers, Unset
 
@@ -71,7 +71,7 @@ class NormalizationConfig(LayerConfig):
     """What `Normalization.get_config()` returns."""
 
     axis: Integers | None = Field(default=(-1,), description="Axes with numbers of their own; null for one pair.")
-    invert: Bool = False
+    invert: Annotated[Bool, NEWER] = False
     mean: Numbers | None = None
     variance: Numbers | None = None
 

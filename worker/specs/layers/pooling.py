@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from worker.specs.layers.base import ChannelsLast, LayerConfig, LayerNode
+from worker.specs.layers.base import NEWER, ChannelsLast, LayerConfig, LayerNode
 from worker.specs.shape import Bool, Integers, Text
 
 
@@ -25,7 +25,7 @@ class GlobalPoolingConfig(LayerConfig):
     """What `GlobalMaxPooling` and `GlobalAveragePooling` return, in 1D and 2D."""
 
     data_format: ChannelsLast = "channels_last"
-    keepdims: Bool = Field(default=False, description="Whether the pooled axes stay, with size 1.")
+    keepdims: Annotated[Bool, NEWER] = Field(default=False, description="Whether the pooled axes stay, with size 1.")
 
 
 class MaxPooling1D(LayerNode):

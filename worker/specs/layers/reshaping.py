@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from worker.specs.layers.base import KERAS2, ChannelsLast, LayerConfig, LayerNode
+from worker.specs.layers.base import KERAS3, WHEN_SET, ChannelsLast, LayerConfig, LayerNode
 from worker.specs.shape import Int, Integers, Margin, Numbers, Text
 
 
@@ -47,6 +47,7 @@ class MarginConfig(LayerConfig):
 class ZeroPadding1DConfig(MarginConfig):
     """What `ZeroPadding1D.get_config()` returns."""
 
+    data_format: Annotated[ChannelsLast, KERAS3] = "channels_last"
     padding: Margin = Field(default=1, description="Steps before and after: one number, or two.", examples=[[1, 1]])
 
 
@@ -63,7 +64,7 @@ class ZeroPadding2DConfig(MarginConfig):
 class Cropping1DConfig(MarginConfig):
     """What `Cropping1D.get_config()` returns."""
 
-    data_format: Annotated[ChannelsLast, KERAS2] = "channels_last"
+    data_format: Annotated[ChannelsLast, WHEN_SET] = "channels_last"
     cropping: Margin = Field(default=1, description="Steps cut before and after.", examples=[[1, 1]])
 
 
