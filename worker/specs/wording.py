@@ -89,9 +89,15 @@ def _received(accepted: str, original: str = "TypeError", code: str = "invalid_t
     """Return the wording of a value of a wrong kind."""
 
     def word(name: str, value: Any, _: Mapping[str, Any]) -> tuple[str, str, str]:
-        return code, original, f"`{name}` must be {accepted}. Received: {shown(value)}."
+        return code, original, f"`{name}` must be {accepted}. Received: {shown(value)}.{_unparsed(value)}"
 
     return word
+
+
+def _unparsed(value: object) -> str:
+    """Return what to do with the text of an object, such as ``to_json()`` prints; nothing for other values."""
+    is_text = isinstance(value, str) and value.lstrip().startswith("{")
+    return " This is the text of a JSON object: send the object itself, as json.loads returns it." if is_text else ""
 
 
 def _missing(name: str, value: Any, _: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -113,7 +119,8 @@ def _unknown_class(name: str, value: Any, context: Mapping[str, Any]) -> tuple[s
     form = f'{{"class_name": one of {listed(known)}, "config": {{...}}}}'
     accepted = " or ".join([*kinds, form])
     if not isinstance(value, dict):
-        return "invalid_type", "TypeError", f"`{name}` must be {accepted}. Received: {shown(value)}."
+        text = f"`{name}` must be {accepted}. Received: {shown(value)}.{_unparsed(value)}"
+        return "invalid_type", "TypeError", text
     if not isinstance(value.get("class_name"), str):
         problem = f"A serialized {family} must have a string `class_name`; received {shown(value.get('class_name'))}."
         return "improper_config", "ValueError", f"{problem} Accepted: {accepted}."

@@ -161,6 +161,14 @@ def test_a_body_that_is_no_object_is_named_as_a_whole():
     assert (found.pointer, found.message) == ("", "`the body` must be an object. Received: a list of 0 items.")
 
 
+@pytest.mark.parametrize("key", ["/model", "/compile", "/policy/config"])
+def test_the_text_of_an_object_is_refused_with_what_to_send(key):
+    found = fault({key: json.dumps(JOB["model"])})
+    assert found.message.endswith(
+        "This is the text of a JSON object: send the object itself, as json.loads returns it."
+    )
+
+
 def test_one_place_is_told_once():
     found = faults(changed({f"{D1}/config": {"units": 3, "dtype": []}, "/compile/jit_compile": 3}))
     assert [error.pointer for error in found] == [f"{D1}/config/dtype", "/compile/jit_compile"]
