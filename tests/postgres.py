@@ -19,10 +19,10 @@ from typing import Any
 
 from tests.waiting import until
 
+_STOP_SECONDS = 5.0
+
 _VERSION = "pginstall18"
 _NOBODY = 65534  # PostgreSQL refuses to run as root
-_START_SECONDS = 30.0
-_STOP_SECONDS = 5.0
 # Tests want the semantics of PostgreSQL, not its durability.
 _SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "60", "shared_buffers": "32MB"}
 
@@ -69,7 +69,7 @@ class Server:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder, **_as_nobody()
             )
-        until(lambda: _ready(self.binaries, self.folder), _START_SECONDS, "PostgreSQL to start")
+        until(lambda: _ready(self.binaries, self.folder), what="PostgreSQL to start")
 
     def end(self, how: signal.Signals) -> None:
         """End it: SIGINT cuts clients off and keeps the data whole, SIGQUIT leaves the log to recover from."""

@@ -7,10 +7,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE = 300.0
+"""How long a test waits for something before it fails: a net under the test, never a statement about speed."""
+
 _PAUSE_SECONDS = 0.02
 
 
-def until(predicate: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
+def until(predicate: Callable[[], T], timeout: float = PATIENCE, what: str = "") -> T:
     """Ask `predicate` again and again until its answer is true, and return that answer.
 
     Args:

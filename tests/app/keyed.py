@@ -9,6 +9,7 @@ import httpx
 
 from app.settings import AppSettings
 from tests.app.serving import JOBS, SPEC, Served, serving
+from tests.waiting import PATIENCE
 from worker.jobs.keys import SCOPES, KeyStore
 from worker.jobs.records import Flush, NewCheckpoint
 
@@ -26,7 +27,7 @@ class Keyed:
     def http(self, tenant: str) -> httpx.Client:
         """A client of a tenant, or of nobody (an empty name)."""
         headers = {"Authorization": f"Bearer {self.tokens[tenant]}"} if tenant else {}
-        return httpx.Client(base_url=self.served.url, headers=headers, timeout=30)
+        return httpx.Client(base_url=self.served.url, headers=headers, timeout=PATIENCE)
 
     @property
     def keys(self) -> KeyStore:

@@ -15,7 +15,7 @@ from app.deps import Services
 from app.main import Server, create_app
 from app.protocol import BoundedHttp
 from app.settings import AppSettings
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from worker.jobs import database
 from worker.jobs.records import Claim
 from worker.settings import WorkerSettings
@@ -85,7 +85,7 @@ def serving(
         thread.start()
         try:
             until(lambda: server.started)
-            with httpx.Client(base_url=url, timeout=60) as client:
+            with httpx.Client(base_url=url, timeout=PATIENCE) as client:
                 yield Served(app.state.services, client, url, server)
         finally:  # a test that fails must not leave the thread behind: the interpreter would wait for it
             server.handle_exit(0, None)

@@ -10,6 +10,7 @@ import pytest
 from app.client import Client, Forbidden, Unauthorized
 from tests.app.keyed import Keyed, keyed
 from tests.app.serving import JOBS, SPEC, Served
+from tests.waiting import PATIENCE
 from worker.jobs.audit import AuditLog
 from worker.jobs.keys import SCOPES
 
@@ -23,7 +24,7 @@ def service(tmp_path) -> Iterator[Keyed]:
 
 
 def bearing(service: Keyed, token: str) -> httpx.Client:
-    return httpx.Client(base_url=service.served.url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    return httpx.Client(base_url=service.served.url, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE)
 
 
 def test_every_route_but_the_open_ones_asks_for_a_key(service):

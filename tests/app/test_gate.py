@@ -11,14 +11,14 @@ from app.protocol import BoundedHttp
 from app.settings import AppSettings
 from tests.app.keyed import keyed
 from tests.app.serving import JOBS, JSON, SPEC, Served, serving
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 _TOO_LARGE = b"Request Header Fields Too Large"
 
 
 def raw(served: Served, data: bytes) -> bytes:
     host, port = served.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(data)
         with suppress(ConnectionResetError):  # of what was not read to its end
             return connection.recv(65536)
@@ -163,7 +163,7 @@ _HEAD = b"POST /v1/translate HTTP/1.1\r\nHost: localhost\r\nContent-Type: applic
 def test_who_drips_a_request_is_cut_off(tmp_path, begun):
     with serving(tmp_path, http=Hasty) as served:
         host, port = served.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
             connection.sendall(begun)
             assert connection.recv(65536) == b""
         assert served.http.post("/v1/policies/serialize", json={"policy": "float16"}).status_code == 200
@@ -192,7 +192,7 @@ def test_a_header_that_comes_twice_is_good_for_nothing(tmp_path, served):
 def test_a_caller_who_hangs_up_is_no_fault_of_ours(served, caplog):
     host, port = served.url.removeprefix("http://").split(":")
     figure = 'halfstep_http_request_seconds_count{method="POST",route="/v1/translate",status="400"}'
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(_HEAD + b"\r\n{")
     until(lambda: figure in served.http.get("/metrics").text, what="the request to end")
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.disk import NotHere
-from tests.chaos.faults import FAULTS, WAIT_SECONDS, held, saved, taken_up
+from tests.chaos.faults import FAULTS, held, saved, taken_up
 from tests.chaos.service import Service
 from tests.waiting import until
 from tests.worker.specs.jobs import changed
@@ -133,7 +133,7 @@ class Campaign:
         except NotHere as reason:
             outcome.refused = str(reason)
             return
-        until(lambda: all(self._goes_on(here.lease) for here in cuts), WAIT_SECONDS, f"recovery: {name}")
+        until(lambda: all(self._goes_on(here.lease) for here in cuts), what=f"recovery: {name}")
         outcome.times += 1
         outcome.lasted = max(outcome.lasted, time.monotonic() - begun)
         # A slice that went through the fault unharmed was not cut off.
@@ -142,7 +142,7 @@ class Campaign:
         again = (taken_up(self.service, here.lease) - here.at for here in lost)
         outcome.longest = max(outcome.longest, *again, 0.0)
         # Nor may the same job be hit again and again before it could save: that is what `worker_lost` is for.
-        until(lambda: all(saved(self.service, here.lease) for here in lost), WAIT_SECONDS, f"a checkpoint: {name}")
+        until(lambda: all(saved(self.service, here.lease) for here in lost), what=f"a checkpoint: {name}")
 
     def _goes_on(self, lease: Lease) -> bool:
         """Whether the same slice still holds the job, or a later one trains it."""

@@ -23,7 +23,6 @@ class Cut:
 
 
 Fault = Callable[[Service], Sequence[Cut]]
-WAIT_SECONDS = 120.0
 
 
 def cut(lease: Lease) -> Cut:
@@ -43,10 +42,10 @@ def held(service: Service) -> Lease:
         leases = service.here.store.leases()
         if not leases and not service.here.store.waiting() and service.answers():
             service.feed()
-            until(lambda: service.here.store.leases() or service.here.store.waiting(), WAIT_SECONDS, "another job")
+            until(lambda: service.here.store.leases() or service.here.store.waiting(), what="another job")
         return next((lease for lease in leases if service.worker_of(lease)), None)
 
-    lease = until(found, WAIT_SECONDS, "a job to be trained")
+    lease = until(found, what="a job to be trained")
     assert lease is not None
     return lease
 
@@ -104,7 +103,7 @@ def restart_postgres(service: Service) -> Sequence[Cut]:
     leases = cut_all(service)
     service.postgres.server.end(signal.SIGQUIT)
     service.postgres.server.start()
-    until(service.answers, WAIT_SECONDS, "the API to find the database again")
+    until(service.answers, what="the API to find the database again")
     return leases
 
 
@@ -117,7 +116,7 @@ def fill_disk(service: Service) -> Sequence[Cut]:
         return any(event.type in {"job.delayed", "job.succeeded"} for event in events)
 
     with disk.full(service.here.settings.data_dir / "artifacts"):
-        until(noticed, WAIT_SECONDS, "a job to tell of the full disk")
+        until(noticed, what="a job to tell of the full disk")
     now = cut(lease)
     for job in service.client.jobs(status=["paused"]):
         service.here.store.request_resume(job["id"])
@@ -138,7 +137,7 @@ def set_clock_back(service: Service) -> Sequence[Cut]:
     service.kill("reaper")
     service.parts["reaper"] = service.here.start("tests.chaos.set_back", "--seconds", "3600")
     cut_off = kill_holder(held(service))
-    until(lambda: all(taken_up(service, here.lease) for here in cut_off), WAIT_SECONDS, "the late reaper to help")
+    until(lambda: all(taken_up(service, here.lease) for here in cut_off), what="the late reaper to help")
     service.end("reaper")
     service.start("reaper")
     return cut_off
@@ -172,7 +171,7 @@ def _freeze(service: Service, caught: Callable[[], bool], meanwhile: Sequence[st
     for name in meanwhile:
         service.kill(name)
         service.start(name)
-    until(lambda: taken_up(service, lease), WAIT_SECONDS, "another worker to take the job")
+    until(lambda: taken_up(service, lease), what="another worker to take the job")
     os.killpg(group, signal.SIGCONT)
     return [now]
 

@@ -17,11 +17,10 @@ import redis
 from app.client import ApiError, Client, ServiceFault, Unreachable
 from tests.e2e.workers import Installation, installed
 from tests.postgres import Postgres
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from worker.jobs.recovery import Lease
 from worker.queue import QueueUnavailable, client_url
 
-START_SECONDS = 60.0
 WORKERS = ("worker 1", "worker 2")
 PARTS: Mapping[str, str] = {"api": "app.main", "reaper": "worker.reaper", **dict.fromkeys(WORKERS, "worker")}
 
@@ -46,9 +45,9 @@ class Service:
         for name in names:
             self.parts[name] = self.here.start(PARTS[name])
         if "api" in names:
-            until(self.answers, START_SECONDS, "the API to answer")
+            until(self.answers, what="the API to answer")
         for name in set(names) & set(WORKERS):
-            until(partial(self._consumes, self.parts[name].pid), START_SECONDS, f"{name} to consume")
+            until(partial(self._consumes, self.parts[name].pid), what=f"{name} to consume")
 
     def kill(self, name: str) -> None:
         """Kill a part with all its children, and wait until it is gone."""
@@ -58,7 +57,7 @@ class Service:
     def end(self, name: str) -> None:
         """Ask a part to end, and wait until it did."""
         self.parts[name].terminate()
-        self.parts[name].wait(START_SECONDS)
+        self.parts[name].wait(PATIENCE)
 
     def answers(self) -> bool:
         """Whether the API and the database behind it answer."""
@@ -84,7 +83,7 @@ class Service:
 
     def submit(self, spec: dict[str, Any], key: str) -> str:
         """Send a job as a careful client does: again with the same key until the service has it."""
-        return until(lambda: self._submitted(spec, key), START_SECONDS, f"{key} to be accepted")
+        return until(lambda: self._submitted(spec, key), what=f"{key} to be accepted")
 
     def _submitted(self, spec: dict[str, Any], key: str) -> str:
         try:
@@ -99,7 +98,7 @@ class Service:
         if forget:
             shutil.rmtree(self.here.settings.data_dir / "broker" / "appendonlydir")
         self.here.start("worker.broker", str(self.here.settings.data_dir))
-        until(self._broker_answers, START_SECONDS, "the broker")
+        until(self._broker_answers, what="the broker")
 
     def _broker_answers(self) -> bool:
         try:

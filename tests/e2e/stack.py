@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.client import TERMINAL, Client
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from worker.queue import CeleryQueue, QueueUnavailable
 from worker.settings import embedded_url
 
@@ -63,9 +63,9 @@ class Stack:
         """How many steps of the job are trained and written down."""
         return int(self.client.get(job_id)["progress"]["step"])
 
-    def ended(self, job_id: str, timeout: float = 60) -> dict[str, Any]:
+    def ended(self, job_id: str) -> dict[str, Any]:
         """Wait for the job's end, and return it."""
-        until(lambda: self.client.get(job_id)["status"] in TERMINAL, timeout, job_id)
+        until(lambda: self.client.get(job_id)["status"] in TERMINAL, what=job_id)
         return self.client.get(job_id)
 
     def model(self, job_id: str) -> str:
@@ -92,7 +92,7 @@ def running(data_dir: Path, *arguments: str, **environment: str) -> Iterator[Sta
                 yield Stack(process, data_dir, client)
         finally:
             process.terminate()
-            process.communicate(timeout=20)
+            process.communicate(timeout=PATIENCE)
             for pid in processes(data_dir):
                 os.kill(pid, signal.SIGKILL)
 

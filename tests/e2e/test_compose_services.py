@@ -15,7 +15,6 @@ from app.client import ApiError, Client, Unreachable
 from tests.contracts.sources import ROOT
 from tests.waiting import until
 
-START_SECONDS = 100.0
 """Four processes on two cores, which other tests use too."""
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 JOB = {
@@ -84,9 +83,9 @@ def test_a_job_goes_through_services_that_share_only_addresses(environment):
     with ExitStack() as stack:
         services = [stack.enter_context(process(name, environment)) for name in ("api", "worker", "worker", "reaper")]
         client = stack.enter_context(Client(f"http://127.0.0.1:{environment['HALFSTEP_PORT']}"))
-        until(lambda: is_ready(client), START_SECONDS, "the services to be ready")
+        until(lambda: is_ready(client), what="the services to be ready")
         job = client.submit(JOB)["id"]
-        until(lambda: client.get(job)["status"] in {"succeeded", "failed"}, START_SECONDS, "the job to end")
+        until(lambda: client.get(job)["status"] in {"succeeded", "failed"}, what="the job to end")
         assert client.get(job)["error"] is None
         assert {artifact["name"] for artifact in client.artifacts(job)} >= {"model.safetensors", "history.json"}
         for service in services:

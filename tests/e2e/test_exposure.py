@@ -11,6 +11,7 @@ import yaml
 
 from tests.contracts.sources import ROOT
 from tests.e2e.stack import command, running
+from tests.waiting import PATIENCE
 
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 
@@ -20,7 +21,7 @@ def halfstep(data_dir, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "app.cli", *arguments, "--data-dir", str(data_dir)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -28,7 +29,12 @@ def halfstep(data_dir, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_serving_others_without_keys_is_refused(tmp_path, host):
     ended = subprocess.run(
-        command(tmp_path, "--host", host), capture_output=True, text=True, timeout=60, check=False, env={**os.environ}
+        command(tmp_path, "--host", host),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env={**os.environ},
     )
     assert ended.returncode == 1
     assert f"{host} can be reached from other machines" in ended.stderr
@@ -39,7 +45,12 @@ def test_serving_others_without_keys_is_refused(tmp_path, host):
 def test_the_http_process_alone_refuses_too(tmp_path):
     environment = {**os.environ, "HALFSTEP_DATA_DIR": str(tmp_path), "HALFSTEP_HOST": "0.0.0.0", "HALFSTEP_PORT": "0"}
     ended = subprocess.run(
-        [sys.executable, "-m", "app.main"], capture_output=True, text=True, timeout=60, check=False, env=environment
+        [sys.executable, "-m", "app.main"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env=environment,
     )
     assert ended.returncode == 1
     assert "halfstep: 0.0.0.0 can be reached from other machines" in ended.stderr

@@ -10,7 +10,7 @@ from openai import BadRequestError, ConflictError, OpenAI
 
 from tests.contracts.sources import ROOT
 from tests.e2e.stack import Stack, job, running
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def client(stack: Stack) -> Iterator[OpenAI]:
 def test_the_example_runs_unchanged(stack: Stack):
     command = [sys.executable, str(ROOT / "examples" / "openai_client.py")]
     environment = {**os.environ, "HALFSTEP_URL": stack.client.url}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "created fine_tuning.job queued",
@@ -86,7 +86,7 @@ def test_faults_are_bad_requests_with_their_parameter(client: OpenAI, changes: d
 
 def test_a_conflict_is_not_retried(stack: Stack, client: OpenAI):
     made = client.fine_tuning.jobs.create(model="dense-10", training_file="digits", hyperparameters={"n_epochs": 1})
-    until(lambda: client.fine_tuning.jobs.retrieve(made.id).status == "succeeded", 30)
+    until(lambda: client.fine_tuning.jobs.retrieve(made.id).status == "succeeded")
     with pytest.raises(ConflictError) as refused:
         client.fine_tuning.jobs.cancel(made.id)
     assert refused.value.response.headers["x-should-retry"] == "false"

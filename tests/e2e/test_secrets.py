@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.app.serving import JOBS, SPEC
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from worker import broker
 
 DATABASE, BROKER, S3_KEY, S3_SECRET, GUESSED = (
@@ -111,7 +111,6 @@ def test_nobody_writes_a_line_into_the_log(form):
     assert done.stderr.strip().isprintable()
 
 
-@pytest.mark.timeout(240)
 def test_no_process_writes_a_secret_down(tmp_path, postgresql_url):
     logs = tmp_path / "logs"
     logs.mkdir()
@@ -147,17 +146,17 @@ def in_order(environment: dict[str, str], logs: Path) -> tuple[str, str]:
         for module in ("app.main", "worker", "worker.reaper"):
             stack.enter_context(process(module, environment, logs / f"{module}.log"))
         http = stack.enter_context(
-            httpx.Client(base_url=url_of(environment), headers={"Authorization": f"Bearer {token}"}, timeout=60)
+            httpx.Client(base_url=url_of(environment), headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE)
         )
-        until(lambda: is_up(http, "/readyz"), 60, "the service to be ready")
+        until(lambda: is_up(http, "/readyz"), what="the service to be ready")
         hook = {"url": f"http://{NOBODY}/hook?token=of-the-receiver", "secret": WEBHOOK}
         said = [http.post("/v1/webhooks", json=hook).text]
         job = http.post(JOBS, json=SPEC).json()["id"]
-        until(lambda: "job.delayed" in http.get(f"{JOBS}/{job}/events").text, 60, "the store to be missed")
+        until(lambda: "job.delayed" in http.get(f"{JOBS}/{job}/events").text, what="the store to be missed")
         said += [http.get(f"{JOBS}/{job}{part}").text for part in ("", "/events", "/metrics", "/checkpoints")]
         said.append(http.get(JOBS, headers={"Authorization": f"Bearer {GUESSED}"}).text)
         http.post(f"{JOBS}/{job}/cancel")
-        until(lambda: says(logs / "worker.reaper.log", "webhook message"), 30, "the webhook to be tried")
+        until(lambda: says(logs / "worker.reaper.log", "webhook message"), what="the webhook to be tried")
         said += [http.get(path).text for path in ("/v1/webhooks", "/readyz", "/openapi.json")]
     return "\n".join(said), token
 
@@ -172,11 +171,11 @@ def in_trouble(environment: dict[str, str], logs: Path) -> None:
         process("app.main", away, logs / "app.main-no-database.log"),
         httpx.Client(base_url=url_of(environment), headers={"Authorization": f"Bearer {GUESSED}"}) as http,
     ):
-        until(lambda: is_up(http, "/healthz"), 60, "the API to answer")
-        assert http.get(JOBS, timeout=60).status_code == 503
+        until(lambda: is_up(http, "/healthz"), what="the API to answer")
+        assert http.get(JOBS, timeout=PATIENCE).status_code == 503
     away = {**environment, "HALFSTEP_BROKER_URL": f"redis://:{BROKER}@{NOBODY}/0"}
     with ExitStack() as stack:
         for module, words in (("worker", "Cannot connect"), ("worker.reaper", "the reaper waits")):
             log = logs / f"{module}-no-broker.log"
             stack.enter_context(process(module, away, log))
-            until(partial(says, log, words), 60, f"{module} to miss the broker")
+            until(partial(says, log, words), what=f"{module} to miss the broker")

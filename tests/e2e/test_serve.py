@@ -9,7 +9,7 @@ import pytest
 
 from app.serve import END_BROKER_SECONDS, END_SECONDS
 from tests.e2e.stack import command, job, processes, running
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 def test_what_does_not_end_by_itself_is_killed_within_five_seconds():
@@ -20,7 +20,7 @@ def test_what_does_not_end_by_itself_is_killed_within_five_seconds():
 def test_a_signal_ends_every_process_and_a_restart_goes_on(tmp_path, number):
     with running(tmp_path) as stack:
         job_id = stack.client.submit(job(epochs=40))["id"]
-        until(lambda: stack.step(job_id) > 100, 20)
+        until(lambda: stack.step(job_id) > 100)
         assert len(processes(tmp_path)) >= 5
         stack.process.send_signal(number)
         assert stack.process.wait(30) == 0
@@ -36,21 +36,21 @@ def test_parts_end_with_a_supervisor_that_is_killed(tmp_path):
     with running(tmp_path) as stack:
         stack.process.kill()
         stack.process.wait(5)
-        assert until(lambda: not processes(tmp_path), 10) is True
+        assert until(lambda: not processes(tmp_path)) is True
 
 
 def test_a_dead_part_is_started_again(tmp_path):
     with running(tmp_path) as stack:
         first = until(stack.worker)
         os.killpg(first, signal.SIGKILL)
-        second = until(lambda: (pid := stack.worker()) != first and pid, 20)
+        second = until(lambda: (pid := stack.worker()) != first and pid)
         assert second not in {0, first}
         assert stack.ended(stack.client.submit(job(epochs=1))["id"])["status"] == "succeeded"
 
 
 def refused(*arguments: str) -> str:
     """Start a service that cannot start, and return what it says."""
-    done = subprocess.run([*arguments], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([*arguments], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 1, done
     assert "Traceback" not in done.stderr
     return done.stderr

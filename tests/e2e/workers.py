@@ -22,8 +22,6 @@ from worker.specs import check
 from worker.specs.job import JobSpec
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60.0
-STOP_SECONDS = 10.0
 
 
 @dataclass
@@ -50,7 +48,7 @@ class Installation:
         """Start a worker and return when it takes messages."""
         before = {worker["pid"] for worker in self.queue.workers()}
         worker = self.start("worker", *arguments)
-        until(lambda: {w["pid"] for w in self.queue.workers()} - before, START_SECONDS, "the worker to consume")
+        until(lambda: {w["pid"] for w in self.queue.workers()} - before, what="the worker to consume")
         return worker
 
     def submit(self, spec: dict[str, Any]) -> Job:
@@ -60,19 +58,19 @@ class Installation:
         deliver(self.store, self.queue, Wakeup(job.id, job.attempt))
         return job
 
-    def finished(self, job: Job, seconds: float = 60.0) -> Job:
+    def finished(self, job: Job) -> Job:
         """Wait for the job's end."""
-        until(lambda: self.store.get(job.id).terminal, seconds, f"{job.id} to end")
+        until(lambda: self.store.get(job.id).terminal, what=f"{job.id} to end")
         return self.store.get(job.id)
 
-    def event(self, job: Job, kind: str, after: int = 0, seconds: float = 30.0) -> int:
+    def event(self, job: Job, kind: str, after: int = 0) -> int:
         """Wait for an event of a kind with an id above `after`, and return its id."""
 
         def find() -> int:
             events = self.store.events(job.id, after=after, limit=100_000)
             return next((event.id for event in events if event.type == kind), 0)
 
-        return until(find, seconds, f"an event {kind}")
+        return until(find, what=f"an event {kind}")
 
     def digest(self, job: Job) -> str:
         """SHA-256 of the job's model file."""
@@ -129,7 +127,7 @@ def stop_group(group: int) -> None:
     takes the database's lock.
     """
     os.killpg(group, signal.SIGSTOP)
-    until(lambda: all(state == "T" for state in _states(group)), STOP_SECONDS, "the processes to stand")
+    until(lambda: all(state == "T" for state in _states(group)), what="the processes to stand")
 
 
 def _states(group: int) -> Iterator[str]:

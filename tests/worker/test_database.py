@@ -10,6 +10,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from tests.waiting import PATIENCE
 from worker.jobs import database
 from worker.jobs.tables import jobs, metadata
 
@@ -49,7 +50,7 @@ def test_processes_that_start_at_once_migrate_once(database_url: str):
         subprocess.Popen([sys.executable, "-c", program, database_url], cwd=root, stderr=subprocess.PIPE)
         for _ in range(4)
     ]
-    said = [racer.communicate(timeout=60)[1].decode() for racer in racers]
+    said = [racer.communicate(timeout=PATIENCE)[1].decode() for racer in racers]
     assert [racer.returncode for racer in racers] == [0] * 4, said
 
 

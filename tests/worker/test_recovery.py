@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from tests.worker.clocks import ManualClock
 from tests.worker.fakes import SPEC
 from tests.worker.test_slices import LEASE, claimed, flush, lose, types
@@ -138,7 +138,7 @@ def test_a_claim_and_a_delivery_at_the_same_moment_do_not_lock_each_other_out(po
             done = pool.submit(store.delivered, wakeup)
             until(lambda: _waiting_for_locks(engine) == 1, what="the delivery to wait for the job's row")
             claiming.execute(sa.delete(outbox).where(outbox.c.job_id == job.id))
-        done.result(timeout=30)
+        done.result(timeout=PATIENCE)
     assert store.undelivered() == ()
     engine.dispose()
 
