@@ -19,6 +19,7 @@ import yaml
 
 from tests.contracts.sources import ROOT
 from tests.e2e.stack import Stack, running
+from tests.waiting import PATIENCE
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
@@ -46,10 +47,10 @@ class Reader:
             check=False,
             cwd=self.folder,
             env=environment,
-            stdout=-1,
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
         assert done.returncode == 0, f"{command[-1]}\n{done.stdout}"
         return done.stdout
