@@ -46,7 +46,7 @@ bench: $(VENV)/.dev $(PEERS)/.peers  ## measure training, rounding and the queue
 	@$(BIN)/python -m benchmarks.queue_latency
 	@$(BIN)/python -m benchmarks.validate_throughput
 
-targets: $(VENV)/.dev $(PEERS)/.targets  ## let torch, Keras, tf_keras and DeepSpeed read what translations write
+targets: $(VENV)/.dev $(PEERS)/.targets  ## let torch, Keras, tf_keras and DeepSpeed read what translations write, and record it
 	@$(BIN)/python -m tests.targets $(PEERS)/bin/python
 
 chaos: $(VENV)/.dev  ## kill, freeze and starve every part in mid-training (CHAOS="--jobs 200 --seed 2")

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.contracts.sources import ROOT
-from tests.targets.written import refusals, written
+from tests.targets.written import REAL, Record, Written, draw, written, wrong
 
 
 def megatron_takes(config: Mapping[str, Any]) -> bool:
@@ -69,14 +68,20 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], bool]] = {
 
 @pytest.mark.parametrize("target", TABLES)
 def test_a_config_keeps_to_the_constraints_of_its_target(target: str) -> None:
-    every = list(written((target,)))
+    every = list(written((target,), draw()))
     assert len(every) > 100
     assert [item for item in every if not TABLES[target](item.config)] == []
 
 
-@pytest.mark.targets
-@pytest.mark.timeout(600)
-def test_the_real_classes_read_every_config() -> None:
-    read, wrong = refusals(str(ROOT / ".venv-peers" / "bin" / "python"))
-    assert wrong == []
-    assert read > 1000
+def test_the_real_classes_have_read_every_config() -> None:
+    # What they answered is recorded (`make targets` asks anew): the systems are too large for every machine.
+    record = Record.load()
+    every = list(written(REAL, record.drawn))
+    assert len(every) > 1000
+    assert wrong(every, record.answered(every)) == []
+
+
+def test_a_config_that_no_real_class_has_read_is_a_fault() -> None:
+    unread = Written("tf2.4", "mixed_float16", "torch", {"autocast": {"dtype": "float16", "enabled": True, "new": 1}})
+    (fault,) = wrong([unread], Record.load().answered([unread]))
+    assert "run `make targets`" in fault

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
 import shutil
 import subprocess
@@ -98,4 +99,7 @@ def main(name: str, source: str, target: str, said: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    code = main(*sys.argv[1:])
+    sys.stdout.flush()
+    # Not sys.exit: pyarrow ends its threads as the interpreter ends, and aborts the process if one of them still runs.
+    os._exit(code)
