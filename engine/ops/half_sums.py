@@ -7,87 +7,20 @@ comparing bits with TF 2.4.4 and TF 2.21, whose wheels put eight numbers into a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from engine.dtypes import FLOAT16, DType
+from engine.ops.half_rows import Kernel, row_sums
 from engine.ops.reduce import SUM, Axes
 from engine.tape import Array, Op, Tensor, apply, rounded
-
-LANES = 8
-"""Numbers in a packet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    """How a release of Eigen adds up a row.
-
-    Attributes:
-        leaf: packets of the longest row that is not halved.
-        streams: packets that are added at the same time, each to a sum of its own.
-        rest_first: whether packets left over join the first sum before the sums are added, or after.
-    """
-
-    leaf: int
-    streams: int
-    rest_first: bool
-
-
-EIGEN_2020 = Kernel(leaf=1024, streams=2, rest_first=True)
-"""In TF 2.4."""
-EIGEN_2025 = Kernel(leaf=200, streams=4, rest_first=False)
-"""In TF 2.21."""
-
-
-def _add(a: Array, b: Array) -> Array:
-    return rounded(a + b, FLOAT16)
-
-
-def _leaf(rows: Array, kernel: Kernel) -> Array:
-    count, size = rows.shape
-    in_packets = size // LANES * LANES
-    packets = rows[:, :in_packets].reshape(count, -1, LANES)
-    together = packets.shape[1] // kernel.streams * kernel.streams
-    sums = np.zeros((count, kernel.streams, LANES), rows.dtype)
-    for start in range(0, together, kernel.streams):
-        sums = _add(sums, packets[:, start : start + kernel.streams])
-    total = sums[:, 0]
-    rest = [packets[:, index] for index in range(together, packets.shape[1])]
-    others = [sums[:, index] for index in range(1, kernel.streams)]
-    for term in (*rest, *others) if kernel.rest_first else (*others, *rest):
-        total = _add(total, term)
-    single = np.zeros(count, rows.dtype)
-    for index in range(in_packets, size):
-        single = _add(single, rows[:, index])
-    return _add(single, rounded(total.sum(axis=1), FLOAT16))
-
-
-def _rows(rows: Array, first: int, kernel: Kernel) -> Array:
-    """Return the sum of each row; `first` is where they begin within a packet, for rows are halved between packets."""
-    size = rows.shape[1]
-    if size <= LANES * kernel.leaf:
-        return _leaf(rows, kernel)
-    cut = min(math.ceil((first + math.ceil(size / 2)) / LANES) * LANES - first, size)
-    left = _rows(rows[:, :cut], first, kernel)
-    return _add(left, _rows(rows[:, cut:], 0, kernel)) if cut < size else left
-
-
-def _last_axis(rows: Array, kernel: Kernel) -> Array:
-    count, size = rows.shape
-    if size <= LANES * kernel.leaf or size % LANES == 0:
-        return _rows(rows, 0, kernel)
-    sums = np.empty(count, rows.dtype)
-    for start in range(min(LANES, count)):
-        sums[start::LANES] = _rows(rows[start::LANES], start * size % LANES, kernel)
-    return sums
 
 
 def _first_axis(columns: Array) -> Array:
     total = np.zeros(columns.shape[1], columns.dtype)
     for row in columns:
-        total = _add(total, row)
+        total = rounded(total + row, FLOAT16)
     return total
 
 
@@ -101,7 +34,7 @@ def _forward(dtype: DType, x: Array, axis: Axes, keepdims: bool, kernel: Kernel)
     if axes and axes[-1] < x.ndim - 1:
         sums = _first_axis(x.transpose(*axes, *kept).reshape(-1, math.prod(shape)))
     else:
-        sums = _last_axis(x.transpose(*kept, *axes).reshape(math.prod(shape), -1), kernel)
+        sums = row_sums(x.transpose(*kept, *axes).reshape(math.prod(shape), -1), kernel)
     whole = [1 if each in axes else x.shape[each] for each in range(x.ndim)] if keepdims else shape
     return sums.reshape(whole), (x.shape, axis, keepdims)
 

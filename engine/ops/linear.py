@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from engine.dtypes import DType
-from engine.tape import Array, Op, Tensor, apply
+from engine.ops.elementwise import unbroadcast
+from engine.tape import Array, Op, Tensor, apply, rounded
 
 LARGE = 65536
 """Elements from which on it matters how a kernel lies in memory (measured)."""
@@ -27,6 +28,15 @@ def _matmul_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bo
         _by_transpose(rows, right).reshape(left.shape) if needed[0] else None,
         as_rows(left).T @ rows if needed[1] else None,
     )
+
+
+def _each_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    left, right = saved
+    by_left, by_kernel = _matmul_backward(dtype, gradient, saved, (needed[0], needed[1] and not dtype.low_precision))
+    if needed[1] and dtype.low_precision:
+        products = rounded(left.swapaxes(-1, -2) @ gradient, dtype)
+        by_kernel = unbroadcast(products, right.shape, dtype)
+    return by_left, by_kernel
 
 
 def as_rows(x: Array) -> Array:
@@ -53,6 +63,7 @@ def _bias_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool
 
 
 MATMUL = Op("matmul", _matmul_forward, _matmul_backward)
+MATMUL_EACH = Op("matmul", _matmul_forward, _each_backward)
 BIAS_ADD = Op("bias_add", _bias_forward, _bias_backward)
 
 
@@ -67,6 +78,19 @@ def matmul(x: Tensor, kernel: Tensor) -> Tensor:
         Shape (..., m).
     """
     return apply(MATMUL, x, kernel)
+
+
+def matmul_each(x: Tensor, kernel: Tensor) -> Tensor:
+    """Return ``x @ kernel`` as a batch of products: the gradient of the kernel is rounded for each, then summed.
+
+    Args:
+        x: shape (batch, m, n).
+        kernel: shape (n, k), of the same dtype.
+
+    Returns:
+        Shape (batch, m, k).
+    """
+    return apply(MATMUL_EACH, x, kernel)
 
 
 def bias_add(x: Tensor, bias: Tensor) -> Tensor:
