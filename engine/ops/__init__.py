@@ -47,7 +47,7 @@ from engine.ops.normalization import batch_normalization, normalize_with
 from engine.ops.pooling import average_pool, max_pool
 from engine.ops.recurrent import lstm_gates
 from engine.ops.reduce import logsumexp, mean, reduce_max, reduce_sum
-from engine.ops.resize import resize_bilinear
+from engine.ops.resize import cast_image, resize_bilinear
 from engine.ops.row_normalization import (
     layer_normalization,
     moments,
@@ -78,6 +78,7 @@ __all__ = [
     "batch_normalization",
     "bias_add",
     "cast",
+    "cast_image",
     "celu",
     "clip",
     "concatenate",

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.dtypes import DType
+from engine.dtypes import BFLOAT16, DType
 from engine.ops.elementwise import unbroadcast
+from engine.ops.narrow_products import is_short
 from engine.tape import Array, Op, Tensor, apply, rounded
 
 LARGE = 65536
@@ -58,8 +59,18 @@ def _bias_forward(dtype: DType, x: Array, bias: Array) -> tuple[Array, Any]:
 
 
 def _bias_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    by_bias = as_rows(gradient).sum(axis=0) if needed[1] else None
-    return gradient, by_bias
+    return gradient, bias_gradient(gradient, dtype) if needed[1] else None
+
+
+def bias_gradient(gradient: Array, dtype: DType) -> Array:
+    """Return the sum over all axes but the last: in bfloat16 one by one, each rounded, as TensorFlow's BiasAddGrad."""
+    rows = as_rows(gradient)
+    if dtype is not BFLOAT16 or not is_short(*rows.shape):
+        return np.asarray(rows.sum(axis=0))
+    found = np.zeros_like(rows[0])
+    for row in rows:
+        found = rounded(found + row, dtype)
+    return found
 
 
 MATMUL = Op("matmul", _matmul_forward, _matmul_backward)

@@ -98,7 +98,9 @@ def main(python: str, library: str, only: str, kept: str) -> int:
     still = [row for row in found if row.verdict == "open"]
     text = [table(found, "layer"), table(found, "kind"), table(found, "policy")]
     for verdict in ("open", "finding", "kernels"):
-        text += [f"{verdict} {row.case['id']} {row.case['config']} {row.why}" for row in found if row.verdict == verdict]
+        text += [
+            f"{verdict} {row.case['id']} {row.case['config']} {row.why}" for row in found if row.verdict == verdict
+        ]
     sys.stdout.write("\n".join([*text, ""]))
     return len(still)
 
