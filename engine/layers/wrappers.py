@@ -13,6 +13,7 @@ from engine.conventions import Conventions
 from engine.dtypes import DType
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.layers.base import Layer, Shape, Shapes
+from engine.layers.normalization import BatchNormalization
 from engine.layers.recurrent import Recurrent
 from engine.policy import Policy
 from engine.run import Run
@@ -182,11 +183,27 @@ class TimeDistributed(Wrapper):
         return (shapes[0][0], shapes[0][1], *inner[1:])
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
-        """Apply the inner layer to all steps of all rows at once."""
+        """Apply the inner layer to all steps of all rows at once, or in Keras 3 step by step where that differs."""
         x = inputs[0]
+        if self.steps_apart:
+            return ops.stack([self._once(run, step) for step in ops.unstack(x, axis=1)], axis=1)
         flat = ops.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
         y = self._scoped(self.layer)(run, flat)
         return ops.reshape(y, (x.shape[0], x.shape[1], *y.shape[1:]))
+
+    @property
+    def steps_apart(self) -> bool:
+        """Whether steps go one after the other, as in Keras 3.
+
+        That differs where a step has statistics of its own, and where the gradients of steps are narrow: Keras casts a
+        weight for each step, so that they are summed in the weight's dtype.
+        """
+        narrow = self.layer.policy.compute.low_precision
+        return self.conventions.keras3 and (narrow or isinstance(self.layer, BatchNormalization))
+
+    def _once(self, run: Run, step: Tensor) -> Tensor:
+        run.cast_again()
+        return self._scoped(self.layer)(run, step)
 
     def output_mask(self, *inputs: Tensor) -> Array | None:
         """The steps' mask."""
