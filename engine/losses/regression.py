@@ -8,7 +8,9 @@ import numpy as np
 
 from engine import ops
 from engine.configured import any_integer, any_number, optional, setting, text
+from engine.conventions import Conventions
 from engine.losses.base import EPSILON, Loss, at_least, same_rank
+from engine.ops import losses as ops_of_losses
 from engine.ops.powers import reciprocal_root
 from engine.tape import Array, Tensor, constant
 
@@ -25,7 +27,7 @@ class MeanSquaredError(Loss):
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """Mean over the last axis, in y_pred's dtype."""
         labels, y_pred = same_rank(y_true, y_pred)
-        return self._mean(ops.square(ops.subtract(y_pred, labels)), axis=-1)
+        return self._mean(squared_difference(y_pred, labels, self.conventions), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,12 @@ class MeanSquaredLogarithmicError(Loss):
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """Mean over the last axis, in y_pred's dtype."""
         labels, y_pred = same_rank(y_true, y_pred)
-        return self._mean(ops.square(ops.subtract(_log_of_next(y_pred), _log_of_next(labels))), axis=-1)
+        return self._mean(squared_difference(_log_of_next(y_pred), _log_of_next(labels), self.conventions), axis=-1)
+
+
+def squared_difference(a: Tensor, b: Tensor, line: Conventions) -> Tensor:
+    """Return ``(a - b) ** 2``: one op in Keras 2, whose gradient does not overflow where that of the square does."""
+    return ops.square(ops.subtract(a, b)) if line.keras3 else ops_of_losses.squared_difference(a, b)
 
 
 def _log_of_next(x: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def _add(a: Array, b: Array) -> Array:
 def _leaf(rows: Array, kernel: Kernel) -> Array:
     count, size = rows.shape
     in_packets = size // LANES * LANES
-    packets = rows[:, :in_packets].reshape(count, -1, LANES)
+    packets = rows[:, :in_packets].reshape(count, size // LANES, LANES)
     together = packets.shape[1] // kernel.streams * kernel.streams
     sums = np.zeros((count, kernel.streams, LANES), rows.dtype)
     for start in range(0, together, kernel.streams):
@@ -98,10 +98,11 @@ def _forward(dtype: DType, x: Array, axis: Axes, keepdims: bool, kernel: Kernel)
     axes = sorted(each % x.ndim for each in given)
     kept = [each for each in range(x.ndim) if each not in axes]
     shape = [x.shape[each] for each in kept]
+    count = math.prod(x.shape[each] for each in axes)
     if axes and axes[-1] < x.ndim - 1:
-        sums = _first_axis(x.transpose(*axes, *kept).reshape(-1, math.prod(shape)))
+        sums = _first_axis(x.transpose(*axes, *kept).reshape(count, math.prod(shape)))
     else:
-        sums = _last_axis(x.transpose(*kept, *axes).reshape(math.prod(shape), -1), kernel)
+        sums = _last_axis(x.transpose(*kept, *axes).reshape(math.prod(shape), count), kernel)
     whole = [1 if each in axes else x.shape[each] for each in range(x.ndim)] if keepdims else shape
     return sums.reshape(whole), (x.shape, axis, keepdims)
 

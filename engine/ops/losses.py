@@ -49,6 +49,19 @@ def _sigmoid_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array,
     return losses, probabilities - labels
 
 
+def _square_forward(dtype: DType, a: Array, b: Array) -> tuple[Array, Any]:
+    difference = rounded(a - b, dtype)
+    return difference * difference, difference
+
+
+def _square_backward(
+    dtype: DType, gradient: Array, difference: Array, needed: tuple[bool, ...]
+) -> tuple[Array | None, ...]:
+    slope = rounded(gradient + gradient, dtype) * difference  # the other way round, a large difference would overflow
+    return slope if needed[0] else None, -slope if needed[1] else None
+
+
+SQUARED_DIFFERENCE = Op("squared_difference", _square_forward, _square_backward)
 SPARSE_SOFTMAX_CROSSENTROPY = Op("sparse_softmax_cross_entropy_with_logits", _sparse_forward, _per_row_backward)
 SOFTMAX_CROSSENTROPY = Op("softmax_cross_entropy_with_logits", _dense_forward, _dense_backward)
 SIGMOID_CROSSENTROPY = Op(
@@ -56,6 +69,11 @@ SIGMOID_CROSSENTROPY = Op(
     _sigmoid_forward,
     lambda dtype, gradient, slope, needed: (gradient * slope,),
 )
+
+
+def squared_difference(a: Tensor, b: Tensor) -> Tensor:
+    """Return ``(a - b) ** 2`` of tensors of one shape."""
+    return apply(SQUARED_DIFFERENCE, a, b)
 
 
 def sparse_softmax_crossentropy(logits: Tensor, labels: Array) -> Tensor:

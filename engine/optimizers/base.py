@@ -201,6 +201,10 @@ class Optimizer(Configured):
             slots |= {f"{slot}/{spec.path}": array for slot, array in own.items()}
         return slots
 
+    def shown_iterations(self, iterations: int) -> int:
+        """Return what ``optimizer.iterations`` shows after so many steps: with accumulated gradients, full windows."""
+        return iterations // (self.gradient_accumulation_steps or 1)
+
     @property
     def decay_of_rate(self) -> float:
         """Keras 2's time-based decay of the learning rate."""
