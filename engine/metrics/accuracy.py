@@ -20,8 +20,8 @@ class Accuracy(Averaged):
     name: str | None = setting(optional(text), "accuracy")
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
-        """1 where equal, in the dtype of the predictions."""
-        labels, y_pred = same_rank(y_true, y_pred)
+        """1 where equal, in the dtype of the predictions (Keras 2: in the metric's)."""
+        labels, y_pred = same_rank(y_true, self.measured(y_pred))
         return labels.data == y_pred.data
 
 

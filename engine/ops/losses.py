@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.dtypes import DType
+from engine.dtypes import BFLOAT16, DType
 from engine.ops.activations import SIGMOID
+from engine.ops.narrow_losses import SIGMOID_CROSSENTROPY_STEPS, SPARSE_SOFTMAX_CROSSENTROPY_STEPS
 from engine.tape import Array, Op, Tensor, apply, rounded
 
 
@@ -83,7 +84,8 @@ def sparse_softmax_crossentropy(logits: Tensor, labels: Array) -> Tensor:
         logits: shape (..., classes).
         labels: integers of shape (...), each in [0, classes).
     """
-    return apply(SPARSE_SOFTMAX_CROSSENTROPY, logits, labels=labels)
+    steps = logits.dtype is BFLOAT16  # the one kernel of them that is not computed in float32
+    return apply(SPARSE_SOFTMAX_CROSSENTROPY_STEPS if steps else SPARSE_SOFTMAX_CROSSENTROPY, logits, labels=labels)
 
 
 def softmax_crossentropy(logits: Tensor, labels: Array, axis: int = -1) -> Tensor:
@@ -93,4 +95,5 @@ def softmax_crossentropy(logits: Tensor, labels: Array, axis: int = -1) -> Tenso
 
 def sigmoid_crossentropy(logits: Tensor, labels: Array) -> Tensor:
     """Return the elementwise binary cross-entropy of logits, computed without overflow."""
-    return apply(SIGMOID_CROSSENTROPY, logits, labels=labels.astype(logits.data.dtype, copy=False))
+    op = SIGMOID_CROSSENTROPY_STEPS if logits.dtype.low_precision else SIGMOID_CROSSENTROPY
+    return apply(op, logits, labels=labels.astype(logits.data.dtype, copy=False))

@@ -24,10 +24,12 @@ class Real:
         self.run = {"loss": self.loss, "metric": self.metric, "optimizer": self.optimizer}
 
     def inputs(self, case):
-        """Return labels, predictions and weights."""
+        """Return labels, predictions and weights; labels as Keras 2's container of losses and metrics casts them."""
         predictions = np.array(case["y_pred"], np.float32).reshape(case["shape"])
         y_pred = tf.cast(tf.constant(predictions), case["dtype"])
         y_true = tf.constant(np.array(case["y_true"], case["y_true_dtype"]).reshape(case["labels_shape"]))
+        if self.library != "keras3" and y_true.dtype.is_floating:
+            y_true = tf.cast(y_true, y_pred.dtype)
         given = case.get("sample_weight")
         return y_true, y_pred, None if given is None else tf.constant(np.array(given, np.float32))
 
