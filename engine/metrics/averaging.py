@@ -14,7 +14,7 @@ from engine.configured import any_integer, boolean, fraction, optional, setting,
 from engine.dtypes import as_dtype
 from engine.losses import Loss
 from engine.losses.base import fitted, row_labels
-from engine.metrics.base import Metric, Shape, State, aligned, ratio, same_shape
+from engine.metrics.base import Metric, Shape, State, aligned, detached, ratio, same_shape
 from engine.tape import Array, Tensor
 
 
@@ -82,6 +82,13 @@ class Mean(Averaged):
 
     takes_labels: ClassVar[bool] = False
     name: str | None = setting(optional(text), "mean")
+
+    def updated(
+        self, state: State, y_true: Array, y_pred: Tensor, sample_weight: Array | None = None
+    ) -> dict[str, Array]:
+        """As other means; in Keras 3 a mask counts only where there are weights."""
+        seen = detached(y_pred) if self.conventions.keras3 and sample_weight is None else y_pred
+        return super().updated(state, y_true, seen, sample_weight)
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
         """The values as they are."""

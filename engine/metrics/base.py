@@ -126,6 +126,13 @@ def aligned(values: Array, others: Array) -> tuple[Array, Array]:
     return values, others
 
 
+def places_of_largest(values: Array, axis: int = -1) -> Array:
+    """Return the place of the largest along an axis, the first of ties; NaN is passed over (``tf.argmax``)."""
+    values = np.asarray(values)
+    lost = np.isnan(values)
+    return np.asarray((np.where(lost, -np.inf, values) if lost.any() else values).argmax(axis=axis))
+
+
 def same_shape(y_true: Array, y_pred: Tensor, kind: np.dtype[Any]) -> tuple[Array, Array]:
     """Return labels and predictions as numbers of a dtype and of one shape.
 
