@@ -100,9 +100,12 @@ class Real:
         return found
 
     def step(self, case, apply):
-        """Return a step: traced, as in ``fit``, where that is another one (tf_keras's Nadam); else eager, for speed."""
-        traced = self.library == "tf_keras" and case["name"] == "Nadam"
-        return tf.function(apply, autograph=False) if traced else apply
+        """Return a step: traced as ``fit`` traces it, twice, where that changes it (tf_keras's Nadam); else eager."""
+        if self.library != "tf_keras" or case["name"] != "Nadam":
+            return apply
+        gradient = tf.TensorSpec((len(case["start"]),), case["dtype"])
+        tf.function(apply, autograph=False).get_concrete_function(gradient)
+        return tf.function(apply, autograph=False)
 
 
 def _numbers(tensor):
