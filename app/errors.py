@@ -30,13 +30,11 @@ from app.problems import NO_RETRY, Problem
 from engine.errors import EngineError
 from worker.jobs.artifacts import Unreachable
 from worker.jobs.errors import FileInUse, IdempotencyMismatch, JobNotFound, TooManyWebhooks, TransitionRefused
+from worker.specs.bounds import MOST_FAULTS
 from worker.specs.errors import FieldError, SpecError, from_engine
 from worker.specs.files.content import BadRows
 
 logger = logging.getLogger(__name__)
-
-MOST_ERRORS = 100
-"""A longer list helps nobody: a wrong column of the data is wrong in every row."""
 
 
 class Refused(HTTPException):
@@ -83,7 +81,7 @@ def _spec(error: SpecError) -> Problem:
 
 
 def _bad_rows(error: BadRows) -> Problem:
-    first, listed = error.errors[0], error.errors[:MOST_ERRORS]
+    first, listed = error.errors[0], error.errors[:MOST_FAULTS]
     more = (
         f" There are {error.total:,} such cells or rows, of which errors lists {len(listed)}."
         if error.total > 1
@@ -102,7 +100,7 @@ def _engine(error: EngineError) -> Problem:
 
 def invalid(errors: tuple[FieldError, ...]) -> Problem:
     """Return the 422 of a body whose parts are wrong."""
-    first, errors = errors[0], errors[:MOST_ERRORS]
+    first, errors = errors[0], errors[:MOST_FAULTS]
     more = f" (and {len(errors) - 1} more in errors)" if len(errors) > 1 else ""
     return Problem(422, first.code if len(errors) == 1 else "invalid_request", first.message + more, errors)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints
 
 from app.answers import Answer, JobErrorAnswer, ListAnswer, notices_of, reach_of
 from app.deps import Services, ServicesDep
@@ -22,9 +21,10 @@ from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
 from worker.jobs.submitting import NewJob
 from worker.jobs.sweeps import NewSweep, Point, Sweep, Trial
-from worker.specs.errors import FieldError, SpecError, from_validation
+from worker.specs.bounds import MOST_ITEMS, MOST_KEYS, AtMost
+from worker.specs.errors import FieldError, SpecError, read
 from worker.specs.grid import GridPoint, placed, points_of
-from worker.specs.job import EXAMPLE, JobSpec, MetadataKey, MetadataText
+from worker.specs.job import EXAMPLE, JobSpec, Metadata
 from worker.specs.notices import Notice
 from worker.specs.reach import ReachShape
 from worker.specs.shape import Anything, Spec, Text
@@ -52,13 +52,15 @@ class SweepRequest(Spec):
         json_schema_extra={"examples": [{"job": EXAMPLE, "grid": {"/policy": ["float32", "mixed_float16"]}}]}
     )
 
-    job: dict[str, Anything] = Field(description="A training job; every point of the grid starts from it.")
-    grid: Annotated[dict[Text, list[Anything]], Field(min_length=1, max_length=8)] = Field(
+    job: Annotated[dict[str, Anything], AtMost(MOST_KEYS)] = Field(
+        description="A training job; every point of the grid starts from it."
+    )
+    grid: Annotated[dict[Text, Annotated[list[Anything], AtMost(MOST_ITEMS)]], Field(min_length=1), AtMost(8)] = Field(
         description="Values to try, by JSON pointer into the job; every combination is a job.",
         examples=[{"/policy": ["float32", "mixed_float16", "mixed_bfloat16"], "/fit/batch_size": [32, 128]}],
     )
     suffix: Annotated[Text, StringConstraints(max_length=64)] | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataText], Field(max_length=16)] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class TrialAnswer(Answer):
@@ -188,7 +190,7 @@ def _checked(services: Services, request: SweepRequest) -> list[tuple[GridPoint,
     faults: dict[FieldError, None] = {}
     for point in points_of(request.job, request.grid, services.shared.limits):
         try:
-            good.append((point, check(services, _read(point.job))))
+            good.append((point, check(services, read(JobSpec, point.job))))
         except SpecError as error:
             faults |= dict.fromkeys(placed(error.errors, point))
         if len(faults) >= _FIRST_FAULTS:
@@ -196,13 +198,6 @@ def _checked(services: Services, request: SweepRequest) -> list[tuple[GridPoint,
     if faults:
         raise SpecError(faults)
     return good
-
-
-def _read(job: Mapping[str, Any]) -> JobSpec:
-    try:
-        return JobSpec.model_validate(job)
-    except ValidationError as error:
-        raise from_validation(error, job, JobSpec) from error
 
 
 def _created(
