@@ -117,6 +117,7 @@ def create_app(settings: AppSettings | None = None, worker_settings: WorkerSetti
 def _lifespan_of(services: Services, rules: Rules) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        services.pools.limit_lookups()
         services.feed.open()
         services.waker.start()
         yield
@@ -141,7 +142,7 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)  # type: ignore[arg-type]
 
 
-def _inherited(descriptor: int | None) -> list[socket.socket] | None:
+def inherited(descriptor: int | None) -> list[socket.socket] | None:
     """Return the socket that the supervisor listens on, or None: uvicorn then opens its own.
 
     uvicorn would take a descriptor for a Unix socket. asyncio sets TCP_NODELAY on the connections of a TCP socket only,
@@ -155,7 +156,7 @@ def main() -> None:
     app = create_app()
     services: Services = app.state.services
     settings = services.settings
-    listeners = _inherited(settings.listen_fd)
+    listeners = inherited(settings.listen_fd)
     exposed = exposure(settings.auth, listeners[0].getsockname()[0] if listeners else settings.host)
     if exposed is not None:
         sys.exit(f"halfstep: {exposed}")

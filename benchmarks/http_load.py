@@ -1,4 +1,4 @@
-"""A client that costs little: sockets that are kept alive and ready-made bytes, so that the server is what takes time."""
+"""A client that costs little: kept-alive connections and ready-made bytes, so that the server takes the time."""
 
 import math
 import os

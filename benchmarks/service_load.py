@@ -1,6 +1,6 @@
 """Requests a second of the service's busy routes, in turns with a bare FastAPI route.
 
-``python -m benchmarks.service_load [--rounds 40] [--only list,submit]``. The service is `halfstep serve` with SQLite and
+``python -m benchmarks.service_load [--rounds 40] [--only list,submit]``. The service is `halfstep serve` with SQLite,
 its own broker and no worker; the bare route is one uvicorn worker. Both are asked in turns over connections that are
 kept alive. On a machine that others use, ratios of neighbours and the processor time (Linux only) are the steadier
 figures.
