@@ -15,6 +15,6 @@ if __name__ == "__main__":
     parser.add_argument("--python", default=sys.executable, help="interpreter that has the library")
     parser.add_argument("--library", required=True, choices=("keras3", "tf_keras", "tf2.4"))
     parser.add_argument("--only", default="", help="cases whose name holds this text")
-    parser.add_argument("--answers", default="", help="a file of what the library answered, in place of running it")
+    parser.add_argument("--answers", default="", help="file of what the library answers, made if missing")
     given = parser.parse_args()
     sys.exit(bool(PARTS[given.part](given.python, given.library, given.only, given.answers)))

@@ -44,7 +44,7 @@ class Real:
             y_pred._keras_mask = mask
         else:
             counting = tf.cast(mask, y_pred.dtype if case["kind"] == "loss" else "float32")
-            weights = counting if weights is None else tf.cast(weights, counting.dtype)[:, None] * counting
+            weights = counting if weights is None else tf.cast(weights, counting.dtype) * counting
         return weights
 
     def loss(self, case):
