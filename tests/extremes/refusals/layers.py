@@ -59,7 +59,7 @@ def _pooling() -> Iterator[dict]:
     for rank, shape in {1: STEPS, 2: IMAGE}.items():
         for kind in ("Max", "Average"):
             windows = {"same": {"padding": "same", "strides": 1}, "strides": {"pool_size": 3, "strides": 2}}
-            yield from _of(f"{kind}Pooling{rank}D", shape, {}, **windows)
+            yield from _of(f"{kind}Pooling{rank}D", shape, {"pool_size": 2}, **windows)
             masked = {"masked": {"masked": True}} if rank == 1 else {}
             yield from _of(f"Global{kind}Pooling{rank}D", shape, {}, keepdims={"keepdims": True}, **masked)
 

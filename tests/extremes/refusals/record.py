@@ -145,23 +145,25 @@ def attempt(library: Library, case: dict, policy: str, place: str, way: str) -> 
 
 
 def _message(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if any(word in line for word in WORDS)]
+    """Return the line that tells what is wrong, of a message that may begin with where it happened."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line and not line.startswith((BULLET, "Arguments received"))]
+    telling = [line for line in lines if any(words in line for words in TELLING)]
     return (telling or lines or [""])[0][:300]
 
 
-WORDS = (
+BULLET = "\u2022"
+TELLING = (
     "No OpKernel",
     "Could not find device",
     "not in list of allowed",
-    "rror: ",
-    "must be of type",
-    "incompatible",
-    "don't all match",
-    "Expected ",
-    "dtype",
+    "not in the list of allowed",
+    "that does not match type",
+    "currently does not support",
+    "do not yet support",
+    "must have the same dtype",
+    "Detected unsupported operations",
 )
-"""Of the line that tells what is wrong, in messages of many lines."""
 
 
 def ways(library: Library, case: dict, answers: dict) -> Iterator[str]:
