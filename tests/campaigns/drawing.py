@@ -17,9 +17,10 @@ EXPORTED = ("float32", "float32", "float32", "float32", "mixed_float16", "mixed_
 OWN = ("float32", "mixed_float16", "mixed_bfloat16", "float64", "float16")
 MERGES = ("Add", "Subtract", "Multiply", "Maximum", "Minimum", "Average", "Concatenate", "Dot")
 TOKENS = 12
-MOST_PARAMETERS = 2000
 MOST_VALUES = 600
 """Of one tensor and one row."""
+MOST_PARAMETERS = 2500
+"""Of a layer, and after which no layer is added; a head of four numbers has them for most values."""
 TRIES = 8
 
 
@@ -67,7 +68,7 @@ class Drawer:
         known = all(isinstance(size, int) and size > 0 for size in sizes)
         if not sizes or not known or int(np.prod(sizes)) > MOST_VALUES or len(sizes) > 3:
             return None
-        if layer.count_params() > MOST_PARAMETERS // 4:
+        if layer.count_params() > MOST_PARAMETERS:
             return None
         self.tensors[call["name"]] = output
         self.plan["layers"][name], self.made[name] = spec, layer
