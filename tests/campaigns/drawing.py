@@ -22,6 +22,8 @@ MOST_VALUES = 600
 MOST_PARAMETERS = 2500
 """Of a layer, and after which no layer is added; a head of four numbers has them for most values."""
 TRIES = 8
+FORGETFUL = ("SpatialDropout1D", "SpatialDropout2D")
+"""Keras 3 does not export their policies: they get none of their own."""
 
 
 class Drawer:
@@ -238,7 +240,12 @@ def _dtypes(plan: Plan, draw: Draw, heads: list[str]) -> None:
     own = {}
     if draw.some(0.45):
         own.update(dict.fromkeys(heads, "float32"))
-    plain = [name for name, spec in plan["layers"].items() if "plan" not in spec and name not in heads]
+    forgetful = draw.library == "keras3"
+    plain = [
+        name
+        for name, spec in plan["layers"].items()
+        if "plan" not in spec and name not in heads and not (forgetful and spec["class_name"] in FORGETFUL)
+    ]
     if plain and draw.some(0.25):
         own[draw.one(plain)] = draw.one(OWN)
     for name, policy in own.items():
