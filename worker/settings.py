@@ -21,7 +21,10 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_parameters: int = Field(default=30_000_000, gt=0, description="trainable and other variables, in values")
-    max_layers: int = Field(default=1024, gt=0, description="layers of one model")
+    max_layers: int = Field(default=1024, gt=0, le=4096, description="layers of one model")
+    max_calls: int = Field(
+        default=2048, gt=0, description="calls of layers in one model, those of models in it at each of their calls"
+    )
     max_steps: int = Field(default=1_000_000, gt=0, description="training steps of one job")
     max_epochs: int = Field(default=100_000, gt=0, description="epochs of one job")
     max_batch_size: int = Field(default=65_536, gt=0, description="samples of one step")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from engine import ops
@@ -58,6 +59,11 @@ class Wrapper(Layer):
 
     def inner_layers(self) -> tuple[Layer, ...]:
         """The layers inside, in the order of their variables."""
+        return self._insides
+
+    @cached_property
+    def _insides(self) -> tuple[Layer, ...]:
+        """Made once: a model inside keeps its graph, which each question to a new one would build anew."""
         return tuple(self._scoped(layer) for layer in self._inner().values())
 
     def output_dtype(self, *entered: DType) -> DType:
@@ -172,11 +178,11 @@ class TimeDistributed(Wrapper):
 
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
         """Those of the inner layer for one step."""
-        return self._scoped(self.layer).weight_specs(self._step(shapes[0]))
+        return self.inner_layers()[0].weight_specs(self._step(shapes[0]))
 
     def compute_output_shape(self, *shapes: Shape) -> Shape:
         """The inner layer's output, once a step."""
-        inner = self.layer.compute_output_shape(self._step(shapes[0]))
+        inner = self.inner_layers()[0].compute_output_shape(self._step(shapes[0]))
         if isinstance(inner, list):
             raise InvalidValue("TimeDistributed wraps layers of one output.", path=("layer",))
         return (shapes[0][0], shapes[0][1], *inner[1:])
@@ -185,7 +191,7 @@ class TimeDistributed(Wrapper):
         """Apply the inner layer to all steps of all rows at once."""
         x = inputs[0]
         flat = ops.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
-        y = self._scoped(self.layer)(run, flat)
+        y = self.inner_layers()[0](run, flat)
         return ops.reshape(y, (x.shape[0], x.shape[1], *y.shape[1:]))
 
     def output_mask(self, *inputs: Tensor) -> Array | None:

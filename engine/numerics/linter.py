@@ -11,8 +11,17 @@ from engine.numerics.refusal_rules import REFUSAL_RULES
 from engine.numerics.scaling_rules import SCALING_RULES
 from engine.numerics.subject import Subject
 from engine.numerics.sum_rules import SUM_RULES
+from engine.numerics.update_rules import UPDATE_RULES
 
-RULES: tuple[Rule, ...] = (*REACH_RULES, *SCALING_RULES, *LOSS_RULES, *LAYER_RULES, *SUM_RULES, *REFUSAL_RULES)
+RULES: tuple[Rule, ...] = (
+    *REACH_RULES,
+    *SCALING_RULES,
+    *LOSS_RULES,
+    *UPDATE_RULES,
+    *LAYER_RULES,
+    *SUM_RULES,
+    *REFUSAL_RULES,
+)
 """Every rule; each looks for one thing, and says its code, its severity, why, and what to do."""
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")

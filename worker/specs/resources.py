@@ -12,6 +12,7 @@ from engine.nested import Nested
 from engine.network import Network
 from engine.training import FitOptions
 from worker.settings import Limits
+from worker.specs.extent import extent_of
 from worker.specs.findings import Findings
 from worker.specs.outputs import measures_of
 from worker.specs.working import working_values
@@ -21,19 +22,24 @@ Place: TypeAlias = tuple[str | int, ...]
 
 
 def check_layer_count(findings: Findings, limits: Limits) -> bool:
-    """Note a model of too many layers; return whether it may be read."""
-    count = _layers_in(findings.body["model"])
-    if count <= limits.max_layers:
-        return True
-    text = f"The model has {count} layers; the limit is {limits.max_layers:,}."
-    findings.add(CODE, text, "model", "config", "layers")
-    return False
+    """Note a model of too many layers or calls; return whether it may be read."""
+    extent = extent_of(findings.body["model"])
+    tensors = limits.max_calls * TENSORS_A_CALL
+    for count, most, what in (
+        (extent.layers, limits.max_layers, "layers"),
+        (extent.calls, limits.max_calls, f"calls of layers{_WITH_MODELS}"),
+        (extent.tensors, tensors, f"tensors that calls take or it gives{_WITH_MODELS}"),
+    ):
+        if count > most:
+            text = f"The model has {_count(count)} {what}; the limit is {most:,}."
+            findings.add(CODE, text, "model", "config", "layers")
+            return False
+    return True
 
 
-def _layers_in(model: Mapping[str, Any]) -> int:
-    """Return how many layers a model lists, those of models in it included."""
-    inside = [item for item in model["config"]["layers"] if "layers" in item.get("config", {})]
-    return len(model["config"]["layers"]) + sum(_layers_in(item) for item in inside)
+TENSORS_A_CALL = 8
+"""Tensors that a call takes on average where a model is at the limit of calls; all but a few layers take one or two."""
+_WITH_MODELS = ", those of models in it counted at each of their calls"
 
 
 def check_fit(findings: Findings, limits: Limits, fit: FitOptions, rows: int) -> None:

@@ -20,9 +20,14 @@ from pydantic import (
     PlainValidator,
     StrictBool,
     StrictStr,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from worker.specs.bounds import MOST_AXES, MOST_ITEMS, AtMost, counted
 
 DEEPEST = 32
 """Lists and objects within each other; data of a sample has far fewer axes."""
@@ -34,6 +39,12 @@ class Spec(BaseModel):
     """A frozen record that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _counted(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """Stop looking once enough faults were found; the context of the validation counts them."""
+        return counted(value, handler, info.context)
 
     def given(self) -> dict[str, Any]:
         """Return what the caller wrote, as plain JSON values: defaults are left to the engine, which owns them."""
@@ -124,8 +135,10 @@ def _storable(value: str) -> str:
     """Refuse text that PostgreSQL (NUL) or UTF-8 (lone surrogates) cannot hold; no Keras name has either."""
     if "\0" in value:
         raise PydanticCustomError("nul_character", "must not contain NUL")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise PydanticCustomError("string_unicode", "must be valid Unicode")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("string_unicode", "must be valid Unicode") from None
     return value
 
 
@@ -176,7 +189,7 @@ Numbers: TypeAlias = Annotated[
     PlainValidator(_nested_numbers(8)),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {}}]}),
 ]
-Shape: TypeAlias = tuple[Int | None, ...]
+Shape: TypeAlias = Annotated[tuple[Int | None, ...], AtMost(MOST_AXES)]
 #: A setting of Keras that must stay unset here.
 Unset: TypeAlias = None
 
@@ -202,7 +215,7 @@ class Node(Spec):
     config: Spec
     module: Module | None = Field(default=None, description="Printed by Keras 3; must be a module of Keras.")
     registered_name: Text | None = Field(default=None, description="Printed by Keras 3; null for built-in classes.")
-    build_config: dict[str, Anything] | None = Field(
+    build_config: Annotated[dict[str, Anything], AtMost(MOST_ITEMS)] | None = Field(
         default=None, description="Printed by Keras 3; follows from the rest."
     )
 
@@ -301,7 +314,8 @@ class ByOutput:
         }
         if "one" in self.branches:
             choices["one"] = self.item.__get_pydantic_core_schema__(source, handler)
-        return core_schema.tagged_union_schema(choices=choices, discriminator=self._tag)
+        several = core_schema.tagged_union_schema(choices=choices, discriminator=self._tag)
+        return core_schema.no_info_before_validator_function(AtMost(MOST_ITEMS).check, several)
 
 
 def tabulate(*nodes: type[Node]) -> Table:

@@ -70,10 +70,14 @@ _SHOWN: Mapping[type | tuple[type, ...], Callable[[Any], str]] = {
 
 def listed(names: Iterable[object]) -> str:
     """Return names for a message: all of them, or the first of very many."""
-    every = [shown(str(name)) for name in names]
+    every = list(names)
     if len(every) <= MOST_LISTED:
-        return ", ".join(every)
-    return f"{', '.join(every[:FIRST_LISTED])} and {len(every) - FIRST_LISTED} more"
+        return ", ".join(map(_name, every))
+    return f"{', '.join(map(_name, every[:FIRST_LISTED]))} and {len(every) - FIRST_LISTED} more"
+
+
+def _name(value: object) -> str:
+    return shown(str(value))
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
