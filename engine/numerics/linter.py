@@ -8,6 +8,7 @@ from engine.numerics.kernel_rules import KERNEL_RULES
 from engine.numerics.layer_rules import LAYER_RULES
 from engine.numerics.loss_rules import LOSS_RULES
 from engine.numerics.reach_rules import REACH_RULES
+from engine.numerics.refusal_rules import REFUSAL_RULES
 from engine.numerics.scaling_rules import SCALING_RULES
 from engine.numerics.subject import Subject
 from engine.numerics.sum_rules import SUM_RULES
@@ -21,6 +22,7 @@ RULES: tuple[Rule, ...] = (
     *UPDATE_RULES,
     *LAYER_RULES,
     *SUM_RULES,
+    *REFUSAL_RULES,
 )
 """Every rule; each looks for one thing, and says its code, its severity, why, and what to do."""
 
