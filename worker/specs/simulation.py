@@ -18,7 +18,7 @@ from engine.scaler import ScalerRule, ScalerState
 from worker.specs.errors import FieldError, SpecError, from_engine
 from worker.specs.notices import Fault, Notice
 from worker.specs.scaler_settings import DEFAULT, RuleName, rule_of
-from worker.specs.shape import Anything, OpenSpec, Spec
+from worker.specs.shape import Anything, Config, OpenSpec, Spec
 from worker.specs.wording import shown
 
 _NONFINITE = frozenset({"nan", "inf", "-inf", "NaN", "Infinity", "-Infinity"})
@@ -45,7 +45,7 @@ Finite: TypeAlias = Annotated[Anything, _listed({"type": "boolean"})]
 class SimulateRequest(Spec):
     """A loss scale, and what its gradients are like: `steps` or `finite`."""
 
-    loss_scale: Anything = Field(
+    loss_scale: Config = Field(
         description='A number, "dynamic" (the defaults of the rule), null, a serialized loss scale, or the settings of '
         "the rule in its system's own words.",
         examples=["dynamic", {"init_scale": 65536.0, "growth_interval": 100}],
