@@ -27,6 +27,7 @@ from starlette.responses import Response
 
 from app.openapi import methods_at
 from app.problems import NO_RETRY, Problem
+from app.thread_pools import NoThread
 from engine.errors import EngineError
 from worker.jobs.artifacts import Unreachable
 from worker.jobs.errors import FileInUse, IdempotencyMismatch, JobNotFound, TooManyWebhooks, TransitionRefused
@@ -139,6 +140,11 @@ def _store_busy(_error: Exception) -> Problem:
     return Problem(503, "store_unavailable", "The job store does not answer; try again.", headers={"Retry-After": "1"})
 
 
+def _no_thread(_error: Exception) -> Problem:
+    text = "The service has more such requests than it can begin, and has done nothing of this one; send it again."
+    return Problem(503, "service_busy", text, headers={"Retry-After": "1"})
+
+
 def _files_away(_error: Exception) -> Problem:
     return Problem(
         503, "artifacts_unavailable", "The store of files does not answer; try again.", headers={"Retry-After": "1"}
@@ -169,6 +175,7 @@ TRANSLATIONS: Mapping[type[Exception], Callable[[Any], Problem]] = MappingProxyT
         TooManyWebhooks: _too_many_webhooks,
         OperationalError: _store_busy,
         PoolTimeout: _store_busy,
+        NoThread: _no_thread,
         Unreachable: _files_away,
         ClientDisconnect: _gone,
         Exception: _unexpected,

@@ -242,7 +242,7 @@ class Trainer:
             applied=verdict.applied,
             grad_norm=verdict.grad_norm,
             learning_rate=compilation.optimizer.inner_optimizer.rate(state.iterations),
-            iterations=verdict.iterations,
+            iterations=compilation.optimizer.inner_optimizer.shown_iterations(verdict.iterations),
             actions=called.actions,
             saved=called.saved,
         )

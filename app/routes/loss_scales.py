@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from app.deps import ServicesDep
 from app.json_route import StatelessRoute
 from app.problems import declared
+from app.thread_pools import in_work
 from worker.specs import loss_scales
 from worker.specs.loss_scales import (
     LossScaleDeserialized,
@@ -42,6 +43,7 @@ def deserialize_loss_scale(request: LossScaleDeserializeRequest) -> LossScaleDes
 
 
 @router.post("/simulate", responses=_PROBLEMS)
+@in_work
 def simulate_loss_scale(request: SimulateRequest, services: ServicesDep) -> Simulated:
     """Move a loss scale through steps, under the rule of any system; exact to the bit."""
     settings = services.settings

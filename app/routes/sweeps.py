@@ -10,12 +10,13 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from app.answers import Answer, JobErrorAnswer, ListAnswer, notices_of, reach_of
 from app.deps import Services, ServicesDep
-from app.finite_json import FiniteJSONResponse
+from app.finite_json import ModelResponse
 from app.json_route import JsonRoute
 from app.problems import declared
 from app.quotas import require_room
 from app.routes.jobs import IdempotencyKey
 from app.submission import Checked, check, digest, discard, started
+from app.thread_pools import in_work, in_writes
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
@@ -36,7 +37,7 @@ _FIRST_FAULTS = 20
 """A wrong job is wrong at every point of its grid; so many faults are enough to go by."""
 
 
-def _sweep_id(sweep_id: Annotated[str, Path(description="Id of a sweep.")]) -> str:
+async def _sweep_id(sweep_id: Annotated[str, Path(description="Id of a sweep.")]) -> str:
     if not _SWEEP_ID.fullmatch(sweep_id):
         raise JobNotFound(sweep_id)
     return sweep_id
@@ -157,7 +158,7 @@ class SweepDryRunAnswer(Answer):
         **declared(400, 413, 415, 422, 503),
     },
 )
-def create_sweep(
+async def create_sweep(
     request: SweepRequest,
     services: ServicesDep,
     response: Response,
@@ -165,7 +166,7 @@ def create_sweep(
     idempotency_key: IdempotencyKey = None,
 ) -> SweepAnswer | Response:
     """Check every job of a grid, then queue them all in one transaction, or none."""
-    points = _checked(services, request)
+    points = await services.pools.work.run(services.tenant, _checked, services, request)
     if dry_run:
         steps = sum(checked.new.total_steps for _, checked in points)
         rows = [
@@ -176,13 +177,21 @@ def create_sweep(
             )
             for point, checked in points
         ]
-        answer = SweepDryRunAnswer(jobs=len(points), total_steps=steps, points=rows)
-        return FiniteJSONResponse(answer.model_dump(mode="json"))
-    sweep, jobs = _created(services, request, points, idempotency_key)
+        return ModelResponse(SweepDryRunAnswer(jobs=len(points), total_steps=steps, points=rows))
+    sweep, answer = await services.pools.writes.run(
+        services.tenant, _queued, services, request, points, idempotency_key
+    )
+    response.headers["Location"] = f"{router.prefix}/{sweep.id}"
+    return answer
+
+
+def _queued(
+    services: Services, request: SweepRequest, points: list[tuple[GridPoint, Checked]], key: str | None
+) -> tuple[Sweep, ComparedAnswer]:
+    sweep, jobs = _created(services, request, points, key)
     for job in jobs:
         services.waker.wake(job)
-    response.headers["Location"] = f"{router.prefix}/{sweep.id}"
-    return _compared(services, sweep)
+    return sweep, _compared(services, sweep)
 
 
 def _checked(services: Services, request: SweepRequest) -> list[tuple[GridPoint, Checked]]:
@@ -248,18 +257,21 @@ def list_sweeps(
 
 
 @router.get("/{sweep_id}", responses=declared(404, 422, 503))
+@in_work
 def get_sweep(sweep_id: SweepId, services: ServicesDep) -> ComparedAnswer:
     """Compare the jobs of a sweep."""
     return _compared(services, services.sweeps.get(sweep_id))
 
 
 @router.post("/{sweep_id}/cancel", responses=declared(404, 422, 503))
+@in_writes
 def cancel_sweep(sweep_id: SweepId, services: ServicesDep) -> ComparedAnswer:
     """Cancel every job that has not ended; running ones act before their next training step."""
     return _compared(services, services.sweeps.cancel(sweep_id))
 
 
 @router.delete("/{sweep_id}", status_code=204, responses=declared(404, 409, 422, 503))
+@in_writes
 def delete_sweep(sweep_id: SweepId, services: ServicesDep) -> None:
     """Forget a sweep whose jobs have all ended, the jobs, and their files."""
     for job_id in services.sweeps.delete(sweep_id):

@@ -14,7 +14,7 @@ from engine.configured import any_integer, boolean, fraction, optional, setting,
 from engine.dtypes import as_dtype
 from engine.losses import Loss
 from engine.losses.base import fitted, row_labels
-from engine.metrics.base import Metric, Shape, State, aligned, ratio, same_shape
+from engine.metrics.base import Metric, Shape, State, aligned, detached, ratio, same_shape
 from engine.tape import Array, Tensor
 
 
@@ -50,6 +50,10 @@ class Averaged(Metric):
         """Return one value per sample, or per entry of a sample."""
         raise AssertionError(f"{self.class_name} does not define its values")
 
+    def measured(self, y_pred: Tensor) -> Tensor:
+        """Return predictions as the function sees them: in Keras 2 cast to the metric's dtype."""
+        return y_pred if self.conventions.keras3 else ops.cast(y_pred, as_dtype(self.kind.name))
+
     @property
     def sees_masks(self) -> bool:
         """It does."""
@@ -78,6 +82,13 @@ class Mean(Averaged):
 
     takes_labels: ClassVar[bool] = False
     name: str | None = setting(optional(text), "mean")
+
+    def updated(
+        self, state: State, y_true: Array, y_pred: Tensor, sample_weight: Array | None = None
+    ) -> dict[str, Array]:
+        """As other means; in Keras 3 a mask counts only where there are weights."""
+        seen = detached(y_pred) if self.conventions.keras3 and sample_weight is None else y_pred
+        return super().updated(state, y_true, seen, sample_weight)
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
         """The values as they are."""
@@ -126,10 +137,7 @@ class OfLoss(Averaged):
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
         """The losses, not reduced."""
-        if not self.conventions.keras3:
-            dtype = self.conventions.floatx if self.dtype is None else as_dtype(self.dtype)
-            y_pred = ops.cast(y_pred, dtype)
-        return self.loss.losses(y_true, y_pred).data
+        return self.loss.losses(y_true, self.measured(y_pred)).data
 
 
 @dataclass(frozen=True)
@@ -265,7 +273,7 @@ class CosineSimilarity(Averaged):
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
         """What the loss negates."""
-        return -self._loss.losses(y_true, y_pred).data
+        return -self._loss.losses(y_true, self.measured(y_pred)).data
 
     @cached_property
     def _loss(self) -> Loss:

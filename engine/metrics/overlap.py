@@ -23,7 +23,7 @@ from engine.conventions import Conventions
 from engine.dtypes import as_dtype
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.losses import EPSILON
-from engine.metrics.base import Metric, Shape, State, ratio
+from engine.metrics.base import Metric, Shape, State, places_of_largest, ratio
 from engine.tape import Array, Tensor
 
 _MATRIX = "total_confusion_matrix"
@@ -95,8 +95,8 @@ class Overlap(Metric):
         """Return class numbers of labels and predictions."""
         axis = getattr(self, "axis", -1)
         return (
-            labels if self._sparse("sparse_y_true") else labels.argmax(axis=axis),
-            predictions if self._sparse("sparse_y_pred") else predictions.argmax(axis=axis),
+            labels if self._sparse("sparse_y_true") else places_of_largest(labels, axis),
+            predictions if self._sparse("sparse_y_pred") else places_of_largest(predictions, axis),
         )
 
     def result(self, state: State) -> Array:

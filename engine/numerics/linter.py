@@ -10,8 +10,16 @@ from engine.numerics.reach_rules import REACH_RULES
 from engine.numerics.scaling_rules import SCALING_RULES
 from engine.numerics.subject import Subject
 from engine.numerics.sum_rules import SUM_RULES
+from engine.numerics.update_rules import UPDATE_RULES
 
-RULES: tuple[Rule, ...] = (*REACH_RULES, *SCALING_RULES, *LOSS_RULES, *LAYER_RULES, *SUM_RULES)
+RULES: tuple[Rule, ...] = (
+    *REACH_RULES,
+    *SCALING_RULES,
+    *LOSS_RULES,
+    *UPDATE_RULES,
+    *LAYER_RULES,
+    *SUM_RULES,
+)
 """Every rule; each looks for one thing, and says its code, its severity, why, and what to do."""
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")

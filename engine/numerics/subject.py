@@ -14,6 +14,7 @@ from engine.layers import Shape
 from engine.losses import Loss
 from engine.metrics import Metric
 from engine.network import Network, read_network
+from engine.numerics.magnitudes import Magnitudes, arriving
 from engine.numerics.model_policy import ModelPolicy, with_policies
 from engine.optimizers import SGD, AnyOptimizer
 from engine.optimizers.wrapping import wrap
@@ -58,6 +59,11 @@ class Subject:
     replaced: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     inputs: Array | Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
     made: Network | None = field(default=None, repr=False)
+
+    @cached_property
+    def arriving(self) -> Mapping[int, Magnitudes]:
+        """The magnitudes of what reaches each call of the graph, where these are the data themselves."""
+        return MappingProxyType(arriving(self.network.graph, self.inputs))
 
     @cached_property
     def network(self) -> Network:

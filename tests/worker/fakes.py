@@ -128,10 +128,11 @@ def _record(before: TrainState, after: TrainState, loss: float, applied: bool) -
 
 @dataclass
 class FakeQueue:
-    """A broker in memory; `down` makes it unreachable."""
+    """A broker in memory; `down` makes it unreachable, `down_after` does so after so many messages."""
 
     messages: list[str] = field(default_factory=list)
     down: bool = False
+    down_after: int | None = None
     sums: Counter[str] = field(default_factory=Counter)
 
     def wake(self, job_id: str) -> None:
@@ -147,7 +148,7 @@ class FakeQueue:
         return len(self.messages)
 
     def _check(self) -> None:
-        if self.down:
+        if self.down or (self.down_after is not None and len(self.messages) >= self.down_after):
             raise QueueUnavailable("down")
 
 

@@ -384,10 +384,10 @@ class JobStore:
             now = self._clock()
             return recovery.forgotten(connection, now - older_than, now, limit)
 
-    def delivered(self, wakeup: Wakeup) -> None:
-        """Note that the broker took the job's wake-up."""
+    def delivered(self, *wakeups: Wakeup) -> None:
+        """Note that the broker took the wake-ups of these jobs."""
         with self._write() as (connection, now):
-            recovery.delivered(connection, wakeup, now)
+            recovery.delivered(connection, wakeups, now)
 
     def waiting(self) -> int:
         """How many jobs are queued."""
