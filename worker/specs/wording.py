@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from engine.model_configs import operation_refusal
+from worker.specs.bounds import LONGEST_KEY, LONGEST_TEXT, MOST_ENTRIES
 
 Wording: TypeAlias = Callable[[str, Any, Mapping[str, Any]], tuple[str, str, str]]
 
@@ -237,6 +238,9 @@ WORDINGS: Mapping[str, Wording] = {
         "ValueError",
         "too_deep",
     ),
+    "long_key": _received(f"an object with keys of at most {LONGEST_KEY} characters", "ValueError", "too_long"),
+    "long_text": _received(f"a config with texts of at most {LONGEST_TEXT:,} characters", "ValueError", "too_long"),
+    "many_entries": _received(f"a config of at most {MOST_ENTRIES:,} entries in all", "ValueError", "too_long"),
     "list_type": _received("a list"),
     "tuple_type": _received("a list"),
     "dict_type": _received("an object"),
