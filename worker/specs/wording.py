@@ -200,9 +200,11 @@ def _bare_model(_name: str, value: Any, _context: Mapping[str, Any]) -> tuple[st
     return (
         "not_a_job",
         "ValueError",
-        f"This is a serialized {shown(value.get('class_name'))}, not a job. Send it as `model` of one: "
-        '{"model": <this object>, "compile": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"}, '
-        '"data": {"file": "file-..."}}. To inspect it, `model` alone is enough.',
+        (
+            f"This is a serialized {shown(value.get('class_name'))}, not a job. Send it as `model` of one: "
+            '{"model": <this object>, "compile": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"}, '
+            '"data": {"file": "file-..."}}. To inspect it, `model` alone is enough.'
+        ),
     )
 
 
