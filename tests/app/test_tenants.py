@@ -79,7 +79,7 @@ def test_a_stream_of_another_tenants_job_is_not_found(service):
     assert streamed.json()["detail"].replace(job, "") == absent.json()["detail"].replace("job-absent", "")
 
 
-def test_counts_cursors_and_places_in_the_queue_tell_nothing_of_anothers_jobs(service):
+def test_counts_and_cursors_are_the_tenants_own_and_places_count_turns(service):
     with service.http("anna") as anna, service.http("ben") as ben:
         theirs = [anna.post(JOBS, json=SPEC).json()["id"] for _ in range(3)]
         mine = ben.post(JOBS, json=SPEC).json()
