@@ -1,4 +1,4 @@
-"""How the tenants share the workers' time.
+"""How the tenants share the workers' time, and the sender of webhooks.
 
 Revision 0011, after 0010.
 """
@@ -23,9 +23,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", name="pk_tenant_turns"),
     )
     op.execute("INSERT INTO tenant_turns (tenant) SELECT DISTINCT tenant FROM jobs")
+    op.add_column("webhook_deliveries", sa.Column("tenant", sa.String(64), nullable=False, server_default="default"))
+    op.add_column("webhook_deliveries", sa.Column("receiver", sa.String(300), nullable=False, server_default="unknown"))
+    op.execute(
+        "UPDATE webhook_deliveries SET tenant = "
+        "(SELECT tenant FROM webhooks WHERE webhooks.id = webhook_deliveries.webhook_id)"
+    )
+    op.drop_index("ix_webhook_deliveries_next_at", "webhook_deliveries")
+    op.create_index("ix_webhook_deliveries_tenant_next_at", "webhook_deliveries", ["tenant", "next_at"])
 
 
 def downgrade() -> None:
     """Go back."""
+    op.drop_index("ix_webhook_deliveries_tenant_next_at", "webhook_deliveries")
+    op.create_index("ix_webhook_deliveries_next_at", "webhook_deliveries", ["next_at"])
+    op.drop_column("webhook_deliveries", "receiver")
+    op.drop_column("webhook_deliveries", "tenant")
     op.drop_table("tenant_turns")
     op.drop_column("jobs", "claimed_at")
