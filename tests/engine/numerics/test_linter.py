@@ -30,6 +30,7 @@ CODES = {
     "initializer_without_kernel",
     "loss_low_precision",
     "loss_scale_overflows_loss_dtype",
+    "loss_without_kernel",
     "nadam_product",
     "normalization_low_precision",
     "scaling_without_effect",
