@@ -7,11 +7,19 @@ from engine.numerics.findings import Finding, Severity
 from engine.numerics.layer_rules import LAYER_RULES
 from engine.numerics.loss_rules import LOSS_RULES
 from engine.numerics.reach_rules import REACH_RULES
+from engine.numerics.refusal_rules import REFUSAL_RULES
 from engine.numerics.scaling_rules import SCALING_RULES
 from engine.numerics.subject import Subject
 from engine.numerics.sum_rules import SUM_RULES
 
-RULES: tuple[Rule, ...] = (*REACH_RULES, *SCALING_RULES, *LOSS_RULES, *LAYER_RULES, *SUM_RULES)
+RULES: tuple[Rule, ...] = (
+    *REACH_RULES,
+    *SCALING_RULES,
+    *LOSS_RULES,
+    *LAYER_RULES,
+    *SUM_RULES,
+    *REFUSAL_RULES,
+)
 """Every rule; each looks for one thing, and says its code, its severity, why, and what to do."""
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
