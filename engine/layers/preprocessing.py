@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def write_numbers(value: Any, conventions: Conventions) -> Any:
 class Identity(Layer):
     """Gives what it takes. Source: ``keras.layers.Identity``."""
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: ClassVar[bool | Literal["keras3"]] = "keras3"
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return the input."""
@@ -54,7 +54,7 @@ class Identity(Layer):
 class Rescaling(Layer):
     """``x * scale + offset``. Source: ``keras.layers.Rescaling``."""
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: ClassVar[bool | Literal["keras3"]] = "keras3"
 
     scale: Numbers = setting(nested_numbers, write=write_numbers)
     offset: Numbers = setting(nested_numbers, 0.0, write=write_numbers)
@@ -99,7 +99,7 @@ class Normalization(Layer):
 
     integers: ClassVar[Integers] = "cast"
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: ClassVar[bool | Literal["keras3"]] = "keras3"
 
     axis: tuple[int, ...] = setting(_axes, (-1,))
     invert: bool = setting(boolean, False, only="newer")
