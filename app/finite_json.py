@@ -98,7 +98,8 @@ class BodyTooLarge(HTTPException):
     """The request body is longer than is accepted here."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(413, f"The body is longer than the {limit} bytes accepted here; send fewer rows.")
+        text = f"The body is longer than the {limit:,} bytes accepted here; upload data as a file and name it."
+        super().__init__(413, text)
 
 
 class BoundedRequest(Request):

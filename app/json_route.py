@@ -16,6 +16,7 @@ from app.errors import Refused, invalid
 from app.finite_json import BoundedRequest, encoded, parse
 from app.problems import Problem
 from app.query_route import query_check
+from app.settings import AppSettings
 from worker.specs.errors import SpecError, read
 
 _INLINE_BYTES = 4096
@@ -57,6 +58,11 @@ class ModelRequest(BoundedRequest):
 class JsonRoute(APIRoute):
     """A route that words the faults of its body with their JSON pointers, and knows its query parameters."""
 
+    @staticmethod
+    def most_bytes(settings: AppSettings) -> int:
+        """Return how long a body may be."""
+        return settings.max_body_bytes
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler, or our own: a request that reads models goes in."""
         root: Any = self.body_field.field_info.annotation if self.body_field else None
@@ -68,7 +74,7 @@ class JsonRoute(APIRoute):
             check_query(request)
             if root is None:
                 return await handle(request)
-            request = ModelRequest(request, request.app.state.services.settings.max_body_bytes, root)
+            request = ModelRequest(request, self.most_bytes(request.app.state.services.settings), root)
             if not await request.body():
                 raise Refused(_NO_BODY)
             if not _says_json(request):
@@ -91,6 +97,15 @@ class JsonRoute(APIRoute):
         answers = isinstance(self.response_model, type) and issubclass(self.response_model, BaseModel)
         simple = not (any(others) or any(named) or iscoroutinefunction(self.endpoint))
         return simple and answers and len(taken.body_params) == 1 and self.status_code in {None, 200}
+
+
+class StatelessRoute(JsonRoute):
+    """A route that answers by its body alone: no job is made, so no quota holds what it is asked, but this limit."""
+
+    @staticmethod
+    def most_bytes(settings: AppSettings) -> int:
+        """Return how long a body may be: a config and no data."""
+        return settings.max_stateless_bytes
 
 
 def _direct(endpoint: Callable[[Any], BaseModel]) -> Callable[[Request], Awaitable[Response]]:

@@ -35,8 +35,10 @@ class Conventions:
             (TF 2.4); else they stay integers.
         row_gradients: the gradient of an embedding stays rows, as on TensorFlow; else it is dense, as on JAX and torch.
         floatx: Keras's ``backend.floatx()``: dtype of inputs, of Keras 3's losses, of metrics.
-        float16_lanes: partial sums that the CPU kernel keeps for each channel of a float16 sum along outer axes: one
-            in TF 2.4, four in TF 2.21.
+        sum_lanes: partial sums that the CPU kernel keeps for each channel of a sum along outer axes: one in TF 2.4,
+            four in TF 2.21.
+        fused_terms: matrix products that the CPU kernel sums in a narrow dtype add some terms by fused multiply-adds
+            (TF 2.21); else every product is rounded first (TF 2.4).
     """
 
     name: str
@@ -53,7 +55,8 @@ class Conventions:
     labels_as_predicted: bool = False
     row_gradients: bool = True
     floatx: DType = FLOAT32
-    float16_lanes: int = 4
+    sum_lanes: int = 4
+    fused_terms: bool = True
 
     @property
     def keras3(self) -> bool:
@@ -63,7 +66,8 @@ class Conventions:
 
 TF24 = Conventions(
     name="tf2.4",
-    float16_lanes=1,
+    sum_lanes=1,
+    fused_terms=False,
     masked_layers=False,
     fused_updates=True,
     labels_as_predicted=True,

@@ -6,12 +6,11 @@ one is beneath the quantization. Source: ``keras.dtype_policies`` of Keras 3.15.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.dtype_policy import DTypePolicy, QuantizedDTypePolicy, QuantizedFloat8DTypePolicy
-from engine.dtype_policy_map import DTypePolicyMap
+from engine.dtype_policy_map import DTypePolicyMap, check_key
 from engine.errors import InvalidValue, Unsupported, located
 from engine.policy import Policy
 
@@ -91,8 +90,10 @@ def _check_entry(key: str, policy: DTypePolicy) -> None:
     with located("policy_map", key):
         trainable_policy(policy)
         try:
-            re.compile(key)
-        except re.error as error:
+            check_key(key)
+        except Unsupported:
+            raise
+        except InvalidValue as error:
             text = f"The key {key!r} of a DTypePolicyMap is no regular expression: {error}. Write a path, or a pattern."
             raise InvalidValue(text, code="invalid_pattern") from error
 

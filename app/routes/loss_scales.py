@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from app.deps import ServicesDep
-from app.json_route import JsonRoute
+from app.json_route import StatelessRoute
 from app.problems import declared
 from app.thread_pools import in_work
 from worker.specs import loss_scales
@@ -19,7 +19,7 @@ from worker.specs.loss_scales import (
 )
 from worker.specs.simulation import Simulated, SimulateRequest, SimulationLimits, simulate
 
-router = APIRouter(prefix="/v1/loss-scales", tags=["loss scales"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1/loss-scales", tags=["loss scales"], route_class=StatelessRoute)
 
 _PROBLEMS = declared(400, 413, 415, 422)
 

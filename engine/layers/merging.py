@@ -214,7 +214,7 @@ class Dot(Merge):
         left, right = self._axes_of([x.shape for x in inputs])
         a, b = inputs
         if self.normalize:
-            largest, lanes = 1e7 if self.conventions.keras3 else None, self.conventions.float16_lanes
+            largest, lanes = 1e7 if self.conventions.keras3 else None, self.conventions.sum_lanes
             a = ops.unit_normalization(a, (left,), largest_inverse=largest, lanes=lanes)
             b = ops.unit_normalization(b, (right,), largest_inverse=largest, lanes=lanes)
         letters = "abcdefghijklm"

@@ -24,9 +24,10 @@ from engine.constraints import Constraint
 from engine.conventions import Conventions
 from engine.errors import InvalidValue, ShapeMismatch, Unsupported
 from engine.initializers import GlorotUniform, Initializer, Zeros
-from engine.layers.attention import causal_mask, masked_softmax
+from engine.layers.attention import causal_mask
 from engine.layers.base import Layer, Shape, Shapes
 from engine.layers.entering import Integers
+from engine.layers.masks import softmax_input, softmax_output, wide_softmax
 from engine.layers.noise import dropped
 from engine.layers.readers import axes
 from engine.regularizers import Regularizer
@@ -125,24 +126,40 @@ class Projected(Layer):
         query_mask: Array | None = None,
         value_mask: Array | None = None,
         key_mask: Array | None = None,
+        folded: bool = False,
     ) -> Any:
         """Project, attend in every head, project back; a key's or value's mask that is given goes before its own."""
         # Keras 2 casts the first argument only; the others are as good as cast, for they are multiplied with it.
         query, value, key = (self._entering(x) for x in (*inputs, inputs[1])[:3])
         value, key = _under(value, value_mask), _under(key, key_mask)
         many, few = self.heads()
-        q = ops.scale(self._projected(run, query, "query"), float(np.float32(1 / np.sqrt(float(self.widths()[0])))))
+        q = self._projected(run, query, "query")
         k, v = self._projected(run, key, "key"), self._projected(run, value, "value")
         if many != few:
             k, v = ops.repeat(k, many // few, axis=1), ops.repeat(v, many // few, axis=1)
-        scores = ops.batch_matmul(q, k, transpose_right=True)
         mask = self._mask(query, value, key, attention_mask, use_causal_mask)
-        weights = masked_softmax(scores, mask)
+        fused = self.conventions.keras3 and not (self.dropout or return_attention_scores or folded)
+        weights = self._weights(q, k, mask, fused=fused)
         shown = weights
         weights = dropped(run, weights, self.dropout, self.seed)
         mixed = ops.transpose(ops.batch_matmul(weights, v), (0, 2, 1, 3))
         result = self._output(run, mixed)
         return [result, shown] if return_attention_scores else result
+
+    def _weights(self, q: Tensor, k: Tensor, mask: Array | None, *, fused: bool) -> Tensor:
+        """Return how much each query takes of each key: (batch, heads, queries, keys).
+
+        Keras 3 has a function for it, which scales in float32 after the product; else queries are scaled before it.
+        """
+        scale = 1 / math.sqrt(float(self.widths()[0]))
+        if fused:
+            return wide_softmax(ops.batch_matmul(q, k, transpose_right=True), scale, mask)
+        scores = ops.batch_matmul(ops.scale(q, float(np.float32(scale))), k, transpose_right=True)
+        if mask is None:
+            return ops.softmax(scores)
+        seen = np.broadcast_to(mask, scores.shape)
+        y = ops.softmax(softmax_input(scores, seen, self.conventions))
+        return softmax_output(y, seen, self.conventions)
 
     def _output(self, run: Run, mixed: Tensor) -> Tensor:
         kernel = self.weight(run, "attention_output/kernel")
@@ -276,7 +293,7 @@ class MultiHeadAttention(Projected):
         moved = [ops.transpose(x, order) for x in inputs]
         batch = moved[0].shape[: 1 + len(rest)]
         folded = [ops.reshape(x, (math.prod(batch), -1, x.shape[-1])) for x in moved]
-        result = super().call(run, *folded, **options)
+        result = super().call(run, *folded, **options, folded=True)
         outputs = result.shape[2:]
         unfolded = ops.reshape(result, (*moved[0].shape[:-1], *outputs))
         back = tuple(int(place) for place in np.argsort(order[:-1]))

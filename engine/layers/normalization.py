@@ -17,6 +17,7 @@ from engine.layers.base import Layer, Shape
 from engine.layers.entering import Integers
 from engine.layers.operands import NUMBERS, check_match, check_taken
 from engine.layers.readers import axis
+from engine.ops.normalization import Features
 from engine.ops.powers import reciprocal_root
 from engine.regularizers import Regularizer
 from engine.run import Run
@@ -101,11 +102,12 @@ class BatchNormalization(Layer):
         mean, variance = self.variable(run, "moving_mean"), self.variable(run, "moving_variance")
         gamma = self.variable(run, "gamma") if self.scale else Tensor(np.ones_like(mean.data), mean.dtype)
         beta = self.variable(run, "beta") if self.center else Tensor(np.zeros_like(mean.data), mean.dtype)
+        at = Features(axis, self.conventions.sum_lanes)
         if not (run.training and self.trainable):
-            return ops.normalize_with(x, gamma, beta, mean, variance, axis, self.epsilon)
+            return ops.normalize_with(x, gamma, beta, mean, variance, at, self.epsilon)
         if x.mask is not None and self.conventions.masked_layers and not self._corrects(x):
             return self._masked_batch(run, x, gamma, beta, axis)
-        y, batch_mean, batch_variance = ops.batch_normalization(x, gamma, beta, axis, self.epsilon)
+        y, batch_mean, batch_variance = ops.batch_normalization(x, gamma, beta, at, self.epsilon)
         count = x.data.size // mean.data.size
         bessel = count / (count - 1) if self._corrects(x) and count > 1 else 1.0
         self._move(run, "moving_mean", batch_mean.data, 1.0)

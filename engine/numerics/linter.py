@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.numerics.case import Case, Rule
 from engine.numerics.findings import Finding, Severity
+from engine.numerics.kernel_rules import KERNEL_RULES
 from engine.numerics.layer_rules import LAYER_RULES
 from engine.numerics.loss_rules import LOSS_RULES
 from engine.numerics.reach_rules import REACH_RULES
@@ -17,6 +18,7 @@ RULES: tuple[Rule, ...] = (
     *REACH_RULES,
     *SCALING_RULES,
     *LOSS_RULES,
+    *KERNEL_RULES,
     *UPDATE_RULES,
     *LAYER_RULES,
     *SUM_RULES,

@@ -55,11 +55,6 @@ def _softplus(x: Array) -> Array:
     return np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0)
 
 
-def _mish_slope(gradient: Array, x: Array) -> Array:
-    inner = np.tanh(_softplus(x))
-    return gradient * (inner + x * (1 - inner * inner) * _logistic(x))
-
-
 def _silu_slope(gradient: Array, x: Array) -> Array:
     gate = _logistic(x)
     return gradient * (gate * (1 + x * (1 - gate)))
@@ -69,23 +64,36 @@ def _leaky(x: Array, slope: float) -> Array:
     return np.where(x > 0, x, x * x.dtype.type(np.float32(slope)))  # TensorFlow keeps the slope in float32
 
 
-def _elu(x: Array, alpha: float) -> Array:
-    return np.where(x > 0, x, x.dtype.type(alpha) * np.expm1(np.minimum(x, 0)))
+def _below(x: Array, dtype: DType) -> Array:
+    """Return ``exp(x) - 1`` below 0, the exponential on the grid of the dtype first: TensorFlow's kernels round it."""
+    return rounded(np.exp(np.minimum(x, 0)), dtype) - x.dtype.type(1)
 
 
-def _elu_slope(gradient: Array, x: Array, alpha: float) -> Array:
-    return np.where(x > 0, gradient, gradient * x.dtype.type(alpha) * np.exp(np.minimum(x, 0)))
+def _elu_forward(dtype: DType, x: Array, alpha: float) -> tuple[Array, Any]:
+    below = rounded(_below(x, dtype), dtype)
+    return np.where(x > 0, x, x.dtype.type(alpha) * below), (x > 0, below, alpha)
 
 
-def _selu(x: Array) -> Array:
-    kind = x.dtype.type
-    return np.where(x > 0, kind(_SELU_SCALE) * x, kind(_SELU_SCALE * _SELU_ALPHA) * np.expm1(np.minimum(x, 0)))
+def _elu_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    above, below, alpha = saved
+    slope = rounded(below + 1, dtype)  # from the rounded output, as in TensorFlow's kernel
+    return (np.where(above, gradient, slope * rounded(gradient * gradient.dtype.type(alpha), dtype)),)
 
 
-def _selu_slope(gradient: Array, x: Array) -> Array:
-    kind = x.dtype.type
-    below = kind(_SELU_SCALE * _SELU_ALPHA) * np.exp(np.minimum(x, 0))
-    return gradient * np.where(x >= 0, kind(_SELU_SCALE), below)
+def _selu_forward(dtype: DType, x: Array) -> tuple[Array, Any]:
+    scale, far = rounded(np.array([_SELU_SCALE, _SELU_SCALE * _SELU_ALPHA], x.dtype), dtype)
+    y = rounded(np.where(x > 0, scale * x, far * rounded(_below(x, dtype), dtype)), dtype)
+    return y, y
+
+
+def _selu_backward(dtype: DType, gradient: Array, y: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    scale, far = rounded(np.array([_SELU_SCALE, _SELU_SCALE * _SELU_ALPHA], y.dtype), dtype)
+    return (gradient * np.where(y < 0, rounded(y + far, dtype), scale),)
+
+
+def _softsign_backward(dtype: DType, gradient: Array, x: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    # The square overflows in float16 from 255 on, as in TensorFlow's kernel.
+    return (gradient / rounded(np.square(rounded(1 + np.abs(x), dtype)), dtype),)
 
 
 def _celu(x: Array, alpha: float) -> Array:
@@ -118,7 +126,7 @@ def _hard_tanh_slope(gradient: Array, x: Array, low: float, high: float) -> Arra
 
 
 def _relu6_slope(gradient: Array, y: Array) -> Array:
-    return np.where((y > 0) & (y < 6), gradient, gradient.dtype.type(0))
+    return gradient * ((y > 0) & (y < 6))
 
 
 def _general_relu(x: Array, max_value: float | None, slope: float, threshold: float) -> Array:
@@ -146,11 +154,10 @@ SIGMOID = _of_output("sigmoid", _logistic, lambda gradient, y: gradient * (y * (
 TANH = _of_output("tanh", np.tanh, lambda gradient, y: gradient * (1 - y * y))
 EXPONENTIAL = _of_output("exp", np.exp, lambda gradient, y: gradient * y)
 SOFTPLUS = _of_input("softplus", _softplus, lambda gradient, x: gradient * _logistic(x))
-SOFTSIGN = _of_input("softsign", lambda x: x / (1 + np.abs(x)), lambda gradient, x: gradient / np.square(1 + np.abs(x)))
+SOFTSIGN = Op("softsign", lambda dtype, x: (x / (1 + np.abs(x)), x), _softsign_backward)
 SILU = _of_input("silu", lambda x: x * _logistic(x), _silu_slope)
-MISH = _of_input("mish", lambda x: x * np.tanh(_softplus(x)), _mish_slope)
-ELU = _of_input("elu", _elu, _elu_slope)
-SELU = _of_input("selu", _selu, _selu_slope)
+ELU = Op("elu", _elu_forward, _elu_backward)
+SELU = Op("selu", _selu_forward, _selu_backward)
 CELU = _of_input("celu", _celu, _celu_slope)
 HARD_SIGMOID = _of_input("hard_sigmoid", _hard_sigmoid, _hard_sigmoid_slope)
 HARD_TANH = _of_input("hard_tanh", _clamp, _hard_tanh_slope)
@@ -235,11 +242,6 @@ def softsign(x: Tensor) -> Tensor:
 def silu(x: Tensor) -> Tensor:
     """Return ``x * sigmoid(x)`` (swish)."""
     return apply(SILU, x)
-
-
-def mish(x: Tensor) -> Tensor:
-    """Return ``x * tanh(softplus(x))``."""
-    return apply(MISH, x)
 
 
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:

@@ -88,7 +88,7 @@ def narrow_sum(x: Tensor, axes: Axes, lanes: int = 1, *, keepdims: bool = False)
     Args:
         x: any float dtype; only float16 is added otherwise than by :func:`~engine.ops.reduce.reduce_sum`.
         axes: one or several, not negative.
-        lanes: partial sums for each number of a vector: ``conventions.float16_lanes``.
+        lanes: partial sums for each number of a vector: ``conventions.sum_lanes``.
         keepdims: the axes stay, with length 1.
     """
     return apply(NARROW_SUM, x, axes=_ordered(axes), lanes=lanes, share=False, keepdims=keepdims)

@@ -9,9 +9,10 @@ import numpy as np
 from engine.dtypes import DType
 from engine.errors import ShapeMismatch
 from engine.ops.activations import sigmoid, softplus, tanh
-from engine.ops.elementwise import multiply, negative, subtract
+from engine.ops.elementwise import add, multiply, negative, scale, square, subtract
+from engine.ops.powers import square_root
 from engine.ops.shape import split
-from engine.tape import Array, Op, Tensor, apply, rounded
+from engine.tape import Array, Op, Tensor, apply, constant, rounded
 
 _THRESHOLD = 0.5
 
@@ -30,11 +31,6 @@ def _sparse_plus(x: Array, dtype: DType) -> Array:
     return np.where(x <= -1, x.dtype.type(0), np.where(x < 1, quarter, x))
 
 
-def _squareplus(x: Array, dtype: DType) -> Array:
-    root = rounded(np.sqrt(rounded(rounded(np.square(x), dtype) + x.dtype.type(4), dtype)), dtype)
-    return rounded(x + root, dtype) * x.dtype.type(0.5)
-
-
 def _soft(x: Array, dtype: DType) -> Array:
     by = x.dtype.type(_THRESHOLD)
     return np.where(x > by, x - by, np.where(x < -by, x + by, x.dtype.type(0)))
@@ -50,7 +46,6 @@ SPARSE_SIGMOID = _op(
     lambda x, dtype: np.clip(x.dtype.type(0.5) * (x + x.dtype.type(1)), 0, 1).astype(x.dtype),
     lambda x: np.where((x > -1) & (x < 1), 0.5, 0),
 )
-SQUAREPLUS = _op("squareplus", _squareplus, lambda x: 0.5 * (1 + x / np.sqrt(np.square(x) + 4)))
 SOFT_SHRINK = _op("soft_shrink", _soft, lambda x: np.abs(x) > _THRESHOLD)
 HARD_SHRINK = _op("hard_shrink", _hard, lambda x: np.abs(x) > _THRESHOLD)
 
@@ -94,8 +89,14 @@ def sparse_sigmoid(x: Tensor) -> Tensor:
 
 
 def squareplus(x: Tensor) -> Tensor:
-    """Return ``(x + sqrt(x**2 + 4)) / 2``."""
-    return apply(SQUAREPLUS, x)
+    """Return ``(x + sqrt(x**2 + 4)) / 2``, op by op: in float16 the square overflows from 256 on."""
+    root = square_root(add(square(x), constant(4, x.dtype)))
+    return scale(add(x, root), 0.5)
+
+
+def mish(x: Tensor) -> Tensor:
+    """Return ``x * tanh(softplus(x))``."""
+    return multiply(x, tanh(softplus(x)))
 
 
 def soft_shrink(x: Tensor) -> Tensor:

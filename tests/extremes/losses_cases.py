@@ -166,7 +166,7 @@ def _masked(drawn: Drawn) -> Iterator[tuple[str, Drawn]]:
     some = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]], bool)
     yield "masked", {**drawn, "mask": some}
     yield "masked_all", {**drawn, "mask": np.zeros((3, 4), bool)}
-    yield "masked_weighted", {**drawn, "mask": some, "sample_weight": np.array([0.5, 2, 1.0])}
+    yield "masked_weighted", {**drawn, "mask": some, "sample_weight": np.linspace(0.5, 2, 12).reshape(3, 4)}
 
 
 def _softmax(x: np.ndarray) -> np.ndarray:

@@ -25,6 +25,12 @@ MOST_CLASSES = 16_384
 """Classes with a weight, columns of a file: as many as data has."""
 MOST_AXES = 64
 """Axes of an array; numpy has no more."""
+MOST_ENTRIES = 16_384
+"""Entries of all lists and objects in a config that is read without a job; a policy of a thousand layers has half."""
+LONGEST_KEY = 256
+"""Characters of a key; what lies behind a key is named with it, and there may be much."""
+LONGEST_TEXT = 65_536
+"""Characters of one text in a config that is read without a job; the longest are command lines."""
 UNREAD = "unread"
 """Kind of the fault that stands for a part which was not looked at, because enough was found before it."""
 

@@ -19,6 +19,8 @@ from engine.model import Model
 from engine.numerics.subject import Subject
 from engine.optimizers import LossScaleOptimizer
 from engine.training import Trainer
+from worker.specs.compile_configs import PLACES
+from worker.specs.compile_differences import differences
 from worker.specs.files.content import LABELS
 from worker.specs.notices import Notice
 from worker.specs.samples import Samples
@@ -116,9 +118,14 @@ def _label_assumed(job: Reading) -> Iterator[Notice]:
 
 
 def _compile_config_unused(job: Reading) -> Iterator[Notice]:
-    for key in ("compile_config", "training_config"):
-        if job.body["model"].get(key) and job.body.get("compile"):
-            text = f"`{key}` inside the model is not used; the job's own `compile` is."
+    for key in PLACES:
+        given = job.body["model"].get(key)
+        parts = differences(key, given, job.model) if given and job.model.is_compiled else ()
+        if parts:
+            text = (
+                f"`{key}` inside the model is not used, the job's own `compile` is; they differ in "
+                f"{' and '.join(parts)}."
+            )
             yield Notice(code="compile_config_unused", message=text, pointer=f"/model/{key}")
 
 

@@ -14,15 +14,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from engine.errors import EngineError
-from worker.specs.bounds import MOST_FAULTS, UNREAD, Tally
+from worker.specs.bounds import LONGEST_KEY, MOST_FAULTS, UNREAD, Tally
 from worker.specs.places import accepted_keys, place_in, reachable
 from worker.specs.wording import OTHERWISE, WORDINGS, Wording, shown
 
 Path: TypeAlias = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
-LONGEST_KEY = 256
-"""Characters of a key that a pointer repeats; keys of Keras and names of columns are far shorter."""
+LONGEST_MESSAGE = 4096
+"""Characters of a message; those of the original repeat what they were given, whatever its length."""
+_EACH_END = 1500
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,17 @@ class FieldError:
     type: str
     message: str
     pointer: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", _cut(self.message))
+
+
+def _cut(message: str) -> str:
+    """Return a message without the middle of what it repeats, if that is as long as a book."""
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    left_out = len(message) - 2 * _EACH_END
+    return f"{message[:_EACH_END]} ... ({left_out:,} characters left out) ... {message[-_EACH_END:]}"
 
 
 class SpecError(ValueError):

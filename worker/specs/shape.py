@@ -7,7 +7,7 @@ the engine's `from_config`; so no spec has a bound or a default of its own that 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
@@ -27,7 +27,15 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from worker.specs.bounds import MOST_AXES, MOST_ITEMS, AtMost, counted
+from worker.specs.bounds import (
+    LONGEST_KEY,
+    LONGEST_TEXT,
+    MOST_AXES,
+    MOST_ENTRIES,
+    MOST_ITEMS,
+    AtMost,
+    counted,
+)
 
 DEEPEST = 32
 """Lists and objects within each other; data of a sample has far fewer axes."""
@@ -150,6 +158,8 @@ def not_deeper(most: int) -> Callable[[object], object]:
         while level:
             if depth > most:
                 raise PydanticCustomError("too_deep", "nested too deeply")
+            if any(isinstance(holder, dict) and _has_long_key(holder) for holder in level):
+                raise PydanticCustomError("long_key", "has a key that is too long")
             level = [item for holder in level for item in _items(holder) if isinstance(item, dict | list | tuple)]
             depth += 1
         return value
@@ -157,11 +167,30 @@ def not_deeper(most: int) -> Callable[[object], object]:
     return check
 
 
+def _has_long_key(value: Mapping[str, object]) -> bool:
+    return bool(value) and max(map(len, value)) > LONGEST_KEY
+
+
+def small(value: object) -> object:
+    """Refuse a config that is far larger than any that a library writes, before its entries are accounted for."""
+    waiting, count = [value], 0
+    while waiting:
+        holder = waiting.pop()
+        if isinstance(holder, str) and len(holder) > LONGEST_TEXT:
+            raise PydanticCustomError("long_text", "has a text that is too long", {"most": LONGEST_TEXT})
+        items = _items(holder)
+        count += len(items)
+        if count > MOST_ENTRIES:
+            raise PydanticCustomError("many_entries", "has too many entries", {"most": MOST_ENTRIES})
+        waiting.extend(items)
+    return value
+
+
 shallow = not_deeper(DEEPEST)
 """Refuses nesting beyond what readers written in recursion can follow."""
 
 
-def _items(holder: object) -> Iterable[object]:
+def _items(holder: object) -> Collection[object]:
     if isinstance(holder, dict):
         return holder.values()
     return holder if isinstance(holder, list | tuple) else ()
@@ -183,6 +212,8 @@ Margin: TypeAlias = Annotated[
 Number: TypeAlias = Annotated[int | float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
 #: Any JSON value: its reader is the engine, which says in the original's words what is wrong with it.
 Anything: TypeAlias = Annotated[Any, AfterValidator(shallow)]
+#: Likewise, of what is read without a job: a policy, a loss scale, an optimizer, a config of another system.
+Config: TypeAlias = Annotated[Anything, AfterValidator(small)]
 #: A number, or lists of numbers nested as an array is.
 Numbers: TypeAlias = Annotated[
     Any,

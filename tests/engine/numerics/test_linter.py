@@ -181,7 +181,11 @@ FOUND: list[tuple[tuple[dict[str, Any], ...], dict[str, Any], list[tuple[str, st
     (
         (dense("head", 300),),
         {"policy": "mixed_bfloat16", "loss": "sparse_categorical_crossentropy"},
-        [("class_numbers_rounded", "error", "head"), ("loss_low_precision", "warning", "head")],
+        [
+            ("class_numbers_rounded", "error", "head"),
+            ("loss_low_precision", "warning", "head"),
+            ("loss_without_kernel", "warning", "head"),
+        ],
     ),
     # layers
     (

@@ -10,8 +10,8 @@ from app.fine_tuning import FineTuningRequest
 from app.routes.sweeps import SweepRequest
 from tests.work import calls_of
 from tests.worker.specs.jobs import JOB
-from worker.specs.bounds import MOST_FAULTS
-from worker.specs.errors import LONGEST_KEY, FieldError, SpecError, read
+from worker.specs.bounds import LONGEST_KEY, MOST_FAULTS
+from worker.specs.errors import FieldError, SpecError, read
 from worker.specs.inspection import InspectRequest
 from worker.specs.job import JobSpec
 from worker.specs.shape import Spec
