@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.dtypes import FLOAT32, DType
+from engine.layers.wrappers import TimeDistributed
 from engine.losses import CategoricalCrossentropy
 from engine.numerics.case import Case, Rule
 from engine.numerics.findings import Finding
@@ -83,4 +84,20 @@ def smoothed_labels(case: Case) -> Iterator[Finding]:
         )
 
 
-DTYPE_RULES: tuple[Rule, ...] = (penalties, several_dtypes, smoothed_labels)
+def idle_penalties(case: Case) -> Iterator[Finding]:
+    """Penalties on activities of layers in a TimeDistributed of Keras 3, which adds none."""
+    for plan in case.plans:
+        layer = plan.layer
+        if isinstance(layer, TimeDistributed) and layer.idle_penalty is not None:
+            yield Finding(
+                code="penalty_without_effect",
+                severity="warning",
+                layer=layer.name,
+                why=f"The layer in TimeDistributed {layer.name!r} has an activity regularizer, which Keras 3 does not "
+                "apply there: it adds nothing to the loss, there and here.",
+                fix="Put an ActivityRegularization layer behind the TimeDistributed, or remove the regularizer.",
+                source="keras.layers.TimeDistributed.call of Keras 3.15 (observed)",
+            )
+
+
+DTYPE_RULES: tuple[Rule, ...] = (penalties, several_dtypes, smoothed_labels, idle_penalties)

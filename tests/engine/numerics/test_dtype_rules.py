@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine.numerics.linter import lint
-from tests.engine.numerics.subjects import dense, subject
+from tests.engine.numerics.subjects import dense, layer, subject
 
 L2 = {"class_name": "L2", "config": {"l2": 0.01}}
 HEAD = dense("head", 2, dtype="float32")
@@ -54,3 +54,11 @@ def test_tf24_smooths_no_labels_of_another_dtype():
     assert refused(*layers, policy="float16", line="tf2.4", loss=SMOOTHED) == ["head"]
     assert refused(*layers, policy="float32", line="tf2.4", loss=SMOOTHED) == []
     assert refused(*layers, policy="float16", line="tf_keras", loss=SMOOTHED) == []
+
+
+def test_a_penalty_inside_time_distributed_is_idle_in_keras3():
+    inner = dense("inner", activity_regularizer=L2)
+    each = layer("TimeDistributed", name="each", layer=inner)
+    for line, named in (("keras3", ["each"]), ("tf_keras", []), ("tf2.4", [])):
+        found = lint(subject(each, HEAD, line=line, shape=(3, 4)))
+        assert [one.layer for one in found if one.code == "penalty_without_effect"] == named
