@@ -91,7 +91,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """An uploaded file: `sha256` of the content as it came, `arrays_sha256` of what jobs read, `stored` bytes of both."""
+    """An uploaded file: `sha256` of its content, `arrays_sha256` of what jobs read of it, `stored` bytes of both."""
 
     id: str
     tenant: str
