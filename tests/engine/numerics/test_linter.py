@@ -29,6 +29,7 @@ CODES = {
     "hyperparameter_rounded",
     "initializer_without_kernel",
     "loss_low_precision",
+    "loss_without_kernel",
     "loss_scale_overflows_loss_dtype",
     "nadam_product",
     "normalization_low_precision",
