@@ -28,6 +28,7 @@ class Conventions:
             epsilon inside the logs (Keras 2).
         float32_reduction: losses are weighted and reduced in float32 and cast back (TF 2.4); else in their own dtype.
         mean_of_unmasked: a masked loss is averaged over the entries that count; else over all (TF 2.4).
+        masked_layers: batch normalization and multi-head attention count what masks leave; not in TF 2.4.
         fused_updates: optimizers run in TF's kernels, which take 1 - beta of a float32 beta (TF 2.4); else in Python.
         idle_momentum: SGD keeps and multiplies a momentum even where it is 0 (tf_keras).
         labels_as_predicted: class numbers are cast to the prediction's dtype first, so that in float16 2049 is 2048
@@ -48,6 +49,7 @@ class Conventions:
     clipped_binary_logs: bool
     float32_reduction: bool
     mean_of_unmasked: bool
+    masked_layers: bool = True
     fused_updates: bool = False
     idle_momentum: bool = False
     labels_as_predicted: bool = False
@@ -66,6 +68,7 @@ TF24 = Conventions(
     name="tf2.4",
     sum_lanes=1,
     fused_terms=False,
+    masked_layers=False,
     fused_updates=True,
     labels_as_predicted=True,
     floatx_losses=False,

@@ -183,13 +183,13 @@ class Projected(Layer):
         y = ops.reshape(y, (*mixed.shape[:2], *kernel.shape[2:]))
         return ops.add(y, self.weight(run, "attention_output/bias")) if self.use_bias else y
 
-    @staticmethod
-    def _mask(query: Tensor, value: Tensor, key: Tensor, given: Array | None, causal: bool) -> Array | None:
+    def _mask(self, query: Tensor, value: Tensor, key: Tensor, given: Array | None, causal: bool) -> Array | None:
         """Return the mask of shape (batch, 1, queries, keys) or one that broadcasts to it, or None."""
         parts: list[Array] = []
-        if query.mask is not None:
+        counts = self.conventions.masked_layers
+        if query.mask is not None and counts:
             parts.append(query.mask[:, np.newaxis, :, np.newaxis])
-        keys = {id(x): x.mask for x in (value, key) if x.mask is not None}
+        keys = {id(x): x.mask for x in (value, key) if x.mask is not None and counts}
         parts.extend(mask[:, np.newaxis, np.newaxis, :] for mask in keys.values())
         if given is not None:
             whole = np.asarray(given, dtype=bool)
@@ -205,7 +205,7 @@ class Projected(Layer):
 
     def output_mask(self, *inputs: Tensor) -> Array | None:
         """The query's mask."""
-        return inputs[0].mask if inputs else None
+        return inputs[0].mask if inputs and self.conventions.masked_layers else None
 
 
 def _under(x: Tensor, mask: Array | None) -> Tensor:
@@ -293,7 +293,11 @@ class MultiHeadAttention(Projected):
         """Attend along one axis, or along several as if they were one, for each entry of the axes left out."""
         ndim, along = inputs[0].ndim, self.attended(inputs[0].ndim)
         if ndim == 3:
-            return super().call(run, *inputs, **options)
+            result = super().call(run, *inputs, **options)
+            if self.conventions.keras3:  # which takes the masks off its inputs: later layers see none
+                for x in inputs:
+                    x.mask = None
+            return result
         asked = [name for name, value in options.items() if value is not None and value is not False]
         if asked or any(x.mask is not None for x in inputs):
             what = ", ".join(asked) or "masks"

@@ -23,7 +23,7 @@ from engine.conventions import Conventions
 from engine.dtypes import as_dtype
 from engine.errors import InvalidValue, ShapeMismatch
 from engine.losses import EPSILON
-from engine.metrics.base import Metric, Shape, State, ratio
+from engine.metrics.base import Metric, Shape, State, places_of_largest, ratio
 from engine.tape import Array, Tensor
 
 _MATRIX = "total_confusion_matrix"
@@ -73,6 +73,13 @@ class Overlap(Metric):
 
     def shapes(self, output: Shape) -> dict[str, tuple[int, ...]]:
         """Labels by predictions."""
+        axis, count = getattr(self, "axis", -1), len(output)
+        scores = not (self._sparse("sparse_y_true") and self._sparse("sparse_y_pred"))
+        if scores and not -count <= axis < count:
+            raise ShapeMismatch(
+                f"{self.class_name} has axis {axis}, but the output has {count} axes, batch first: {list(output)}.",
+                path=("config", "axis"),
+            )
         return {_MATRIX: (self.size, self.size)}
 
     def counted(self, y_true: Array, y_pred: Tensor, sample_weight: Array | None) -> Mapping[str, Any]:
@@ -82,6 +89,12 @@ class Overlap(Metric):
             raise ShapeMismatch(f"{self.class_name} got {labels.size} labels for {predictions.size} predictions.")
         labels, predictions = labels.astype(np.int64).ravel(), predictions.astype(np.int64).ravel()
         given = self.kind.type(1) if sample_weight is None else np.asarray(sample_weight).astype(self.kind).ravel()
+        if given.size not in {1, labels.size}:
+            message = (
+                f"{self.class_name} counts {labels.size} predictions, but there are {given.size} sample weights. "
+                "Give one for each prediction, or list it among `metrics`, which see no weights."
+            )
+            raise ShapeMismatch(message)
         weights = np.broadcast_to(given, labels.shape)
         kept = (labels >= 0) & (labels < self.size) & (predictions >= 0) & (predictions < self.size)
         ignored = getattr(self, "ignore_class", None)
@@ -95,8 +108,8 @@ class Overlap(Metric):
         """Return class numbers of labels and predictions."""
         axis = getattr(self, "axis", -1)
         return (
-            labels if self._sparse("sparse_y_true") else labels.argmax(axis=axis),
-            predictions if self._sparse("sparse_y_pred") else predictions.argmax(axis=axis),
+            labels if self._sparse("sparse_y_true") else places_of_largest(labels, axis),
+            predictions if self._sparse("sparse_y_pred") else places_of_largest(predictions, axis),
         )
 
     def result(self, state: State) -> Array:

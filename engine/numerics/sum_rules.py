@@ -18,7 +18,7 @@ from engine.layers.pooling import AveragePooling1D, AveragePooling2D, GlobalAver
 from engine.layers.readers import along
 from engine.numerics.case import Case, Rule
 from engine.numerics.findings import Finding
-from engine.numerics.magnitudes import Magnitudes, arriving
+from engine.numerics.magnitudes import Magnitudes
 
 _SUM_SOURCE = "tensorflow/tensorflow#47156; candle#3719; TF 2.4.4 and 2.21 on CPU, observed"
 _WIDE = 'Give the layer dtype "float32"'
@@ -30,7 +30,7 @@ _VECTOR = 8
 
 def _of_kind(case: Case, *kinds: type[Layer]) -> Iterator[tuple[Layer, Call, Magnitudes | None]]:
     """Yield the layers of some kinds once each, with their first call and what is known of its input."""
-    known, done = arriving(case.subject), set()
+    known, done = case.subject.arriving, set()
     for index, call in enumerate(case.subject.network.graph.calls):
         if isinstance(call.layer, kinds) and call.layer.name not in done:
             done.add(call.layer.name)

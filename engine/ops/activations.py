@@ -215,7 +215,7 @@ def _half_softmax(shifted: Array, axis: int) -> Array:
 
 def _half_total(x: Array, axis: int) -> Array:
     turned = x.swapaxes(axis, -1)
-    sums = row_sums(np.ascontiguousarray(turned).reshape(-1, turned.shape[-1]), EIGEN_2025)
+    sums = row_sums(np.ascontiguousarray(turned).reshape(-1, turned.shape[-1]), EIGEN_2025, FLOAT16)
     return sums.reshape(*turned.shape[:-1], 1).swapaxes(axis, -1)
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from engine.dtypes import FLOAT16
 from engine.ops.half_rows import EIGEN_2025, row_sums
 from engine.tape import Array
 
@@ -58,6 +59,7 @@ def sum_to(x: Array, axes: tuple[int, ...], lanes: int = 4) -> Array:
         if axes[-1] < x.ndim - 1:
             return np.expand_dims(outer_sum(x, axes, lanes), axes)
         if axes == tuple(range(axes[0], x.ndim)):
-            sums = row_sums(x.reshape(math.prod(x.shape[: axes[0]]), -1), EIGEN_2025)
+            rows = x.reshape(math.prod(x.shape[: axes[0]]), math.prod(x.shape[axes[0] :]))
+            sums = row_sums(rows, EIGEN_2025, FLOAT16)
             return sums.reshape(*x.shape[: axes[0]], *(1 for _ in axes))
     return x.sum(axis=axes, keepdims=True)

@@ -35,6 +35,12 @@ def test_a_sum_overflows_on_the_way_though_the_whole_would_fit():
             assert not np.isfinite(half_sum(tensor([row]), kernel, -1).data).all()
 
 
+def test_a_sum_of_nothing_is_zero():
+    assert half_sum(tensor(np.zeros((0, 3))), EIGEN_2025).data == 0
+    assert half_sum(tensor(np.zeros((0, 3))), EIGEN_2025, -1).shape == (0,)
+    np.testing.assert_array_equal(half_sum(tensor(np.zeros((0, 3))), EIGEN_2025, 0).data, [0, 0, 0])
+
+
 def test_kept_axes_and_the_gradient():
     tape = Tape()
     leaf = tape.leaf(np.ones((2, 3, 4), np.float32), FLOAT16)
