@@ -63,6 +63,14 @@ METRICS = (
     ),
 )
 OPTIMIZERS = (Lack("tf2.4", ("Adamax",), (BFLOAT16,), "ResourceApplyAdaMax has no bfloat16 kernel"),)
+PENALTIES = (
+    Lack(
+        "keras3",
+        ("OrthogonalRegularizer",),
+        (FLOAT16, BFLOAT16),
+        "its factor is a float32 tensor, which multiplies no other",
+    ),
+)
 CLIPPING = (Lack("tf2.4", ("global_clipnorm",), (BFLOAT16,), "L2Loss has no bfloat16 kernel"),)
 
 
@@ -105,6 +113,16 @@ def along_axes(case: Case) -> Iterator[Finding]:
             yield _finding("metric_without_kernel", case.head, metric.class_name, case.head_dtype, lack, fix, "model")
 
 
+def of_penalties(case: Case) -> Iterator[Finding]:
+    """Penalties of weights that the line cannot compute in their dtype."""
+    for spec in case.subject.network.weight_specs:
+        name = type(spec.regularizer).__name__
+        lack = lacking(PENALTIES, case.subject.conventions.name, name, spec.dtype)
+        if lack is not None:
+            layer = spec.path.rpartition("/")[0]
+            yield _finding("regularizer_without_kernel", layer, name, spec.dtype, lack, _FLOAT32_VARIABLES, "model")
+
+
 def _of_head(case: Case, what: str, name: str, lack: Lack | None) -> Iterator[Finding]:
     if lack is not None:
         yield _finding(f"{what}_without_kernel", case.head, name, case.head_dtype, lack, _FLOAT32_HEAD, "model")
@@ -129,4 +147,4 @@ def _finding(code: str, layer: str | None, name: str, dtype: DType, lack: Lack, 
     )
 
 
-KERNEL_RULES: tuple[Rule, ...] = (of_head, of_variables, along_axes)
+KERNEL_RULES: tuple[Rule, ...] = (of_head, of_variables, of_penalties, along_axes)
