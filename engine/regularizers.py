@@ -23,7 +23,7 @@ from engine.configured import (
 )
 from engine.conventions import TF24, TF_KERAS, Conventions
 from engine.errors import ShapeMismatch, located
-from engine.ops.half_sums import EIGEN_2025
+from engine.ops.half_rows import EIGEN_2025
 from engine.ops.narrow_losses import half_of_squares, l2_normalized
 from engine.tape import Tensor, constant
 

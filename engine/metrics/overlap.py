@@ -71,6 +71,11 @@ class Overlap(Metric):
     def _sparse(self, key: str) -> bool:
         return bool(getattr(self, key))
 
+    def check_axis(self, axes: int) -> None:
+        """As other metrics; where labels and predictions are class numbers already, the axis is of no use."""
+        if not (self._sparse("sparse_y_true") and self._sparse("sparse_y_pred")):
+            super().check_axis(axes)
+
     def shapes(self, output: Shape) -> dict[str, tuple[int, ...]]:
         """Labels by predictions."""
         return {_MATRIX: (self.size, self.size)}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from engine.model_configs import operation_refusal
+from worker.specs.bounds import LONGEST_KEY, LONGEST_TEXT, MOST_ENTRIES
 
 Wording: TypeAlias = Callable[[str, Any, Mapping[str, Any]], tuple[str, str, str]]
 
@@ -70,10 +71,14 @@ _SHOWN: Mapping[type | tuple[type, ...], Callable[[Any], str]] = {
 
 def listed(names: Iterable[object]) -> str:
     """Return names for a message: all of them, or the first of very many."""
-    every = [shown(str(name)) for name in names]
+    every = list(names)
     if len(every) <= MOST_LISTED:
-        return ", ".join(every)
-    return f"{', '.join(every[:FIRST_LISTED])} and {len(every) - FIRST_LISTED} more"
+        return ", ".join(map(_name, every))
+    return f"{', '.join(map(_name, every[:FIRST_LISTED]))} and {len(every) - FIRST_LISTED} more"
+
+
+def _name(value: object) -> str:
+    return shown(str(value))
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
@@ -191,6 +196,15 @@ def _plain(text: str) -> Wording:
     return word
 
 
+def _bare_model(_name: str, value: Any, _context: Mapping[str, Any]) -> tuple[str, str, str]:
+    form = (
+        '{"model": <this object>, "compile": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"}, '
+        '"data": {"file": "file-..."}}'
+    )
+    text = f"This is a serialized {shown(value.get('class_name'))}, not a job. Send it as `model` of one: {form}."
+    return "not_a_job", "ValueError", f"{text} To inspect it, `model` alone is enough."
+
+
 OTHERWISE: Wording = _said
 """For the kinds that no spec uses: pydantic's own words, with the place and the value."""
 
@@ -201,6 +215,7 @@ WORDINGS: Mapping[str, Wording] = {
     "webhook_secret": _plain("must be `whsec_` and 24 to 64 random bytes in base64. What was received is not repeated"),
     "webhook_url": _plain("must be a plain http or https URL, without a user name or password in it"),
     "no_bound": _plain("needs a bound, `below` or `above` a number"),
+    "bare_model": _bare_model,
     "unknown_data": _unknown_data,
     "custom_module": _custom_module,
     "none_required": _unset,
@@ -222,6 +237,9 @@ WORDINGS: Mapping[str, Wording] = {
         "ValueError",
         "too_deep",
     ),
+    "long_key": _received(f"an object with keys of at most {LONGEST_KEY} characters", "ValueError", "too_long"),
+    "long_text": _received(f"a config with texts of at most {LONGEST_TEXT:,} characters", "ValueError", "too_long"),
+    "many_entries": _received(f"a config of at most {MOST_ENTRIES:,} entries in all", "ValueError", "too_long"),
     "list_type": _received("a list"),
     "tuple_type": _received("a list"),
     "dict_type": _received("an object"),
