@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.numerics.absence_rules import ABSENCE_RULES
 from engine.numerics.case import Case, Rule
 from engine.numerics.findings import Finding, Severity
 from engine.numerics.layer_rules import LAYER_RULES
@@ -19,6 +20,7 @@ RULES: tuple[Rule, ...] = (
     *LAYER_RULES,
     *SUM_RULES,
     *REFUSAL_RULES,
+    *ABSENCE_RULES,
 )
 """Every rule; each looks for one thing, and says its code, its severity, why, and what to do."""
 
