@@ -44,7 +44,7 @@ bench: $(VENV)/.dev $(PEERS)/.peers  ## measure training, rounding and the queue
 	@$(BIN)/python -m benchmarks.training
 	@$(BIN)/python -m benchmarks.rounding
 	@$(BIN)/python -m benchmarks.queue_latency
-	@$(BIN)/python -m benchmarks.validate_throughput
+	@$(BIN)/python -m benchmarks.service_load
 
 targets: $(VENV)/.dev $(PEERS)/.targets  ## let torch, Keras, tf_keras and DeepSpeed read what translations write, and record it
 	@$(BIN)/python -m tests.targets $(PEERS)/bin/python

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from app.problems import Problem
-from worker.jobs.keys import SCOPES, KeyStore
+from app.thread_pools import NoThread, ThreadPool
+from worker.jobs.keys import SCOPES, ApiKey, KeyStore
 from worker.jobs.tenants import DEFAULT
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,13 @@ class KeyedDoor:
 
     Args:
         keys: the keys there are.
+        writes: threads in which the use of a key is noted; no request waits for that.
     """
 
-    def __init__(self, keys: KeyStore) -> None:
+    def __init__(self, keys: KeyStore, writes: ThreadPool) -> None:
         self._keys = keys
+        self._writes = writes
+        self._noting: dict[str, asyncio.Task[None]] = {}
 
     async def caller(self, authorization: str | None, scope: str | None) -> Caller | Problem:
         """Return the key's caller, or a 401 (no good key) or 403 (a key for other things)."""
@@ -90,9 +99,19 @@ class KeyedDoor:
         key = await run_in_threadpool(self._keys.find, token)
         if key is None:
             return _INVALID
+        if key.id not in self._noting and self._keys.use_is_stale(key):
+            self._noting[key.id] = asyncio.create_task(self._note_use(key))
         if scope not in key.scopes:
             return _lacking(scope, key.scopes)
         return Caller(key.tenant, frozenset(key.scopes), key.id)
+
+    async def _note_use(self, key: ApiKey) -> None:
+        try:
+            await self._writes.run(key.tenant, self._keys.note_use, key)
+        except (SQLAlchemyError, NoThread) as error:
+            logger.warning("the use of key %s is not noted (%s)", key.id, type(error).__name__)
+        finally:
+            del self._noting[key.id]
 
 
 def _challenge(error: str = "") -> Mapping[str, str]:

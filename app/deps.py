@@ -14,6 +14,7 @@ from app.auth import NOBODY, Caller
 from app.feed import Feed
 from app.predictor import Predictor
 from app.settings import AppSettings
+from app.thread_pools import ThreadPools, thread_pools
 from app.waker import Waker
 from worker.jobs import database
 from worker.jobs.artifacts import ArtifactStore
@@ -45,6 +46,8 @@ class Services:
         waker: uses the queue in a thread of its own, so that a slow broker holds up no request.
         predictor: asks finished models.
         feed: follows the event logs of jobs.
+        pools: the threads in which routes wait.
+        tenant: whose request it is.
     """
 
     settings: AppSettings
@@ -59,12 +62,15 @@ class Services:
     waker: Waker
     feed: Feed
     predictor: Predictor
+    pools: ThreadPools
+    tenant: str = ""
 
     def of(self, caller: Caller) -> Services:
         """Return the services as the caller may use them: whatever is not his tenant's is not there."""
         tenant = caller.tenant
         return replace(
             self,
+            tenant=tenant,
             store=self.store.of(tenant),
             sweeps=self.sweeps.of(tenant),
             webhooks=self.webhooks.of(tenant),
@@ -91,10 +97,11 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
         waker=Waker(partial(deliver, store, queue)),
         feed=Feed(store, settings.sse_poll_seconds),
         predictor=Predictor(settings, shared.artifacts_url),
+        pools=thread_pools(engine.dialect.name),
     )
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     caller: Caller = getattr(request.state, "caller", NOBODY)  # set by app.gate
     return caller
 
@@ -102,12 +109,12 @@ def _caller(request: Request) -> Caller:
 CallerDep = Annotated[Caller, Depends(_caller)]
 
 
-def _services(request: Request, caller: CallerDep) -> Services:
+async def _services(request: Request, caller: CallerDep) -> Services:
     services: Services = request.app.state.services
     return services.of(caller)
 
 
-def _job_id(job_id: Annotated[str, Path(description="Id of a job.", examples=["job-0123456789abcdef"])]) -> str:
+async def _job_id(job_id: Annotated[str, Path(description="Id of a job.", examples=["job-0123456789abcdef"])]) -> str:
     """Any other text is no job's id, whatever the database would say to it."""
     if not _JOB_ID.fullmatch(job_id):
         raise JobNotFound(job_id)

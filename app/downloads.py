@@ -35,7 +35,7 @@ class Wanted:
     if_none_match: str
 
 
-def _wanted(
+async def _wanted(
     range_: Annotated[str, Header(alias="Range")] = "",
     if_range: Annotated[str, Header()] = "",
     if_none_match: Annotated[str, Header()] = "",

@@ -27,16 +27,15 @@ from starlette.responses import Response
 
 from app.openapi import methods_at
 from app.problems import NO_RETRY, Problem
+from app.thread_pools import NoThread
 from engine.errors import EngineError
 from worker.jobs.artifacts import Unreachable
 from worker.jobs.errors import FileInUse, IdempotencyMismatch, JobNotFound, TooManyWebhooks, TransitionRefused
+from worker.specs.bounds import MOST_FAULTS
 from worker.specs.errors import FieldError, SpecError, from_engine
 from worker.specs.files.content import BadRows
 
 logger = logging.getLogger(__name__)
-
-MOST_ERRORS = 100
-"""A longer list helps nobody: a wrong column of the data is wrong in every row."""
 
 
 class Refused(HTTPException):
@@ -83,7 +82,7 @@ def _spec(error: SpecError) -> Problem:
 
 
 def _bad_rows(error: BadRows) -> Problem:
-    first, listed = error.errors[0], error.errors[:MOST_ERRORS]
+    first, listed = error.errors[0], error.errors[:MOST_FAULTS]
     more = (
         f" There are {error.total:,} such cells or rows, of which errors lists {len(listed)}."
         if error.total > 1
@@ -102,7 +101,7 @@ def _engine(error: EngineError) -> Problem:
 
 def invalid(errors: tuple[FieldError, ...]) -> Problem:
     """Return the 422 of a body whose parts are wrong."""
-    first, errors = errors[0], errors[:MOST_ERRORS]
+    first, errors = errors[0], errors[:MOST_FAULTS]
     more = f" (and {len(errors) - 1} more in errors)" if len(errors) > 1 else ""
     return Problem(422, first.code if len(errors) == 1 else "invalid_request", first.message + more, errors)
 
@@ -141,6 +140,11 @@ def _store_busy(_error: Exception) -> Problem:
     return Problem(503, "store_unavailable", "The job store does not answer; try again.", headers={"Retry-After": "1"})
 
 
+def _no_thread(_error: Exception) -> Problem:
+    text = "The service has more such requests than it can begin, and has done nothing of this one; send it again."
+    return Problem(503, "service_busy", text, headers={"Retry-After": "1"})
+
+
 def _files_away(_error: Exception) -> Problem:
     return Problem(
         503, "artifacts_unavailable", "The store of files does not answer; try again.", headers={"Retry-After": "1"}
@@ -171,6 +175,7 @@ TRANSLATIONS: Mapping[type[Exception], Callable[[Any], Problem]] = MappingProxyT
         TooManyWebhooks: _too_many_webhooks,
         OperationalError: _store_busy,
         PoolTimeout: _store_busy,
+        NoThread: _no_thread,
         Unreachable: _files_away,
         ClientDisconnect: _gone,
         Exception: _unexpected,

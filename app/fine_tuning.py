@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from app.answers import Answer, notices_of, reach_of
 from engine import conventions, optimizers
 from worker.jobs.records import Checkpoint, Event, Job
 from worker.jobs.states import JobStatus
-from worker.specs.errors import FieldError, SpecError, from_validation
-from worker.specs.job import JobSpec, MetadataKey, MetadataText
+from worker.specs.bounds import MOST_KEYS, AtMost
+from worker.specs.errors import FieldError, SpecError, read
+from worker.specs.job import JobSpec, Metadata
 from worker.specs.notices import Notice
 from worker.specs.reach import ReachShape
 from worker.specs.shape import Anything, Int, Number, Spec, Text
@@ -69,10 +70,10 @@ class FineTuningRequest(Spec):
     method: Method | None = None
     suffix: Annotated[Text, StringConstraints(max_length=64)] | None = None
     seed: Int | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataText], Field(max_length=16)] | None = None
+    metadata: Metadata | None = None
     validation_file: None = Field(default=None, description="Use `halfstep.fit.validation_split`.")
-    integrations: Annotated[tuple[Any, ...], Field(max_length=0)] | None = None
-    halfstep: dict[str, Anything] | None = Field(
+    integrations: Annotated[tuple[Any, ...], AtMost(0)] | None = None
+    halfstep: Annotated[dict[str, Anything], AtMost(MOST_KEYS)] | None = Field(
         default=None, description="Members of a job of ours, laid over what the rest of the request makes."
     )
 
@@ -249,9 +250,9 @@ def job_of(request: FineTuningRequest, source: Mapping[str, Any] | None) -> JobS
     fit = extra.get("fit")
     job = {**base, **extra, **({"fit": {**base["fit"], **fit}} if isinstance(fit, dict) else {})}
     try:
-        return JobSpec.model_validate(job)
-    except ValidationError as error:
-        raise relocated(from_validation(error, job, JobSpec), request) from error
+        return read(JobSpec, job)
+    except SpecError as error:
+        raise relocated(error, request) from error
 
 
 def _plain_part(request: FineTuningRequest) -> dict[str, Any]:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import from_json
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
-
-_INLINE_BYTES = 64 * 1024
-"""A body up to here is parsed on the event loop: handing it to a thread would take longer."""
+from starlette.responses import JSONResponse, Response
 
 
 def dumps(content: Any) -> str:
@@ -56,6 +52,15 @@ def _finite(value: Any) -> Any:
     return None if _nonfinite(value) else value
 
 
+class ModelResponse(Response):
+    """A model as an answer, written in one pass: FastAPI would make objects of it, check these and write them."""
+
+    media_type = "application/json"
+
+    def __init__(self, answer: BaseModel, status_code: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(encoded(answer), status_code, headers)
+
+
 class FiniteJSONResponse(JSONResponse):
     """A JSON response without bare NaN."""
 
@@ -93,11 +98,12 @@ class BodyTooLarge(HTTPException):
     """The request body is longer than is accepted here."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(413, f"The body is longer than the {limit} bytes accepted here; send fewer rows.")
+        text = f"The body is longer than the {limit:,} bytes accepted here; upload data as a file and name it."
+        super().__init__(413, text)
 
 
-class StrictJsonRequest(Request):
-    """A request whose body is bounded, and read by `parse`, a long one in a thread, so that it holds up nobody else.
+class BoundedRequest(Request):
+    """A request whose body is bounded.
 
     Args:
         request: the one to be read.
@@ -123,12 +129,3 @@ class StrictJsonRequest(Request):
             if left < 0:
                 raise BodyTooLarge(self._limit)
             yield chunk
-
-    async def json(self) -> Any:
-        """Return the value of the body.
-
-        Raises:
-            BodyNotJson: see `parse`.
-        """
-        body = await self.body()
-        return parse(body) if len(body) <= _INLINE_BYTES else await run_in_threadpool(parse, body)

@@ -13,7 +13,6 @@ from typing import Protocol
 
 from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +21,7 @@ from app.errors import problem_of
 from app.hosts import AnyHost, NamedHosts
 from app.problems import Problem
 from app.rates import Counter, headers_of, refusal
+from app.thread_pools import NoThread, ThreadPool
 from worker.jobs.audit import AuditLog, Deed
 
 logger = logging.getLogger(__name__)
@@ -49,16 +49,18 @@ class AuditNotes:
 
     Args:
         log: in the database.
+        writes: threads in which it is written.
     """
 
-    def __init__(self, log: AuditLog) -> None:
+    def __init__(self, log: AuditLog, writes: ThreadPool) -> None:
         self._log = log
+        self._writes = writes
 
     async def note(self, deed: Deed) -> None:
         """Write a deed down; if that fails, in the server's log: it was done, and to answer otherwise were worse."""
         try:
-            await run_in_threadpool(self._log.append, deed)
-        except SQLAlchemyError as error:
+            await self._writes.run(deed.tenant, self._log.append, deed)
+        except (SQLAlchemyError, NoThread) as error:
             logger.warning("the audit log takes nothing (%s); not in it: %s", type(error).__name__, deed)
 
 

@@ -8,45 +8,78 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import Refused, invalid
-from app.finite_json import StrictJsonRequest, encoded
+from app.finite_json import BoundedRequest, encoded, parse
 from app.problems import Problem
 from app.query_route import query_check
-from worker.specs.errors import from_pydantic
+from app.settings import AppSettings
+from worker.specs.errors import SpecError, read
 
-BODY = "body"
 _INLINE_BYTES = 4096
+"""A body up to here is read on the event loop: handing it to a thread and back would take longer."""
 _NO_BODY = Problem(400, "body_missing", "The request has no body; send JSON with Content-Type application/json.")
 _NO_JSON = Problem(415, "unsupported_media_type", "The body must be JSON; send it with Content-Type application/json.")
+
+
+class ModelRequest(BoundedRequest):
+    """A request whose JSON is the model that its route takes, read in a thread so that it holds up nobody else.
+
+    Args:
+        request: the one to be read.
+        limit: bytes that its body may have.
+        root: what the body should be.
+    """
+
+    def __init__(self, request: Request, limit: int, root: type[BaseModel]) -> None:
+        super().__init__(request, limit)
+        self._root = root
+
+    async def json(self) -> Any:
+        """Return the body as the model; FastAPI takes it as it is.
+
+        Raises:
+            BodyNotJson: see `parse`.
+            Refused: the body is not what the route takes.
+        """
+        body = await self.body()
+        return self._read(body) if len(body) <= _INLINE_BYTES else await run_in_threadpool(self._read, body)
+
+    def _read(self, body: bytes) -> BaseModel:
+        try:
+            return read(self._root, parse(body))
+        except SpecError as error:
+            raise Refused(invalid(error.errors)) from error
 
 
 class JsonRoute(APIRoute):
     """A route that words the faults of its body with their JSON pointers, and knows its query parameters."""
 
+    @staticmethod
+    def most_bytes(settings: AppSettings) -> int:
+        """Return how long a body may be."""
+        return settings.max_body_bytes
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap FastAPI's handler, or our own: a stricter request goes in, errors of the body come out worded."""
+        """Wrap FastAPI's handler, or our own: a request that reads models goes in."""
         root: Any = self.body_field.field_info.annotation if self.body_field else None
         usual = super().get_route_handler()
-        handle = _direct(root, self.endpoint) if self._is_plain(usual) else usual
+        handle = _direct(self.endpoint) if self._is_plain(usual) else usual
         check_query = query_check(self)
 
         async def handle_json(request: Request) -> Response:
             check_query(request)
-            limit = request.app.state.services.settings.max_body_bytes
-            request = StrictJsonRequest(request, limit)
-            if root is not None and not _says_json(request):
-                raise Refused(_NO_JSON if await request.body() else _NO_BODY)
-            try:
+            if root is None:
                 return await handle(request)
-            except RequestValidationError as error:
-                if root is None or not _about_body(error):
-                    raise
-                raise Refused(_worded(error, root)) from error
+            request = ModelRequest(request, self.most_bytes(request.app.state.services.settings), root)
+            if not await request.body():
+                raise Refused(_NO_BODY)
+            if not _says_json(request):
+                raise Refused(_NO_JSON)
+            return await handle(request)
 
         return handle_json
 
@@ -66,21 +99,20 @@ class JsonRoute(APIRoute):
         return simple and answers and len(taken.body_params) == 1 and self.status_code in {None, 200}
 
 
-def _direct(root: type[BaseModel], endpoint: Callable[[Any], BaseModel]) -> Callable[[Request], Awaitable[Response]]:
-    """Return a handler that does what FastAPI's does for a function of one body, in a quarter of the time.
+class StatelessRoute(JsonRoute):
+    """A route that answers by its body alone: no job is made, so no quota holds what it is asked, but this limit."""
 
-    A short body is dealt with on the event loop: handing it to a thread and back takes longer than the function does.
-    """
+    @staticmethod
+    def most_bytes(settings: AppSettings) -> int:
+        """Return how long a body may be: a config and no data."""
+        return settings.max_stateless_bytes
+
+
+def _direct(endpoint: Callable[[Any], BaseModel]) -> Callable[[Request], Awaitable[Response]]:
+    """Return a handler that does what FastAPI's does for a function of one body, in a quarter of the time."""
 
     async def handle(request: Request) -> Response:
-        size = len(await request.body())
-        if not size:
-            raise Refused(_NO_BODY)
-        body = await request.json()
-        try:
-            given = root.model_validate(body, from_attributes=True)
-        except ValidationError as error:
-            raise Refused(invalid(from_pydantic(error.errors(include_url=False), body, root))) from error
+        size, given = len(await request.body()), await request.json()
         answer = endpoint(given) if size <= _INLINE_BYTES else await run_in_threadpool(endpoint, given)
         return Response(encoded(answer), media_type="application/json")
 
@@ -91,14 +123,3 @@ def _says_json(request: Request) -> bool:
     """Whether the Content-Type is JSON, or some `+json`; a missing one is not: browsers send that across sites."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
-
-
-def _about_body(error: RequestValidationError) -> bool:
-    return any(fault["loc"][0] == BODY for fault in error.errors())
-
-
-def _worded(error: RequestValidationError, root: type[BaseModel]) -> Problem:
-    faults = [{**fault, "loc": fault["loc"][1:]} for fault in error.errors() if fault["loc"][0] == BODY]
-    if error.body is None and faults[0]["type"] == "missing":
-        return _NO_BODY
-    return invalid(from_pydantic(faults, error.body, root))

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -118,6 +117,7 @@ def create_app(settings: AppSettings | None = None, worker_settings: WorkerSetti
 def _lifespan_of(services: Services, rules: Rules) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        services.pools.limit_lookups()
         services.feed.open()
         services.waker.start()
         yield
@@ -142,12 +142,13 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)  # type: ignore[arg-type]
 
 
-def _address(settings: AppSettings) -> str:
-    """Return the address that will be listened on: that of the inherited socket, or the one in the settings."""
-    if settings.listen_fd is None:
-        return settings.host
-    with socket.socket(fileno=os.dup(settings.listen_fd)) as listener:
-        return str(listener.getsockname()[0])
+def inherited(descriptor: int | None) -> list[socket.socket] | None:
+    """Return the socket that the supervisor listens on, or None: uvicorn then opens its own.
+
+    uvicorn would take a descriptor for a Unix socket. asyncio sets TCP_NODELAY on the connections of a TCP socket only,
+    and without it the body of every answer but a connection's first waits for the client's delayed acknowledgement.
+    """
+    return None if descriptor is None else [socket.socket(fileno=descriptor)]
 
 
 def main() -> None:
@@ -155,7 +156,8 @@ def main() -> None:
     app = create_app()
     services: Services = app.state.services
     settings = services.settings
-    exposed = exposure(settings.auth, _address(settings))
+    listeners = inherited(settings.listen_fd)
+    exposed = exposure(settings.auth, listeners[0].getsockname()[0] if listeners else settings.host)
     if exposed is not None:
         sys.exit(f"halfstep: {exposed}")
     logs.configure(services.shared.log_format)
@@ -163,7 +165,6 @@ def main() -> None:
         app,
         host=settings.host,
         port=settings.port,
-        fd=settings.listen_fd,
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -174,7 +175,7 @@ def main() -> None:
     # What lives as long as the process need not be looked through by every collection while requests wait.
     gc.collect()
     gc.freeze()
-    Server(config, services).run()
+    Server(config, services).run(listeners)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
+from itertools import islice
 from typing import Any
 
 from fastapi import Request, Response
@@ -10,6 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from app.errors import Refused, invalid
+from worker.specs.bounds import MOST_FAULTS
 from worker.specs.errors import FieldError
 
 
@@ -41,7 +43,7 @@ def query_check(route: APIRoute) -> Callable[[Request], None]:
             return
         unknown = [name for name in request.query_params if name.partition("[")[0] not in known]
         if unknown:
-            raise Refused(invalid(tuple(_unknown(name, known) for name in unknown)))
+            raise Refused(invalid(tuple(_unknown(name, known) for name in islice(unknown, MOST_FAULTS))))
 
     return check
 

@@ -27,9 +27,9 @@ def rules_of(services: Services) -> Rules:
     origins = frozenset(settings.cors_origins)
     return Rules(
         hosts=NamedHosts(named, origins, loopback=False) if named else AnyHost(),
-        door=KeyedDoor(KeyStore(services.database)),
+        door=KeyedDoor(KeyStore(services.database), services.pools.writes),
         counter=_counter(services, PER_KEY, PER_TENANT),
-        notes=AuditNotes(AuditLog(services.database)),
+        notes=AuditNotes(AuditLog(services.database), services.pools.writes),
     )
 
 

@@ -53,10 +53,18 @@ class AppSettings(BaseSettings):
     )
     quota_jobs: int = Field(default=20_000, ge=0, description="Jobs of one tenant that have not ended; 0: any number.")
     quota_bytes: int = Field(
-        default=0, ge=0, description="Bytes that a tenant's checkpoints and files of jobs may take; 0: any number."
+        default=50 * 1024**3,
+        ge=0,
+        description="Bytes that a tenant's jobs and files may take, checkpoints and results too; 0: any number.",
     )
     max_body_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1024, description="A longer request body is refused with 413."
+    )
+    max_stateless_bytes: int = Field(
+        default=2 * 1024 * 1024,
+        ge=1024,
+        description="A longer body of what is answered without a job (policies, loss scales, optimizers, translate, "
+        "inspect) is refused with 413.",
     )
     max_file_bytes: int = Field(
         default=512 * 1024 * 1024, ge=1024, description="A larger uploaded file is refused with 413."
@@ -65,7 +73,7 @@ class AppSettings(BaseSettings):
         default=100_000, ge=1, description="A longer simulation of a loss scale is refused with 422."
     )
     max_simulated_gradients: int = Field(
-        default=1_000_000, ge=1, description="One with more numbers in all its steps is refused with 422."
+        default=500_000, ge=1, description="One with more numbers in all its steps is refused with 422."
     )
     log_answers: Literal["notable", "all"] = Field(
         default="notable",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
@@ -79,16 +80,23 @@ _DIGITS_LARGEST_PIXEL = 16
 
 
 def load(name: str) -> Dataset:
-    """Return a built-in data set, freshly read.
+    """Return a built-in data set, in arrays that the caller may change.
 
     Raises:
         Unsupported: there is none of that name; the message lists those there are.
     """
     info: DatasetInfo = choose("dataset", BUILTIN, name)
-    source = resources.files("engine") / "data" / f"{info.name}.npz"
+    x, y = _arrays(info.name)
+    return Dataset(x.copy(), y.copy(), info)
+
+
+@cache
+def _arrays(name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the samples and labels, unpacked once in a process."""
+    source = resources.files("engine") / "data" / f"{name}.npz"
     with source.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         pixels, labels = arrays["x"], arrays["y"]
-    return Dataset(pixels.astype(np.float32) / _DIGITS_LARGEST_PIXEL, labels.astype(np.int64), info)
+    return pixels.astype(np.float32) / _DIGITS_LARGEST_PIXEL, labels.astype(np.int64)
 
 
 def split(samples: int, validation_split: float) -> tuple[slice, slice]:

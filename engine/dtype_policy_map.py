@@ -6,12 +6,14 @@ Source: ``keras.dtype_policies.DTypePolicyMap`` of Keras 3.15.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 
 from engine.dtype_policy import FLOATX, DTypePolicy, by_name
-from engine.errors import InvalidValue
+from engine.errors import InvalidValue, Unsupported
+from engine.patterns import SUPPORTED, Malformed, NotSupported, Patterns, is_plain, parse
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,11 @@ class DTypePolicyMap:
 
         Raises:
             InvalidValue: several keys match it, or a key is no regular expression.
+            Unsupported: a key is one that is not followed here.
         """
         if path in self.entries:
             return self.entries[path]
-        matching = [key for key in self.entries if _matches(key, path)]
+        matching = self._matching(path)
         if len(matching) > 1:
             raise InvalidValue(
                 f"Path '{path}' matches multiple dtype policy specification keys: {matching}. Please make sure each "
@@ -46,6 +49,19 @@ class DTypePolicyMap:
                 code="ambiguous_path",
             )
         return self.entries[matching[0]] if matching else self.default_policy(global_name)
+
+    @cached_property
+    def _patterns(self) -> Patterns:
+        """The keys that stand for more than themselves; others match the path that they are, and no other one."""
+        return Patterns([key for key in self.entries if not is_plain(key)])
+
+    def _matching(self, path: str) -> Sequence[str]:
+        try:
+            return self._patterns.matching(path)
+        except (Malformed, NotSupported) as error:
+            for key in self.entries:
+                check_key(key)
+            raise _unsupported("The keys of a DTypePolicyMap are", error) from error
 
     def having(self, key: str, policy: DTypePolicy) -> DTypePolicyMap:
         """Return the map with one more entry.
@@ -76,8 +92,25 @@ class DTypePolicyMap:
         return f"map_{self.default_policy(global_name).name}"
 
 
-def _matches(key: str, path: str) -> bool:
+def check_key(key: str) -> None:
+    """Make sure that a key is a path, or a regular expression that can be followed.
+
+    Raises:
+        InvalidValue: it is no regular expression; the message is Python's, which compiles it and never runs it.
+        Unsupported: it looks around or refers back, or stands for too much.
+    """
     try:
-        return re.fullmatch(key, path) is not None
-    except re.error as error:
-        raise InvalidValue(str(error), code="invalid_pattern", original="re.error") from error
+        parse(key)
+    except Malformed as malformed:
+        try:
+            re.compile(key)
+        except re.error as error:
+            raise InvalidValue(str(error), code="invalid_pattern", original="re.error") from error
+        raise _unsupported(f"The key {key!r} of a DTypePolicyMap is", malformed) from malformed
+    except NotSupported as error:
+        raise _unsupported(f"The key {key!r} of a DTypePolicyMap is", error) from error
+
+
+def _unsupported(what: str, error: ValueError) -> Unsupported:
+    text = f"{what} more than is matched here: {error}. Write paths of layers, or expressions of {SUPPORTED}."
+    return Unsupported(text, code="unsupported_pattern")

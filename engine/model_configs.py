@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from heapq import heappop, heappush
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -213,14 +214,26 @@ def _ordered_nodes(
         key: replace(node, sources=tuple(_shifted(source, shift) for source in node.sources))
         for key, node in waiting.items()
     }
+    places = {key: place for place, key in enumerate(waiting)}
+    keys = list(waiting)
+    missing = {key: {source[:2] for source in node.sources} for key, node in waiting.items()}
+    takers: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    for key, sources in missing.items():
+        for source in sources:
+            takers.setdefault(source, []).append(key)
+    # The first that can run: so layers keep the config's order, which is the order of Keras's weights.
+    ready = [places[key] for key in keys if not missing[key]]
     there: set[tuple[str, int]] = set()
-    while waiting:
-        # The first that can run: so layers keep the config's order, which is the order of Keras's weights.
-        key = next((key for key, node in waiting.items() if all(source[:2] in there for source in node.sources)), None)
-        if key is None:
-            _refuse_graph(waiting, there, positions)
+    while ready:
+        key = keys[heappop(ready)]
         there.add(key)
+        for taker in takers.get(key, ()):
+            missing[taker].discard(key)
+            if not missing[taker]:
+                heappush(ready, places[taker])
         yield waiting.pop(key)
+    if waiting:
+        _refuse_graph(waiting, there, positions)
 
 
 def _shifts(members: Sequence[Layer], nodes: Sequence[Node]) -> Mapping[str, int]:

@@ -64,8 +64,18 @@ class Nested(Layer):
         prefix = f"{done.name}/" if self.class_name == "Sequential" else ""
         return dataclasses.replace(done, outline=self.outline.placed(policy, prefix))
 
+    @cached_property
+    def _graphs(self) -> dict[tuple[Shape, ...], Graph]:
+        """The graphs made so far: layers around a model ask for its shapes, weights and calls one by one."""
+        return {}
+
     def graph(self, *shapes: Shape) -> Graph:
         """Return the model alone as a graph, for inputs of these shapes."""
+        if shapes not in self._graphs:
+            self._graphs[shapes] = self._graph(shapes)
+        return self._graphs[shapes]
+
+    def _graph(self, shapes: tuple[Shape, ...]) -> Graph:
         entries = [
             InputLayer(name=f"{self.name}/{index}", batch_input_shape=shape, conventions=self.conventions)
             for index, shape in enumerate(shapes)

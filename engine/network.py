@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,10 +80,12 @@ class Network:
     @cached_property
     def output_names(self) -> tuple[str, ...]:
         """Names of the outputs: those of the layers they come from; a second output of one layer is "name_1"."""
-        names: list[str] = []
+        names: dict[str, None] = {}
+        taken: Counter[str] = Counter()
         for name, *_ in self.outline.outputs:
-            taken = sum(other == name or other.rpartition("_")[0] == name for other in names)
-            names.append(f"{name}_{taken}" if name in names else name)
+            given = f"{name}_{taken[name]}" if name in names else name
+            names[given] = None
+            taken.update({given, given.rpartition("_")[0]})
         return tuple(names)
 
     @property

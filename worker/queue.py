@@ -109,14 +109,20 @@ def _reported() -> Iterator[None]:
         raise QueueUnavailable(f"The broker does not answer: {error}") from error
 
 
-def deliver(store: JobStore, queue: Queue, wakeup: Wakeup) -> None:
-    """Send a wake-up and note that it was sent; both may happen twice without harm.
+def deliver(store: JobStore, queue: Queue, *wakeups: Wakeup) -> None:
+    """Send wake-ups and note in one transaction that they were sent; both may happen twice without harm.
 
     Raises:
-        QueueUnavailable: it was not sent and stays in the outbox.
+        QueueUnavailable: not all were sent; the others stay in the outbox.
     """
-    queue.wake(wakeup.job_id)
-    store.delivered(wakeup)
+    sent: list[Wakeup] = []
+    try:
+        for wakeup in wakeups:
+            queue.wake(wakeup.job_id)
+            sent.append(wakeup)
+    finally:
+        if sent:
+            store.delivered(*sent)
 
 
 def producer(broker_url: str) -> Celery:

@@ -21,12 +21,21 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_parameters: int = Field(default=30_000_000, gt=0, description="trainable and other variables, in values")
-    max_layers: int = Field(default=1024, gt=0, description="layers of one model")
+    max_layers: int = Field(default=1024, gt=0, le=4096, description="layers of one model")
+    max_calls: int = Field(
+        default=2048, gt=0, description="calls of layers in one model, those of models in it at each of their calls"
+    )
     max_steps: int = Field(default=1_000_000, gt=0, description="training steps of one job")
     max_epochs: int = Field(default=100_000, gt=0, description="epochs of one job")
     max_batch_size: int = Field(default=65_536, gt=0, description="samples of one step")
     max_activation_values: int = Field(
         default=200_000_000, gt=0, description="values of all layer outputs of one step together"
+    )
+    max_step_multiply_adds: int = Field(
+        default=200_000_000_000, gt=0, description="multiply-adds of one step, forwards; a call counts as a million"
+    )
+    max_validation_multiply_adds: int = Field(
+        default=1_000_000_000_000, gt=0, description="multiply-adds of one pass over the validation rows, likewise"
     )
     saved_models: int = Field(default=100, gt=0, description="files that one ModelCheckpoint of a job may leave")
     sweep_jobs: int = Field(default=64, gt=0, description="jobs of one sweep")

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
 from app import uploads
 from app.answers import Answer, ListAnswer
@@ -16,6 +15,8 @@ from app.deps import Services, ServicesDep
 from app.downloads import ANSWERS, Download, WantedDep, answered
 from app.problems import declared
 from app.query_route import QueryRoute
+from app.quotas import require_bytes
+from app.thread_pools import in_writes
 from app.uploads import Upload, received
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import StoredFile
@@ -26,11 +27,17 @@ router = APIRouter(prefix="/v1/files", tags=["files"], route_class=QueryRoute)
 _FILE_ID = re.compile(r"file-[A-Za-z0-9_-]{1,80}")
 
 
-def _file_id(file_id: Annotated[str, Path(description="Id of a file.", examples=["file-0123456789abcdef"])]) -> str:
+def _require_id(text: str) -> str:
     """Any other text is no file's id, whatever the database would say to it."""
-    if not _FILE_ID.fullmatch(file_id):
-        raise JobNotFound(file_id)
-    return file_id
+    if not _FILE_ID.fullmatch(text):
+        raise JobNotFound(text)
+    return text
+
+
+async def _file_id(
+    file_id: Annotated[str, Path(description="Id of a file.", examples=["file-0123456789abcdef"])],
+) -> str:
+    return _require_id(file_id)
 
 
 FileId = Annotated[str, Depends(_file_id)]
@@ -89,14 +96,16 @@ class FileDeletedAnswer(Answer):
 async def create_file(request: Request, services: ServicesDep, response: Response) -> FileAnswer:
     """Take a file of training data, if every row of it can be used."""
     async with received(request, services.settings.max_file_bytes) as upload:
-        file = await run_in_threadpool(_take, services, upload)
+        file = await services.pools.work.run(services.tenant, _take, services, upload)
     response.headers["Location"] = f"{router.prefix}/{file.id}"
     return FileAnswer.of(file)
 
 
 def _take(services: Services, upload: Upload) -> StoredFile:
     try:
-        return take(services.files, upload.file, upload.filename, upload.purpose, services.shared.limits)
+        require_bytes(services, 0)  # before anything is read
+        allow = partial(require_bytes, services)
+        return take(services.files, upload.file, upload.filename, upload.purpose, services.shared.limits, allow)
     except OSError as error:
         raise uploads.full() if uploads.is_full(error) else error from error
 
@@ -111,7 +120,7 @@ def list_files(
 ) -> ListAnswer[FileAnswer]:
     """List files, newest first; the purpose is applied before paging."""
     if after is not None:
-        _file_id(after)
+        _require_id(after)
     page = services.files.page(after=after, limit=limit, order=order, purpose=purpose)
     return ListAnswer[FileAnswer].of(list(map(FileAnswer.of, page.data)), "id", has_more=page.has_more)
 
@@ -131,6 +140,7 @@ def download_file(file_id: FileId, services: ServicesDep, wanted: WantedDep) -> 
 
 
 @router.delete("/{file_id}", responses=declared(404, 409, 422, 503))
+@in_writes
 def delete_file(file_id: FileId, services: ServicesDep) -> FileDeletedAnswer:
     """Delete a file, unless a job that may still run is trained on it; a repeated call changes nothing."""
     services.files.delete(file_id)

@@ -24,7 +24,8 @@ from app.fine_tuning import (
 from app.json_route import JsonRoute
 from app.problems import declared
 from app.routes.jobs import METADATA_PARAMETER, IdempotencyKey, labels
-from app.submission import check, submit
+from app.submission import Checked, check, submit
+from app.thread_pools import in_writes
 from worker.jobs.errors import IdempotencyMismatch, JobNotFound
 from worker.jobs.records import Job
 from worker.specs.errors import SpecError
@@ -52,25 +53,30 @@ _ACTED = declared(400, 404, 409, 503)
 
 
 @router.post("", responses=declared(400, 404, 409, 413, 415, 503))
-def create_fine_tuning_job(
+async def create_fine_tuning_job(
     request: FineTuningRequest,
     services: ServicesDep,
     idempotency_key: IdempotencyKey = None,
 ) -> FineTuningJobAnswer:
     """Make a job of OpenAI's request and put it into the queue."""
-    source = None if request.source is None else _spec_of(services, request.source)
-    spec = job_of(request, source)
     said = {
         "model": request.model,
         "training_file": request.training_file,
         "learning_rate_multiplier": _number(request.settings.learning_rate_multiplier),
     }
     try:
-        checked = check(services, spec)
+        checked = await services.pools.work.run(services.tenant, _checked, services, request)
         new = replace(checked.new, summary={**checked.new.summary, "openai": said})
-        return FineTuningJobAnswer.of(submit(services, replace(checked, new=new), idempotency_key))
+        checked = replace(checked, new=new)
+        job = await services.pools.writes.run(services.tenant, submit, services, checked, idempotency_key)
+        return FineTuningJobAnswer.of(job)
     except SpecError as error:
         raise relocated(error, request) from error
+
+
+def _checked(services: Services, request: FineTuningRequest) -> Checked:
+    source = None if request.source is None else _spec_of(services, request.source)
+    return check(services, job_of(request, source))
 
 
 def _spec_of(services: Services, name: str) -> dict[str, Any]:
@@ -101,18 +107,21 @@ def get_fine_tuning_job(job_id: JobId, services: ServicesDep) -> FineTuningJobAn
 
 
 @router.post("/{job_id}/cancel", responses=_ACTED)
+@in_writes
 def cancel_fine_tuning_job(job_id: JobId, services: ServicesDep) -> FineTuningJobAnswer:
     """Cancel a job."""
     return FineTuningJobAnswer.of(services.store.request_cancel(job_id))
 
 
 @router.post("/{job_id}/pause", responses=_ACTED)
+@in_writes
 def pause_fine_tuning_job(job_id: JobId, services: ServicesDep) -> FineTuningJobAnswer:
     """Pause a job; it is `running` until its worker has saved it."""
     return FineTuningJobAnswer.of(services.store.request_pause(job_id))
 
 
 @router.post("/{job_id}/resume", responses=_ACTED)
+@in_writes
 def resume_fine_tuning_job(job_id: JobId, services: ServicesDep) -> FineTuningJobAnswer:
     """Put a paused job back into the queue."""
     job: Job = services.store.request_resume(job_id)

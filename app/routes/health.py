@@ -56,10 +56,11 @@ async def readyz(request: Request, services: ServicesDep) -> ReadyAnswer | Respo
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-def figures(request: Request) -> Response:
+async def figures(request: Request, services: ServicesDep) -> Response:
     """Tell Prometheus how many jobs wait, what the workers did, and how this process answers."""
     registry: CollectorRegistry = request.app.state.figures
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    text = await anyio.to_thread.run_sync(generate_latest, registry, limiter=services.pools.probes)
+    return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 OK = "ok"
@@ -99,6 +100,8 @@ async def _asked(services: Services, check: Callable[[Services], str]) -> str:
     """Ask in a thread that is left behind if it takes too long: a dead broker must not hold up this answer."""
     try:
         async with asyncio.timeout(services.settings.ready_seconds):
-            return await anyio.to_thread.run_sync(check, services, abandon_on_cancel=True)
+            return await anyio.to_thread.run_sync(
+                check, services, abandon_on_cancel=True, limiter=services.pools.probes
+            )
     except TimeoutError:
         return f"no answer in {services.settings.ready_seconds:g} s"

@@ -11,10 +11,11 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from app.answers import CheckpointAnswer, DryRunAnswer, JobAnswer, ListAnswer, MetricsAnswer, ThinningAnswer
 from app.deps import JobId, ServicesDep
 from app.errors import Refused, invalid
-from app.finite_json import FiniteJSONResponse
+from app.finite_json import FiniteJSONResponse, ModelResponse
 from app.json_route import JsonRoute
 from app.problems import Problem, declared
 from app.submission import check, submit
+from app.thread_pools import in_work, in_writes
 from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
@@ -70,24 +71,25 @@ IdempotencyKey = Annotated[
         **declared(400, 409, 413, 415, 422, 503),
     },
 )
-def create_job(  # FastAPI's way to name what a request carries
+async def create_job(  # FastAPI's way to name what a request carries
     spec: JobSpec,
     services: ServicesDep,
-    response: Response,
     dry_run: Annotated[bool, Query(description="Only say whether the job would be accepted.")] = False,
     idempotency_key: IdempotencyKey = None,
     x_idempotency_key: IdempotencyKey = None,
-) -> JobAnswer | Response:
+) -> Response:
     """Check a job and put it into the queue."""
-    checked = check(services, spec)
+    checked = await services.pools.work.run(services.tenant, check, services, spec)
     if dry_run:
         return FiniteJSONResponse(checked.answer)
-    job = submit(services, checked, idempotency_key or x_idempotency_key)
-    response.headers["Location"] = f"{router.prefix}/{job.id}"
-    return JobAnswer.of(job)
+    key = idempotency_key or x_idempotency_key
+    job = await services.pools.writes.run(services.tenant, submit, services, checked, key)
+    return ModelResponse(JobAnswer.of(job), 201, {"Location": f"{router.prefix}/{job.id}"})
 
 
-@router.get("", responses=declared(404, 422, 503), openapi_extra=METADATA_PARAMETER)
+@router.get(
+    "", response_model=ListAnswer[JobAnswer], responses=declared(404, 422, 503), openapi_extra=METADATA_PARAMETER
+)
 def list_jobs(  # FastAPI's way to name what a request carries
     services: ServicesDep,
     request: Request,
@@ -96,7 +98,7 @@ def list_jobs(  # FastAPI's way to name what a request carries
     order: Annotated[Literal["asc", "desc"], Query(description="By time of creation.")] = "desc",
     status: Annotated[list[JobStatus] | None, Query(description="Only jobs in one of these states.")] = None,
     created_after: Annotated[float | None, Query(description="Unix seconds.", allow_inf_nan=False)] = None,
-) -> ListAnswer[JobAnswer]:
+) -> Response:
     """List jobs, newest first; filters are applied before paging."""
     page = services.store.page(
         after=after,
@@ -106,7 +108,8 @@ def list_jobs(  # FastAPI's way to name what a request carries
         created_after=created_after,
         metadata=labels(request),
     )
-    return ListAnswer[JobAnswer].of([JobAnswer.of(job) for job in page.data], "id", has_more=page.has_more)
+    answer = ListAnswer[JobAnswer].of([JobAnswer.of(job) for job in page.data], "id", has_more=page.has_more)
+    return ModelResponse(answer)
 
 
 def labels(request: Request) -> dict[str, str]:
@@ -115,25 +118,28 @@ def labels(request: Request) -> dict[str, str]:
     return {match[1]: value for match, value in matches if match}
 
 
-@router.get("/{job_id}", responses=declared(404, 422, 503))
-def get_job(job_id: JobId, services: ServicesDep) -> JobAnswer:
+@router.get("/{job_id}", response_model=JobAnswer, responses=declared(404, 422, 503))
+def get_job(job_id: JobId, services: ServicesDep) -> Response:
     """Tell everything about one job."""
-    return JobAnswer.of(services.store.get(job_id))
+    return ModelResponse(JobAnswer.of(services.store.get(job_id)))
 
 
 @router.post("/{job_id}/cancel", responses=_ACTED)
+@in_writes
 def cancel_job(job_id: JobId, services: ServicesDep, response: Response) -> JobAnswer:
     """Cancel a job: at once if it waits (200), before its next training step if it runs (202)."""
     return _acted(services.store.request_cancel(job_id), response)
 
 
 @router.post("/{job_id}/pause", responses=_ACTED)
+@in_writes
 def pause_job(job_id: JobId, services: ServicesDep, response: Response) -> JobAnswer:
     """Pause a job: at once if it waits (200), before its next training step if it runs (202)."""
     return _acted(services.store.request_pause(job_id), response)
 
 
 @router.post("/{job_id}/resume", responses=_ACTED)
+@in_writes
 def resume_job(job_id: JobId, services: ServicesDep, response: Response) -> JobAnswer:
     """Put a paused job back into the queue."""
     job = services.store.request_resume(job_id)
@@ -147,6 +153,7 @@ def _acted(job: Job, response: Response) -> JobAnswer:
 
 
 @router.delete("/{job_id}", status_code=204, responses=declared(404, 409, 422, 503))
+@in_writes
 def delete_job(job_id: JobId, services: ServicesDep) -> None:
     """Forget a job that has ended, and its files."""
     services.store.delete(job_id)
@@ -154,6 +161,7 @@ def delete_job(job_id: JobId, services: ServicesDep) -> None:
 
 
 @router.get("/{job_id}/metrics", responses=declared(404, 422, 503))
+@in_work
 def job_metrics(
     job_id: JobId,
     services: ServicesDep,

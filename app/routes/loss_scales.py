@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from app.deps import ServicesDep
-from app.json_route import JsonRoute
+from app.json_route import StatelessRoute
 from app.problems import declared
+from app.thread_pools import in_work
 from worker.specs import loss_scales
 from worker.specs.loss_scales import (
     LossScaleDeserialized,
@@ -18,7 +19,7 @@ from worker.specs.loss_scales import (
 )
 from worker.specs.simulation import Simulated, SimulateRequest, SimulationLimits, simulate
 
-router = APIRouter(prefix="/v1/loss-scales", tags=["loss scales"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1/loss-scales", tags=["loss scales"], route_class=StatelessRoute)
 
 _PROBLEMS = declared(400, 413, 415, 422)
 
@@ -42,6 +43,7 @@ def deserialize_loss_scale(request: LossScaleDeserializeRequest) -> LossScaleDes
 
 
 @router.post("/simulate", responses=_PROBLEMS)
+@in_work
 def simulate_loss_scale(request: SimulateRequest, services: ServicesDep) -> Simulated:
     """Move a loss scale through steps, under the rule of any system; exact to the bit."""
     settings = services.settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.json_route import JsonRoute
+from app.json_route import StatelessRoute
 from app.problems import declared
 from worker.specs import optimizer_forms
 from worker.specs.optimizer_forms import (
@@ -14,7 +14,7 @@ from worker.specs.optimizer_forms import (
     OptimizerSerializeRequest,
 )
 
-router = APIRouter(prefix="/v1/optimizers", tags=["optimizers"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1/optimizers", tags=["optimizers"], route_class=StatelessRoute)
 
 _PROBLEMS = declared(400, 413, 415, 422)
 

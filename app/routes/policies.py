@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.json_route import JsonRoute
+from app.json_route import StatelessRoute
 from app.problems import declared
 from worker.specs import policies
 from worker.specs.policy_list import list_policies as listed
@@ -18,7 +18,7 @@ from worker.specs.policy_shapes import (
     PolicyValidateRequest,
 )
 
-router = APIRouter(prefix="/v1/policies", tags=["policies"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1/policies", tags=["policies"], route_class=StatelessRoute)
 
 _PROBLEMS = declared(400, 413, 415, 422)
 

@@ -13,6 +13,7 @@ from app.deps import JobId, Services, ServicesDep
 from app.errors import Refused
 from app.json_route import JsonRoute
 from app.problems import NO_RETRY, Problem, declared
+from app.thread_pools import in_work
 from worker.jobs.errors import JobNotFound
 from worker.jobs.reports import report_of, whole
 from worker.jobs.states import JobStatus
@@ -66,6 +67,7 @@ class PredictionAnswer(Answer):
 
 
 @router.get("/{job_id}/report", responses=declared(404, 422, 503))
+@in_work
 def job_report(job_id: JobId, services: ServicesDep) -> ReportAnswer:
     """Tell what is known of the run's numerics: the `report.json` of a finished one, else the steps so far."""
     job = services.store.get(job_id)
@@ -86,6 +88,7 @@ def _saved(services: Services, job_id: str) -> dict[str, Any] | None:
 
 
 @router.post("/{job_id}/predict", responses=declared(400, 404, 409, 413, 415, 422, 503))
+@in_work
 def predict(job_id: JobId, request: PredictRequest, services: ServicesDep) -> PredictionAnswer:
     """Tell what the finished model makes of new inputs, up to a bounded number of rows."""
     job = services.store.get(job_id)

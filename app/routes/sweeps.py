@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints
 
 from app.answers import Answer, JobErrorAnswer, ListAnswer, notices_of, reach_of
 from app.deps import Services, ServicesDep
-from app.finite_json import FiniteJSONResponse
+from app.finite_json import ModelResponse
 from app.json_route import JsonRoute
 from app.problems import declared
 from app.quotas import require_room
 from app.routes.jobs import IdempotencyKey
 from app.submission import Checked, check, digest, discard, started
+from app.thread_pools import in_work, in_writes
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
 from worker.jobs.submitting import NewJob
 from worker.jobs.sweeps import NewSweep, Point, Sweep, Trial
-from worker.specs.errors import FieldError, SpecError, from_validation
+from worker.specs.bounds import MOST_ITEMS, MOST_KEYS, AtMost
+from worker.specs.errors import FieldError, SpecError, read
 from worker.specs.grid import GridPoint, placed, points_of
-from worker.specs.job import EXAMPLE, JobSpec, MetadataKey, MetadataText
+from worker.specs.job import EXAMPLE, JobSpec, Metadata
 from worker.specs.notices import Notice
 from worker.specs.reach import ReachShape
 from worker.specs.shape import Anything, Spec, Text
@@ -36,7 +37,7 @@ _FIRST_FAULTS = 20
 """A wrong job is wrong at every point of its grid; so many faults are enough to go by."""
 
 
-def _sweep_id(sweep_id: Annotated[str, Path(description="Id of a sweep.")]) -> str:
+async def _sweep_id(sweep_id: Annotated[str, Path(description="Id of a sweep.")]) -> str:
     if not _SWEEP_ID.fullmatch(sweep_id):
         raise JobNotFound(sweep_id)
     return sweep_id
@@ -52,13 +53,15 @@ class SweepRequest(Spec):
         json_schema_extra={"examples": [{"job": EXAMPLE, "grid": {"/policy": ["float32", "mixed_float16"]}}]}
     )
 
-    job: dict[str, Anything] = Field(description="A training job; every point of the grid starts from it.")
-    grid: Annotated[dict[Text, list[Anything]], Field(min_length=1, max_length=8)] = Field(
+    job: Annotated[dict[str, Anything], AtMost(MOST_KEYS)] = Field(
+        description="A training job; every point of the grid starts from it."
+    )
+    grid: Annotated[dict[Text, Annotated[list[Anything], AtMost(MOST_ITEMS)]], Field(min_length=1), AtMost(8)] = Field(
         description="Values to try, by JSON pointer into the job; every combination is a job.",
         examples=[{"/policy": ["float32", "mixed_float16", "mixed_bfloat16"], "/fit/batch_size": [32, 128]}],
     )
     suffix: Annotated[Text, StringConstraints(max_length=64)] | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataText], Field(max_length=16)] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class TrialAnswer(Answer):
@@ -155,7 +158,7 @@ class SweepDryRunAnswer(Answer):
         **declared(400, 413, 415, 422, 503),
     },
 )
-def create_sweep(
+async def create_sweep(
     request: SweepRequest,
     services: ServicesDep,
     response: Response,
@@ -163,7 +166,7 @@ def create_sweep(
     idempotency_key: IdempotencyKey = None,
 ) -> SweepAnswer | Response:
     """Check every job of a grid, then queue them all in one transaction, or none."""
-    points = _checked(services, request)
+    points = await services.pools.work.run(services.tenant, _checked, services, request)
     if dry_run:
         steps = sum(checked.new.total_steps for _, checked in points)
         rows = [
@@ -174,13 +177,21 @@ def create_sweep(
             )
             for point, checked in points
         ]
-        answer = SweepDryRunAnswer(jobs=len(points), total_steps=steps, points=rows)
-        return FiniteJSONResponse(answer.model_dump(mode="json"))
-    sweep, jobs = _created(services, request, points, idempotency_key)
+        return ModelResponse(SweepDryRunAnswer(jobs=len(points), total_steps=steps, points=rows))
+    sweep, answer = await services.pools.writes.run(
+        services.tenant, _queued, services, request, points, idempotency_key
+    )
+    response.headers["Location"] = f"{router.prefix}/{sweep.id}"
+    return answer
+
+
+def _queued(
+    services: Services, request: SweepRequest, points: list[tuple[GridPoint, Checked]], key: str | None
+) -> tuple[Sweep, ComparedAnswer]:
+    sweep, jobs = _created(services, request, points, key)
     for job in jobs:
         services.waker.wake(job)
-    response.headers["Location"] = f"{router.prefix}/{sweep.id}"
-    return _compared(services, sweep)
+    return sweep, _compared(services, sweep)
 
 
 def _checked(services: Services, request: SweepRequest) -> list[tuple[GridPoint, Checked]]:
@@ -188,7 +199,7 @@ def _checked(services: Services, request: SweepRequest) -> list[tuple[GridPoint,
     faults: dict[FieldError, None] = {}
     for point in points_of(request.job, request.grid, services.shared.limits):
         try:
-            good.append((point, check(services, _read(point.job))))
+            good.append((point, check(services, read(JobSpec, point.job))))
         except SpecError as error:
             faults |= dict.fromkeys(placed(error.errors, point))
         if len(faults) >= _FIRST_FAULTS:
@@ -196,13 +207,6 @@ def _checked(services: Services, request: SweepRequest) -> list[tuple[GridPoint,
     if faults:
         raise SpecError(faults)
     return good
-
-
-def _read(job: Mapping[str, Any]) -> JobSpec:
-    try:
-        return JobSpec.model_validate(job)
-    except ValidationError as error:
-        raise from_validation(error, job, JobSpec) from error
 
 
 def _created(
@@ -253,18 +257,21 @@ def list_sweeps(
 
 
 @router.get("/{sweep_id}", responses=declared(404, 422, 503))
+@in_work
 def get_sweep(sweep_id: SweepId, services: ServicesDep) -> ComparedAnswer:
     """Compare the jobs of a sweep."""
     return _compared(services, services.sweeps.get(sweep_id))
 
 
 @router.post("/{sweep_id}/cancel", responses=declared(404, 422, 503))
+@in_writes
 def cancel_sweep(sweep_id: SweepId, services: ServicesDep) -> ComparedAnswer:
     """Cancel every job that has not ended; running ones act before their next training step."""
     return _compared(services, services.sweeps.cancel(sweep_id))
 
 
 @router.delete("/{sweep_id}", status_code=204, responses=declared(404, 409, 422, 503))
+@in_writes
 def delete_sweep(sweep_id: SweepId, services: ServicesDep) -> None:
     """Forget a sweep whose jobs have all ended, the jobs, and their files."""
     for job_id in services.sweeps.delete(sweep_id):

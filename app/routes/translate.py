@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.json_route import JsonRoute
+from app.json_route import StatelessRoute
 from app.problems import declared
 from worker.specs import translation
 from worker.specs.translation import Translated, TranslateRequest
 
-router = APIRouter(prefix="/v1/translate", tags=["translate"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1/translate", tags=["translate"], route_class=StatelessRoute)
 
 
 @router.post("", responses=declared(400, 413, 415, 422))

@@ -14,6 +14,7 @@ from app.deps import JobId, ServicesDep
 from app.json_route import JsonRoute
 from app.problems import declared
 from app.submission import new_webhook
+from app.thread_pools import in_writes
 from worker.jobs.errors import JobNotFound
 from worker.jobs.webhooks import Delivery, Webhook
 from worker.specs.webhooks import WebhookSpec
@@ -24,7 +25,7 @@ _HOOKS = "/v1/webhooks"
 _WEBHOOK_ID = re.compile(r"whk-[A-Za-z0-9_-]{1,80}")
 
 
-def _webhook_id(webhook_id: Annotated[str, Path(description="Id of a webhook.")]) -> str:
+async def _webhook_id(webhook_id: Annotated[str, Path(description="Id of a webhook.")]) -> str:
     if not _WEBHOOK_ID.fullmatch(webhook_id):
         raise JobNotFound(webhook_id)
     return webhook_id
@@ -87,6 +88,7 @@ class DeliveryAnswer(Answer):
 
 
 @router.post(_HOOKS, status_code=201, responses=declared(400, 413, 415, 422, 503))
+@in_writes
 def create_webhook(request: WebhookSpec, services: ServicesDep, response: Response) -> WebhookAnswer:
     """Be told of every job from now on."""
     webhook = services.webhooks.register(new_webhook(request, services.shared.webhook_allowed_networks))
@@ -107,6 +109,7 @@ def get_webhook(webhook_id: WebhookId, services: ServicesDep) -> WebhookAnswer:
 
 
 @router.delete(_HOOKS + "/{webhook_id}", status_code=204, responses=declared(404, 422, 503))
+@in_writes
 def delete_webhook(webhook_id: WebhookId, services: ServicesDep) -> None:
     """Tell nothing more, not even what was still to be told."""
     services.webhooks.remove(webhook_id)

@@ -112,8 +112,9 @@ class Conv2D(Windowed):
         """Convolve, add the bias, activate."""
         strides, rate = self._pair(self.strides), self._pair(self.dilation_rate)
         kernel = self._kernel(self.weight(run, "kernel"))
-        y = self._sequence(ops.conv(self._image(inputs[0]), kernel, strides, rate, self.padding, self.groups))
-        return self.finished(run, y)
+        fused = self.conventions.fused_terms
+        y = ops.conv(self._image(inputs[0]), kernel, strides, rate, self.padding, self.groups, fused=fused)
+        return self.finished(run, self._sequence(y))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +158,8 @@ class Depthwise(Windowed):
     def _depthwise(self, run: Run, x: Tensor) -> Tensor:
         kernel = self._kernel(self.weight(run, self._depthwise_name()))
         strides, rate = self._pair(self.strides), self._pair(self.dilation_rate)
-        return ops.depthwise_conv(self._image(x), kernel, strides, rate, self.padding)
+        fused = self.conventions.fused_terms
+        return ops.depthwise_conv(self._image(x), kernel, strides, rate, self.padding, fused=fused)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +229,8 @@ class SeparableConv2D(Depthwise):
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Convolve each channel, mix, add the bias, activate."""
         kernel = self._kernel(self.weight(run, "pointwise_kernel"))
-        mixed = ops.conv(self._depthwise(run, inputs[0]), kernel, (1, 1), (1, 1), "valid")
+        seen, fused = self._depthwise(run, inputs[0]), self.conventions.fused_terms
+        mixed = ops.conv(seen, kernel, (1, 1), (1, 1), "valid", fused=fused)
         return self.finished(run, self._sequence(mixed))
 
 
@@ -310,7 +313,8 @@ class Conv2DTranspose(Windowed):
         size = tuple(length or 0 for length in self.compute_output_shape(inputs[0].shape)[1:-1])
         kernel = self._kernel(self.weight(run, "kernel"))
         strides, rate = self._pair(self.strides), self._pair(self.dilation_rate)
-        y = ops.conv_transpose(self._image(inputs[0]), kernel, self._pair(size), strides, rate, self.padding)
+        image, size, fused = self._image(inputs[0]), self._pair(size), self.conventions.fused_terms
+        y = ops.conv_transpose(image, kernel, size, strides, rate, self.padding, fused=fused)
         return self.finished(run, self._sequence(y))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -21,17 +23,49 @@ from engine.tape import Array, Tensor, constant, rounded
 from engine.weights import WeightSpec
 
 _EPSILON = 1e-7
-Numbers = float | tuple[Any, ...]
+
+
+class Nested(tuple[Any, ...]):
+    """Numbers nested as an array is, that were read: reading them again takes them as they are."""
+
+    __slots__ = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array: all items have the shape of the first one."""
+        return (len(self), *_shape(self[0]))
+
+
+Numbers = float | Nested
 
 
 def nested_numbers(key: str, value: Any) -> Numbers:
     """Read a number, or lists of numbers nested as an array is."""
+    if isinstance(value, Nested):
+        return value
     if not isinstance(value, list | tuple):
         return float(any_number(key, value))
-    read = tuple(nested_numbers(key, item) for item in value)
-    if len({np.shape(item) for item in read}) > 1 or not read:
+    if set(map(type, value)) <= {int, float}:
+        read = Nested(_floats(key, value))
+    else:
+        read = Nested(nested_numbers(key, item) for item in value)
+    if not read or len(set(map(_shape, read))) > 1:
         raise InvalidValue(f"`{key}` must be a number, or lists of numbers of one length.")
     return read
+
+
+def _floats(key: str, value: Sequence[float]) -> Iterable[float]:
+    """Return finite numbers as floats; there may be many, and most lists have nothing to find fault with."""
+    try:
+        if all(map(math.isfinite, value)):
+            return map(float, value)
+    except OverflowError:  # an integer that no float holds
+        pass
+    return [float(any_number(key, item)) for item in value]
+
+
+def _shape(numbers: Numbers) -> tuple[int, ...]:
+    return numbers.shape if isinstance(numbers, Nested) else ()
 
 
 def write_numbers(value: Any, conventions: Conventions) -> Any:
@@ -43,7 +77,7 @@ def write_numbers(value: Any, conventions: Conventions) -> Any:
 class Identity(Layer):
     """Gives what it takes. Source: ``keras.layers.Identity``."""
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: ClassVar[bool | Literal["keras3"]] = "keras3"
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return the input."""
@@ -54,7 +88,7 @@ class Identity(Layer):
 class Rescaling(Layer):
     """``x * scale + offset``. Source: ``keras.layers.Rescaling``."""
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: ClassVar[bool | Literal["keras3"]] = "keras3"
 
     scale: Numbers = setting(nested_numbers, write=write_numbers)
     offset: Numbers = setting(nested_numbers, 0.0, write=write_numbers)
@@ -66,7 +100,7 @@ class Rescaling(Layer):
             ShapeMismatch: a list does not fit the last axes.
         """
         for key in ("scale", "offset"):
-            own = np.shape(getattr(self, key))
+            own = _shape(getattr(self, key))
             last = shapes[0][len(shapes[0]) - len(own) :]
             if len(own) >= len(shapes[0]) or any(size not in {1, have} for size, have in zip(own, last, strict=True)):
                 message = f"`{key}` of shape {list(own)} does not fit inputs of shape {list(shapes[0])}."
@@ -99,7 +133,7 @@ class Normalization(Layer):
 
     integers: ClassVar[Integers] = "cast"
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: ClassVar[bool | Literal["keras3"]] = "keras3"
 
     axis: tuple[int, ...] = setting(_axes, (-1,))
     invert: bool = setting(boolean, False, only="newer")
@@ -108,7 +142,7 @@ class Normalization(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        shapes = [None if given is None else np.shape(given) for given in (self.mean, self.variance)]
+        shapes = [None if given is None else _shape(given) for given in (self.mean, self.variance)]
         if shapes[0] != shapes[1]:
             raise InvalidValue(
                 "`mean` and `variance` must be given both or neither, and have one shape, got "

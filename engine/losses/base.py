@@ -16,10 +16,10 @@ from engine import ops
 from engine.configured import Configured, one_of, optional, setting, text, unsupported_unless
 from engine.conventions import TF24, Conventions
 from engine.dtypes import FLOAT32, FLOAT64, DType
-from engine.errors import ShapeMismatch
+from engine.errors import DataInvalid, ShapeMismatch
 from engine.losses.sums import averaged, summed
 from engine.ops.reduce import Axes
-from engine.tape import Array, Tensor, constant
+from engine.tape import Array, Tensor, constant, rounded
 
 EPSILON = 1e-7
 """Keras's ``backend.epsilon()``, the fuzz of the probability paths."""
@@ -57,6 +57,14 @@ class Loss(Configured):
         """Return the losses before reduction: as a rule y_pred's shape without its last axis."""
         raise AssertionError(f"{self.class_name} does not define its losses")
 
+    def takes(self, axes: int) -> None:
+        """Check that predictions with so many axes, the batch's among them, have those that the loss names.
+
+        Raises:
+            ShapeMismatch: they have not; ``path`` is the setting.
+        """
+        check_axes(self, axes)
+
     def seen(self, y_true: Array, dtype: DType) -> Array:
         """Return labels as the loss reads them beside predictions of a dtype."""
         return y_true
@@ -86,6 +94,9 @@ class Loss(Configured):
             Shape () in the dtype that Keras computes in; the weighted losses themselves for reduction "none".
         """
         mask = y_pred.mask if mask is None else np.asarray(mask, bool)
+        self.takes(y_pred.ndim)
+        if not self.labels_are_classes:
+            y_true = compiled_labels(y_true, y_pred.dtype, self.conventions)
         if self.conventions.floatx_losses and y_pred.dtype is not self.conventions.floatx:
             y_pred = ops.cast(y_pred, self.conventions.floatx)
         own = self.valid(y_true)
@@ -96,7 +107,7 @@ class Loss(Configured):
     def _reduced(self, losses: Tensor, sample_weight: Array | None, mask: Array | None) -> Tensor:
         dtype = losses.dtype
         wide = ops.cast(losses, FLOAT32) if self.conventions.float32_reduction else losses
-        weights = self._weights(wide.data.dtype, sample_weight, mask)
+        weights = self._weights(wide.dtype, sample_weight, mask)
         if weights is not None:
             if self._keeps_column(wide.ndim, weights):
                 wide = ops.reshape(wide, (wide.shape[0], 1))
@@ -105,21 +116,24 @@ class Loss(Configured):
         total = self._total(wide, weights)
         return ops.cast(total, dtype)
 
-    def _weights(self, kind: np.dtype[Any], sample_weight: Array | None, mask: Array | None) -> Array | None:
-        weights = None if sample_weight is None else np.asarray(sample_weight, kind)
+    def _weights(self, dtype: DType, sample_weight: Array | None, mask: Array | None) -> Array | None:
+        weights = None if sample_weight is None else on_grid(sample_weight, dtype)
         if mask is None:
             return weights
-        counting = np.asarray(mask, kind)
-        if self.conventions.mean_of_unmasked and self.reduction in {"auto", "mean", "sum_over_batch_size"}:
-            # So that dividing by the number of all losses gives the mean of those that count. Where none does, it is 0
-            # in Keras 3, and not a number in tf_keras.
-            valid = counting.sum(dtype=kind)
-            counting = counting * (kind.type(counting.size) / valid if valid or not self.conventions.keras3 else valid)
+        counting = self._counting(on_grid(mask, dtype), dtype)
         if weights is None:
             return counting
-        if self._keeps_column(counting.ndim, weights):
-            return weights * counting[:, np.newaxis]
-        return fitted(weights, counting.ndim) * counting
+        fitting = counting[:, np.newaxis] if self._keeps_column(counting.ndim, weights) else counting
+        return rounded(fitted(weights, fitting.ndim) * fitting, dtype)
+
+    def _counting(self, mask: Array, dtype: DType) -> Array:
+        """Return what a mask makes of the losses: where all are averaged, the mean of those that count."""
+        if not (self.conventions.mean_of_unmasked and self.reduction in {"auto", "mean", "sum_over_batch_size"}):
+            return mask
+        total, valid = (self._sum(Tensor(array, dtype)).data for array in (np.ones_like(mask), mask))
+        if not valid and self.conventions.keras3:
+            return mask  # all zeros, as the loss is then; in tf_keras it is not a number
+        return rounded(mask * rounded(np.asarray(total / valid), dtype), dtype)
 
     def _keeps_column(self, ndim: int, weights: Array) -> bool:
         """Whether a column of weights makes a column of losses (Keras 3), or itself becomes flat (Keras 2)."""
@@ -173,6 +187,32 @@ def labels_like(y_true: Array, y_pred: Tensor) -> Tensor:
     return Tensor(on_grid(y_true, y_pred.dtype), y_pred.dtype)
 
 
+def check_axes(of: Configured, axes: int) -> None:
+    """Check that predictions with so many axes have the one, or those, that a loss or metric is set to.
+
+    Raises:
+        ShapeMismatch: they have not; ``path`` is the setting.
+    """
+    given = getattr(of, "axis", None)
+    for axis in given if isinstance(given, tuple) else () if given is None else (given,):
+        if not -axes <= axis < axes:
+            message = (
+                f"{of.class_name} is set to axis {axis}, but the output has {axes} axes, the batch's among them: "
+                f"give one from {-axes} to {axes - 1}."
+            )
+            raise ShapeMismatch(message, path=("axis",))
+
+
+def compiled_labels(y_true: Array, dtype: DType, line: Conventions) -> Array:
+    """Return labels as a compiled model hands them on: Keras 2 casts those that are floats to the predictions' dtype.
+
+    So also a loss or metric that computes in float32 compares with rounded labels. Source: ``match_dtype_and_rank`` of
+    TF 2.4's and tf_keras's ``compile_utils``. Integers stay as they are.
+    """
+    y_true = np.asarray(y_true)
+    return y_true if line.keras3 or y_true.dtype.kind != "f" else on_grid(y_true, dtype)
+
+
 def on_grid(values: Array, dtype: DType) -> Array:
     """Return labels or weights as numbers of a dtype."""
     values = np.asarray(values)
@@ -201,6 +241,18 @@ def row_labels(y_true: Array, y_pred: Tensor) -> Array:
 def at_least(tensor: Tensor, floor: float) -> Tensor:
     """Return ``max(tensor, floor)``, the floor rounded to the dtype."""
     return ops.maximum_scalar(tensor, float(constant(floor, tensor.dtype).data))
+
+
+def check_classes(labels: Array, classes: int) -> None:
+    """Check class numbers before they are used as places.
+
+    Raises:
+        DataInvalid: one is not among the classes (in TF 2.4, perhaps because float16 rounded it up).
+    """
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        strange = labels.min() if labels.min() < 0 else labels.max()
+        message = f"Label {strange} is none of the {classes} classes, which are numbered from 0 to {classes - 1}."
+        raise DataInvalid(message, code="label_out_of_range", path=("y",))
 
 
 def one_minus(tensor: Tensor) -> Tensor:

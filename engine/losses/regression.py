@@ -8,7 +8,11 @@ import numpy as np
 
 from engine import ops
 from engine.configured import any_integer, any_number, optional, setting, text
+from engine.conventions import Conventions
 from engine.losses.base import EPSILON, Loss, at_least, same_rank
+from engine.losses.sums import kernel_of
+from engine.ops import losses as ops_of_losses
+from engine.ops.narrow_losses import l2_normalized, softplus_steps
 from engine.ops.powers import reciprocal_root
 from engine.tape import Array, Tensor, constant
 
@@ -25,7 +29,7 @@ class MeanSquaredError(Loss):
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """Mean over the last axis, in y_pred's dtype."""
         labels, y_pred = same_rank(y_true, y_pred)
-        return self._mean(ops.square(ops.subtract(y_pred, labels)), axis=-1)
+        return self._mean(squared_difference(y_pred, labels, self.conventions), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,12 @@ class MeanSquaredLogarithmicError(Loss):
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """Mean over the last axis, in y_pred's dtype."""
         labels, y_pred = same_rank(y_true, y_pred)
-        return self._mean(ops.square(ops.subtract(_log_of_next(y_pred), _log_of_next(labels))), axis=-1)
+        return self._mean(squared_difference(_log_of_next(y_pred), _log_of_next(labels), self.conventions), axis=-1)
+
+
+def squared_difference(a: Tensor, b: Tensor, line: Conventions) -> Tensor:
+    """Return ``(a - b) ** 2``: one op in Keras 2, whose gradient does not overflow where that of the square does."""
+    return ops.square(ops.subtract(a, b)) if line.keras3 else ops_of_losses.squared_difference(a, b)
 
 
 def _log_of_next(x: Tensor) -> Tensor:
@@ -101,7 +110,10 @@ class LogCosh(Loss):
         labels, y_pred = same_rank(y_true, y_pred)
         error = ops.subtract(y_pred, labels)
         log2 = constant(np.log(np.float32(2)), error.dtype)  # a float32 number also in float64 (as TF has it)
-        return self._mean(ops.subtract(ops.add(error, ops.softplus(ops.scale(error, -2.0))), log2), axis=-1)
+        return self._mean(ops.subtract(ops.add(error, self._softplus(ops.scale(error, -2.0))), log2), axis=-1)
+
+    def _softplus(self, x: Tensor) -> Tensor:
+        return softplus_steps(x, kernel_of(self.conventions)) if x.dtype.low_precision else ops.softplus(x)
 
 
 @dataclass(frozen=True)
@@ -118,7 +130,8 @@ class CosineSimilarity(Loss):
         return ops.negative(self._sum(product, axis=self.axis))
 
     def _normalized(self, x: Tensor) -> Tensor:
+        if not self.conventions.keras3:
+            floor = float(constant(_SMALLEST_SQUARES, x.dtype).data)
+            return l2_normalized(x, self.axis, floor, kernel_of(self.conventions))
         squares = self._sum(ops.square(x), axis=self.axis, keepdims=True)
-        if self.conventions.keras3:
-            return ops.multiply(x, ops.minimum(reciprocal_root(squares), constant(1 / EPSILON, x.dtype)))
-        return ops.multiply(x, reciprocal_root(at_least(squares, _SMALLEST_SQUARES)))
+        return ops.multiply(x, ops.minimum(reciprocal_root(squares), constant(1 / EPSILON, x.dtype)))

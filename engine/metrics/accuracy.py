@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.configured import any_number, boolean, optional, positive_integer, setting, text
-from engine.losses.base import row_labels, same_rank
+from engine.losses.base import on_grid, row_labels, same_rank
 from engine.metrics.averaging import Averaged
-from engine.metrics.base import same_shape
+from engine.metrics.base import places_of_largest, same_shape
 from engine.tape import Array, Tensor
 
 
@@ -20,8 +20,8 @@ class Accuracy(Averaged):
     name: str | None = setting(optional(text), "accuracy")
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
-        """1 where equal, in the dtype of the predictions."""
-        labels, y_pred = same_rank(y_true, y_pred)
+        """1 where equal, in the dtype of the predictions (Keras 2: in the metric's)."""
+        labels, y_pred = same_rank(y_true, self.measured(y_pred))
         return labels.data == y_pred.data
 
 
@@ -46,7 +46,7 @@ class CategoricalAccuracy(Averaged):
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
         """1 where the places are equal; the first of ties counts."""
-        return np.asarray(y_true).argmax(axis=-1) == y_pred.data.argmax(axis=-1)
+        return np.asarray(places_of_largest(y_true) == places_of_largest(y_pred.data))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +66,11 @@ class SparseCategoricalAccuracy(OfClasses):
     name: str | None = setting(optional(text), "sparse_categorical_accuracy")
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
-        """1 where they are equal; the first of ties counts."""
-        return row_labels(y_true, y_pred) == y_pred.data.argmax(axis=-1)
+        """1 where they are equal; the first of ties counts. Keras 3 compares in the dtype of the predictions."""
+        labels, places = row_labels(y_true, y_pred), places_of_largest(y_pred.data)
+        if self.conventions.keras3:
+            labels, places = on_grid(labels, y_pred.dtype), on_grid(places, y_pred.dtype)
+        return labels == places
 
 
 def _in_top(labels: Array, y_pred: Tensor, k: int) -> Array:
@@ -91,7 +94,7 @@ class TopKCategoricalAccuracy(Averaged):
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
         """1 where it is."""
-        return _in_top(np.asarray(y_true).argmax(axis=-1), y_pred, self.k)
+        return _in_top(places_of_largest(y_true), y_pred, self.k)
 
 
 @dataclass(frozen=True)

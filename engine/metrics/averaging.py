@@ -14,7 +14,7 @@ from engine.configured import any_integer, boolean, fraction, optional, setting,
 from engine.dtypes import as_dtype
 from engine.losses import Loss
 from engine.losses.base import fitted, row_labels
-from engine.metrics.base import Metric, Shape, State, aligned, ratio, same_shape
+from engine.metrics.base import Metric, Shape, State, aligned, detached, ratio, same_shape
 from engine.tape import Array, Tensor
 
 
@@ -50,6 +50,10 @@ class Averaged(Metric):
         """Return one value per sample, or per entry of a sample."""
         raise AssertionError(f"{self.class_name} does not define its values")
 
+    def measured(self, y_pred: Tensor) -> Tensor:
+        """Return predictions as the function sees them: in Keras 2 cast to the metric's dtype."""
+        return y_pred if self.conventions.keras3 else ops.cast(y_pred, as_dtype(self.kind.name))
+
     @property
     def sees_masks(self) -> bool:
         """It does."""
@@ -72,11 +76,29 @@ class Averaged(Metric):
         return ratio(state["total"], state["count"])
 
 
-@dataclass(frozen=True)
-class Mean(Averaged):
-    """Mean of plain values, which are given as predictions."""
+@dataclass(frozen=True, kw_only=True)
+class OfValues(Metric):
+    """Base: of plain values, which are given as predictions. In Keras 3 their mask counts only beside weights."""
 
     takes_labels: ClassVar[bool] = False
+
+    @property
+    def sees_masks(self) -> bool:
+        """It does."""
+        return True
+
+    def updated(
+        self, state: State, y_true: Array, y_pred: Tensor, sample_weight: Array | None = None
+    ) -> dict[str, Array]:
+        """Return the state after one more batch; see :meth:`Metric.updated`."""
+        unmasked = self.conventions.keras3 and sample_weight is None
+        return super().updated(state, y_true, detached(y_pred) if unmasked else y_pred, sample_weight)
+
+
+@dataclass(frozen=True)
+class Mean(OfValues, Averaged):
+    """Mean of plain values."""
+
     name: str | None = setting(optional(text), "mean")
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
@@ -85,10 +107,9 @@ class Mean(Averaged):
 
 
 @dataclass(frozen=True)
-class Sum(Metric):
-    """Sum of plain values, which are given as predictions."""
+class Sum(OfValues):
+    """Sum of plain values."""
 
-    takes_labels: ClassVar[bool] = False
     name: str | None = setting(optional(text), "sum")
 
     def shapes(self, output: Shape) -> dict[str, tuple[int, ...]]:
@@ -126,10 +147,7 @@ class OfLoss(Averaged):
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
         """The losses, not reduced."""
-        if not self.conventions.keras3:
-            dtype = self.conventions.floatx if self.dtype is None else as_dtype(self.dtype)
-            y_pred = ops.cast(y_pred, dtype)
-        return self.loss.losses(y_true, y_pred).data
+        return self.loss.losses(y_true, self.measured(y_pred)).data
 
 
 @dataclass(frozen=True)
@@ -265,7 +283,7 @@ class CosineSimilarity(Averaged):
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
         """What the loss negates."""
-        return -self._loss.losses(y_true, y_pred).data
+        return -self._loss.losses(y_true, self.measured(y_pred)).data
 
     @cached_property
     def _loss(self) -> Loss:

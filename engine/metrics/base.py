@@ -15,7 +15,7 @@ from engine.configured import Configured, optional, setting, text, unsupported_u
 from engine.conventions import TF24, Conventions
 from engine.dtypes import as_dtype
 from engine.errors import ShapeMismatch
-from engine.losses.base import fitted
+from engine.losses.base import check_axes, compiled_labels, fitted
 from engine.tape import Array, Tensor
 
 Shape = tuple[int | None, ...]
@@ -71,6 +71,15 @@ class Metric(Configured):
         """
         raise AssertionError(f"{self.class_name} does not define its state")
 
+    def takes(self, output: Shape) -> None:
+        """Check that the metric takes predictions of a shape, batch axis first; nothing is allocated.
+
+        Raises:
+            ShapeMismatch: it does not.
+        """
+        check_axes(self, len(output))
+        self.shapes(output)
+
     def initial(self, output: Shape = ()) -> dict[str, Array]:
         """Return the state before anything was seen: zeros."""
         return {name: np.zeros(shape, self.kind) for name, shape in self.shapes(output).items()}
@@ -89,6 +98,9 @@ class Metric(Configured):
         if y_pred.mask is not None and self.sees_masks:
             mask = y_pred.mask.astype(self.kind)
             sample_weight = mask if sample_weight is None else fitted(np.asarray(sample_weight), mask.ndim) * mask
+        check_axes(self, y_pred.ndim)
+        if not self.labels_are_classes:
+            y_true = compiled_labels(y_true, y_pred.dtype, self.conventions)
         added = self.counted(y_true, detached(y_pred), sample_weight)
         return {name: np.asarray(array + added[name], array.dtype) for name, array in state.items()}
 
@@ -122,6 +134,13 @@ def aligned(values: Array, others: Array) -> tuple[Array, Array]:
     if others.ndim == values.ndim + 1 and others.shape[-1] == 1:
         return (values[..., np.newaxis], others) if values.ndim == 1 else (values, others[..., 0])
     return values, others
+
+
+def places_of_largest(values: Array, axis: int = -1) -> Array:
+    """Return the place of the largest along an axis, the first of ties; NaN is passed over (``tf.argmax``)."""
+    values = np.asarray(values)
+    lost = np.isnan(values)
+    return np.asarray((np.where(lost, -np.inf, values) if lost.any() else values).argmax(axis=axis))
 
 
 def same_shape(y_true: Array, y_pred: Tensor, kind: np.dtype[Any]) -> tuple[Array, Array]:

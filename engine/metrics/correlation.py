@@ -8,47 +8,79 @@ from typing import Any
 
 import numpy as np
 
+from engine import ops
 from engine.configured import any_integer, integer, one_of, optional, setting, text
+from engine.conventions import KERAS3
+from engine.dtypes import FLOAT16, DType
 from engine.losses import EPSILON
+from engine.losses.base import on_grid
+from engine.losses.sums import summed
 from engine.metrics.averaging import Averaged
 from engine.metrics.base import Metric, Shape, State, columns_of, same_shape
-from engine.tape import Array, Tensor
+from engine.optimizers.arithmetic import Grid, grid
+from engine.tape import Array, Tensor, constant
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Correlation(Averaged):
+    """Base: computed in the dtype of the predictions, every step rounded, as Keras 3 computes it on TensorFlow."""
+
+    axis: int = setting(any_integer, -1)
+
+    def _rows(self, y_true: Array, y_pred: Tensor) -> tuple[Array, Array, Grid]:
+        labels, predictions = same_shape(on_grid(y_true, y_pred.dtype), y_pred, y_pred.data.dtype)
+        return labels, predictions, grid(y_pred.dtype)
+
+    def _mean(self, x: Array, on: Grid) -> Array:
+        return np.asarray(on(x.mean(axis=self.axis, keepdims=True)))  # added in float32, as keras.ops.mean does
 
 
 @dataclass(frozen=True)
-class PearsonCorrelation(Averaged):
+class PearsonCorrelation(_Correlation):
     """Mean correlation of labels and predictions along an axis."""
 
     name: str | None = setting(optional(text), "pearson_correlation")
-    axis: int = setting(any_integer, -1)
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
         """One correlation a row."""
-        labels, predictions = same_shape(y_true, y_pred, y_pred.data.dtype)
-        return np.asarray((self._standardized(labels) * self._standardized(predictions)).mean(axis=self.axis))
+        labels, predictions, on = self._rows(y_true, y_pred)
+        product = on(self._standardized(labels, y_pred.dtype) * self._standardized(predictions, y_pred.dtype))
+        return np.asarray(on(product.mean(axis=self.axis)))
 
-    def _standardized(self, x: Array) -> Array:
-        centred = x - x.mean(axis=self.axis, keepdims=True)
-        return np.asarray(centred / centred.std(axis=self.axis, keepdims=True))
+    def _standardized(self, x: Array, dtype: DType) -> Array:
+        on = grid(dtype)
+        centred = on(x - self._mean(x, on))
+        rest = on(centred - self._kernel_mean(centred, dtype))
+        spread = on(np.sqrt(self._kernel_mean(on(rest * rest), dtype)))
+        return np.asarray(on(centred / spread))
+
+    def _kernel_mean(self, x: Array, dtype: DType) -> Array:
+        """Return the mean as ``tf.math.reduce_std`` takes it: a float16 sum, divided."""
+        if dtype is not FLOAT16:
+            return self._mean(x, grid(dtype))
+        total = summed(Tensor(x, dtype), KERAS3, self.axis, keepdims=True)
+        return ops.divide(total, constant(x.shape[self.axis], dtype)).data
 
 
 @dataclass(frozen=True)
-class ConcordanceCorrelation(Averaged):
+class ConcordanceCorrelation(_Correlation):
     """Mean concordance of labels and predictions along an axis (Lin, 1989), as Keras computes it."""
 
     name: str | None = setting(optional(text), "concordance_correlation")
-    axis: int = setting(any_integer, -1)
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
         """One concordance a row."""
-        labels, predictions = same_shape(y_true, y_pred, y_pred.data.dtype)
-        centre_true = labels.mean(axis=self.axis, keepdims=True)
-        centre = predictions.mean(axis=self.axis, keepdims=True)
+        labels, predictions, on = self._rows(y_true, y_pred)
+        centre_true, centre = self._mean(labels, on), self._mean(predictions, on)
         # Keras centres the labels, too, by the mean of the predictions; the mean of the product is the same.
-        product = (labels - centre) * (predictions - centre)
-        spread = labels.var(axis=self.axis, keepdims=True) + predictions.var(axis=self.axis, keepdims=True)
-        norm = spread + np.square(centre_true - centre) + labels.dtype.type(EPSILON)
-        return np.asarray((2 * product / norm).mean(axis=self.axis))
+        product = on(on(labels - centre) * on(predictions - centre))
+        spread = on(self._variance(on(labels - centre_true), on) + self._variance(on(predictions - centre), on))
+        norm = on(spread + on(np.square(on(centre_true - centre))))
+        fuzzy = on(norm + constant(EPSILON, y_pred.dtype).data)
+        return np.asarray(on(on(on(2 * product) / fuzzy).mean(axis=self.axis)))
+
+    def _variance(self, x: Array, on: Grid) -> Array:
+        return np.asarray(on(x.var(axis=self.axis, keepdims=True)))  # in float32
 
 
 @dataclass(frozen=True)

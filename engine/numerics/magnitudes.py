@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.graph import Graph
 from engine.layers.embedding import Masking
 from engine.layers.preprocessing import Identity
 from engine.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
-from engine.numerics.subject import Subject
 from engine.tape import Array
 
 _KEEPING = (Flatten, Identity, Masking, Permute, RepeatVector, Reshape)
@@ -51,9 +51,13 @@ def magnitudes_of(array: Array) -> Magnitudes | None:
     )
 
 
-def arriving(subject: Subject) -> dict[int, Magnitudes]:
-    """Return the magnitudes of what reaches each call as its first argument, where these are the data themselves."""
-    given, graph = subject.inputs, subject.network.graph
+def arriving(graph: Graph, given: Array | Mapping[str, Array] | None) -> dict[int, Magnitudes]:
+    """Return the magnitudes of what reaches each call as its first argument, where these are the data themselves.
+
+    Args:
+        graph: of the model.
+        given: data of the one input, or of several by name; None where they are not known.
+    """
     if given is None:
         return {}
     after: dict[int, Magnitudes] = {}

@@ -14,6 +14,7 @@ from engine.layers import Shape
 from engine.losses import Loss
 from engine.metrics import Metric
 from engine.network import Network, read_network
+from engine.numerics.magnitudes import Magnitudes, arriving
 from engine.numerics.model_policy import ModelPolicy, with_policies
 from engine.optimizers import SGD, AnyOptimizer
 from engine.optimizers.wrapping import wrap
@@ -40,6 +41,7 @@ class Subject:
         policy_scope: which layers were to follow the policy (``config`` went through ``scoped``); None where nobody
             asked for a policy.
         replaced: how many layers named each of the policies that ``scoped`` removed.
+        rivals: policies that the export may have written instead of the replaced one.
         inputs: data of the one input, or of several by name; None where they are not known.
         made: the network, where it has been read from the config already; None reads it when it is asked for.
     """
@@ -56,8 +58,14 @@ class Subject:
     input_shape: Shape | None = None
     policy_scope: Scope | None = None
     replaced: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    rivals: tuple[str, ...] = ()
     inputs: Array | Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
     made: Network | None = field(default=None, repr=False)
+
+    @cached_property
+    def arriving(self) -> Mapping[int, Magnitudes]:
+        """The magnitudes of what reaches each call of the graph, where these are the data themselves."""
+        return MappingProxyType(arriving(self.network.graph, self.inputs))
 
     @cached_property
     def network(self) -> Network:

@@ -22,7 +22,7 @@ from engine.layers.pooling import AveragePooling1D, AveragePooling2D, GlobalAver
 from engine.layers.readers import along
 from engine.numerics.case import Case, Rule
 from engine.numerics.findings import Finding
-from engine.numerics.magnitudes import Magnitudes, arriving
+from engine.numerics.magnitudes import Magnitudes
 
 _SUM_SOURCE = "tensorflow/tensorflow#47156; candle#3719; TF 2.4.4 and 2.21 on CPU, observed"
 _WIDE = 'Give the layer dtype "float32"'
@@ -34,7 +34,7 @@ _VECTOR = 8
 
 def _of_kind(case: Case, *kinds: type[Layer]) -> Iterator[tuple[Layer, Call, Magnitudes | None]]:
     """Yield the layers of some kinds once each, with their first call and what is known of its input."""
-    known, done = arriving(case.subject), set()
+    known, done = case.subject.arriving, set()
     for index, call in enumerate(case.subject.network.graph.calls):
         if isinstance(call.layer, kinds) and call.layer.name not in done:
             done.add(call.layer.name)
@@ -86,7 +86,7 @@ def _added(layer: Layer, call: Call, dtype: DType) -> tuple[int, int]:
         return math.prod(min(size, length or size) for size, length in window), ones
     if layer.conventions.keras3 or dtype is not FLOAT16:
         return 0, 0  # Keras 3 takes this mean in float32, TensorFlow that of bfloat16
-    lanes = layer.conventions.float16_lanes if (call.input_shapes[0][-1] or 0) >= _VECTOR else 1
+    lanes = layer.conventions.sum_lanes if (call.input_shapes[0][-1] or 0) >= _VECTOR else 1
     return _product(lengths), ones * lanes
 
 

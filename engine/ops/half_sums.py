@@ -1,4 +1,4 @@
-"""Sums of float16 numbers to the bit as TensorFlow's CPU kernels form them: every addition rounds, in Eigen's order.
+"""Sums of 16-bit numbers to the bit as TensorFlow's CPU kernels form them: every addition rounds, in Eigen's order.
 
 What overflows on the way is infinite in the end, though a float32 sum of the same numbers would fit again. Found by
 comparing bits with TF 2.4.4 and TF 2.21, whose wheels put eight numbers into a packet whatever the processor is.
@@ -7,101 +7,35 @@ comparing bits with TF 2.4.4 and TF 2.21, whose wheels put eight numbers into a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from engine.dtypes import FLOAT16, DType
+from engine.dtypes import DType
+from engine.ops.half_rows import Kernel, row_sums
 from engine.ops.reduce import SUM, Axes
 from engine.tape import Array, Op, Tensor, apply, rounded
 
-LANES = 8
-"""Numbers in a packet."""
 
-
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    """How a release of Eigen adds up a row.
-
-    Attributes:
-        leaf: packets of the longest row that is not halved.
-        streams: packets that are added at the same time, each to a sum of its own.
-        rest_first: whether packets left over join the first sum before the sums are added, or after.
-    """
-
-    leaf: int
-    streams: int
-    rest_first: bool
-
-
-EIGEN_2020 = Kernel(leaf=1024, streams=2, rest_first=True)
-"""In TF 2.4."""
-EIGEN_2025 = Kernel(leaf=200, streams=4, rest_first=False)
-"""In TF 2.21."""
-
-
-def _add(a: Array, b: Array) -> Array:
-    return rounded(a + b, FLOAT16)
-
-
-def _leaf(rows: Array, kernel: Kernel) -> Array:
-    count, size = rows.shape
-    in_packets = size // LANES * LANES
-    packets = rows[:, :in_packets].reshape(count, -1, LANES)
-    together = packets.shape[1] // kernel.streams * kernel.streams
-    sums = np.zeros((count, kernel.streams, LANES), rows.dtype)
-    for start in range(0, together, kernel.streams):
-        sums = _add(sums, packets[:, start : start + kernel.streams])
-    total = sums[:, 0]
-    rest = [packets[:, index] for index in range(together, packets.shape[1])]
-    others = [sums[:, index] for index in range(1, kernel.streams)]
-    for term in (*rest, *others) if kernel.rest_first else (*others, *rest):
-        total = _add(total, term)
-    single = np.zeros(count, rows.dtype)
-    for index in range(in_packets, size):
-        single = _add(single, rows[:, index])
-    return _add(single, rounded(total.sum(axis=1), FLOAT16))
-
-
-def _rows(rows: Array, first: int, kernel: Kernel) -> Array:
-    """Return the sum of each row; `first` is where they begin within a packet, for rows are halved between packets."""
-    size = rows.shape[1]
-    if size <= LANES * kernel.leaf:
-        return _leaf(rows, kernel)
-    cut = min(math.ceil((first + math.ceil(size / 2)) / LANES) * LANES - first, size)
-    left = _rows(rows[:, :cut], first, kernel)
-    return _add(left, _rows(rows[:, cut:], 0, kernel)) if cut < size else left
-
-
-def _last_axis(rows: Array, kernel: Kernel) -> Array:
-    count, size = rows.shape
-    if size <= LANES * kernel.leaf or size % LANES == 0:
-        return _rows(rows, 0, kernel)
-    sums = np.empty(count, rows.dtype)
-    for start in range(min(LANES, count)):
-        sums[start::LANES] = _rows(rows[start::LANES], start * size % LANES, kernel)
-    return sums
-
-
-def _first_axis(columns: Array) -> Array:
+def _first_axis(columns: Array, dtype: DType) -> Array:
     total = np.zeros(columns.shape[1], columns.dtype)
     for row in columns:
-        total = _add(total, row)
+        total = rounded(total + row, dtype)
     return total
 
 
 def _forward(dtype: DType, x: Array, axis: Axes, keepdims: bool, kernel: Kernel) -> tuple[Array, Any]:
-    if dtype is not FLOAT16:  # what an observer asks for: the sum before any rounding
+    if not dtype.low_precision:  # what an observer asks for: the sum before any rounding
         return SUM.forward(dtype, x, axis, keepdims)
     given = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     axes = sorted(each % x.ndim for each in given)
     kept = [each for each in range(x.ndim) if each not in axes]
     shape = [x.shape[each] for each in kept]
+    count = math.prod(x.shape[each] for each in axes)
     if axes and axes[-1] < x.ndim - 1:
-        sums = _first_axis(x.transpose(*axes, *kept).reshape(-1, math.prod(shape)))
+        sums = _first_axis(x.transpose(*axes, *kept).reshape(count, math.prod(shape)), dtype)
     else:
-        sums = _last_axis(x.transpose(*kept, *axes).reshape(math.prod(shape), -1), kernel)
+        sums = row_sums(x.transpose(*kept, *axes).reshape(math.prod(shape), count), kernel, dtype)
     whole = [1 if each in axes else x.shape[each] for each in range(x.ndim)] if keepdims else shape
     return sums.reshape(whole), (x.shape, axis, keepdims)
 
@@ -110,5 +44,5 @@ HALF_SUM = Op("sum", _forward, SUM.backward, on_grid=True, gradient_on_grid=True
 
 
 def half_sum(x: Tensor, kernel: Kernel, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
-    """Return the sum of float16 numbers over the axes; over all of them, shape (), when omitted."""
+    """Return the sum of 16-bit numbers over the axes; over all of them, shape (), when omitted."""
     return apply(HALF_SUM, x, axis=axis, keepdims=keepdims, kernel=kernel)

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.dtypes import DType
+from engine.dtypes import BFLOAT16, DType
 from engine.ops.activations import SIGMOID
+from engine.ops.narrow_losses import SIGMOID_CROSSENTROPY_STEPS, SPARSE_SOFTMAX_CROSSENTROPY_STEPS
 from engine.tape import Array, Op, Tensor, apply, rounded
 
 
@@ -49,6 +50,19 @@ def _sigmoid_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array,
     return losses, probabilities - labels
 
 
+def _square_forward(dtype: DType, a: Array, b: Array) -> tuple[Array, Any]:
+    difference = rounded(a - b, dtype)
+    return difference * difference, difference
+
+
+def _square_backward(
+    dtype: DType, gradient: Array, difference: Array, needed: tuple[bool, ...]
+) -> tuple[Array | None, ...]:
+    slope = rounded(gradient + gradient, dtype) * difference  # the other way round, a large difference would overflow
+    return slope if needed[0] else None, -slope if needed[1] else None
+
+
+SQUARED_DIFFERENCE = Op("squared_difference", _square_forward, _square_backward)
 SPARSE_SOFTMAX_CROSSENTROPY = Op("sparse_softmax_cross_entropy_with_logits", _sparse_forward, _per_row_backward)
 SOFTMAX_CROSSENTROPY = Op("softmax_cross_entropy_with_logits", _dense_forward, _dense_backward)
 SIGMOID_CROSSENTROPY = Op(
@@ -58,6 +72,11 @@ SIGMOID_CROSSENTROPY = Op(
 )
 
 
+def squared_difference(a: Tensor, b: Tensor) -> Tensor:
+    """Return ``(a - b) ** 2`` of tensors of one shape."""
+    return apply(SQUARED_DIFFERENCE, a, b)
+
+
 def sparse_softmax_crossentropy(logits: Tensor, labels: Array) -> Tensor:
     """Return ``-log softmax(logits)[label]`` per row.
 
@@ -65,7 +84,8 @@ def sparse_softmax_crossentropy(logits: Tensor, labels: Array) -> Tensor:
         logits: shape (..., classes).
         labels: integers of shape (...), each in [0, classes).
     """
-    return apply(SPARSE_SOFTMAX_CROSSENTROPY, logits, labels=labels)
+    steps = logits.dtype is BFLOAT16  # the one kernel of them that is not computed in float32
+    return apply(SPARSE_SOFTMAX_CROSSENTROPY_STEPS if steps else SPARSE_SOFTMAX_CROSSENTROPY, logits, labels=labels)
 
 
 def softmax_crossentropy(logits: Tensor, labels: Array, axis: int = -1) -> Tensor:
@@ -75,4 +95,5 @@ def softmax_crossentropy(logits: Tensor, labels: Array, axis: int = -1) -> Tenso
 
 def sigmoid_crossentropy(logits: Tensor, labels: Array) -> Tensor:
     """Return the elementwise binary cross-entropy of logits, computed without overflow."""
-    return apply(SIGMOID_CROSSENTROPY, logits, labels=labels.astype(logits.data.dtype, copy=False))
+    op = SIGMOID_CROSSENTROPY_STEPS if logits.dtype.low_precision else SIGMOID_CROSSENTROPY
+    return apply(op, logits, labels=labels.astype(logits.data.dtype, copy=False))

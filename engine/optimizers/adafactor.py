@@ -58,7 +58,7 @@ class Adafactor(Optimizer):
         """Update one variable and its slots in place."""
         rate, beta_2, rest, epsilon_1, epsilon_2, threshold = numbers
         dtype, on = target.dtype, grid(target.dtype)
-        alpha = number_on(max(epsilon_2, _root_mean_square(target.variable, dtype)) * rate, dtype)
+        alpha = number_on(np.maximum(epsilon_2, _root_mean_square(target.variable, dtype)) * rate, dtype)
         squares = on(np.add(on(np.square(target.magnitude)), epsilon_1))
         v = target.slots["velocity"]
         if target.variable.ndim > 1:
@@ -70,7 +70,7 @@ class Adafactor(Optimizer):
         # The mean counts unmerged parts of rows one by one.
         parts = step if target.magnitude is target.gradient else on(np.divide(target.magnitude, root))
         length = number_on(_root_mean_square(parts, dtype) / threshold, dtype)
-        on(np.divide(step, max(number_on(1, dtype), length), out=step))
+        on(np.divide(step, np.maximum(number_on(1, dtype), length), out=step))
         on(np.subtract(target.variable, on(np.multiply(step, alpha, out=step)), out=target.variable))
 
     def _factor(self, target: Target, squares: Array, beta_2: Any, rest: Any) -> None:

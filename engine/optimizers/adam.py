@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -69,8 +70,7 @@ class Adam(Optimizer):
             on(np.subtract(on(np.multiply(q, q, out=move)), v, out=move))
             on(np.add(v, on(np.multiply(move, numbers.keep_2, out=move)), out=v))
             if self.amsgrad:
-                # A nan never gets into the maximum of Keras 2's fused kernel; Keras 3 lets it in.
-                (np.maximum if self.conventions.keras3 else np.fmax)(highest, v, out=highest)
+                self.maximum(highest, v, out=highest)
             on(np.add(on(np.sqrt(highest, out=move)), numbers.epsilon, out=move))
             on(np.divide(on(m * numbers.alpha), move, out=move))
             on(np.subtract(w, move, out=w))
@@ -129,8 +129,11 @@ class Adamax(Optimizer):
             move = on(g - m)
             on(np.add(m, on(np.multiply(move, keep_1, out=move)), out=m))
             self.maximum(on(np.multiply(u, beta_2, out=u)), np.abs(size), out=u)
-            on(np.multiply(on(np.add(u, epsilon, out=move)), correction, out=move))
-            on(np.divide(on(m * rate), move, out=move))
+            on(np.add(u, epsilon, out=move))
+            if self.conventions.fused_updates:
+                on(np.multiply(on(np.divide(m, move, out=move)), number_on(rate / correction, target.dtype), out=move))
+            else:
+                on(np.divide(on(m * rate), on(np.multiply(move, correction, out=move)), out=move))
             on(np.subtract(w, move, out=w))
 
 
@@ -188,6 +191,8 @@ class Lion(Optimizer):
 
     ``w -= lr * sign(m * beta_1 + g * (1 - beta_1)); m = m * beta_2 + g * (1 - beta_2)``.
     """
+
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"tf_keras": {"learning_rate": 1e-4}})
 
     beta_1: float = setting(fraction, 0.9)
     beta_2: float = setting(fraction, 0.99)

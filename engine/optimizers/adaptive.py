@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -112,6 +113,10 @@ class RMSprop(Optimizer):
     gradient off v; with ``momentum``, ``m = momentum * m + step; w -= m``. TF 2.4 without momentum adds epsilon to the
     root.
     """
+
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+        {"tf_keras": {"ema_overwrite_frequency": 100}}
+    )
 
     rho: float = setting(fraction, 0.9)
     momentum: float = setting(fraction, 0.0)

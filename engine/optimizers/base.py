@@ -94,6 +94,8 @@ class Optimizer(Configured):
     """What TF 2.4 touches where only some rows have a gradient."""
     elementwise: ClassVar[bool] = True
     """Whether an update treats every number of a variable by itself."""
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+    """By line of Keras: what a config leaves out, where that line has a default of its own."""
 
     name: str | None = setting(optional(text), None)
     learning_rate: float | Schedule = setting(read_rate, 0.001, write=write_rate)
@@ -131,6 +133,12 @@ class Optimizer(Configured):
             object.__setattr__(
                 self, "name", snake_case(self.class_name) if self.conventions.keras3 else self.class_name
             )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], **extra: Any) -> Self:
+        """Return the optimizer that a config describes; see :meth:`Configured.from_config`."""
+        line = extra.get("conventions", TF24)
+        return super().from_config({**cls.defaults.get(line.name, {}), **config}, **extra)
 
     @property
     def is_legacy(self) -> bool:
@@ -200,6 +208,10 @@ class Optimizer(Configured):
                 own[low_precision.SLOT] = np.zeros(spec.shape, spec.dtype.storage)
             slots |= {f"{slot}/{spec.path}": array for slot, array in own.items()}
         return slots
+
+    def shown_iterations(self, iterations: int) -> int:
+        """Return what ``optimizer.iterations`` shows after so many steps: with accumulated gradients, full windows."""
+        return iterations // (self.gradient_accumulation_steps or 1)
 
     @property
     def decay_of_rate(self) -> float:

@@ -58,19 +58,21 @@ class Ftrl(Optimizer):
     def update(self, target: Target, numbers: tuple[Any, ...]) -> None:
         """Update one variable and its slots in place."""
         rate, power, l1, l2, shrinkage = numbers
-        on = grid(target.dtype)
+        on, fused = grid(target.dtype), self.conventions.fused_updates
         accumulators, linears = target.slots["accumulator"], target.slots["linear"]
         for w, g, q, a, z in blocks(target.variable, target.gradient, target.magnitude, accumulators, linears):
             before = _power(a, power, on)
             on(np.add(a, on(q * q), out=a))
             after = _power(a, power, on)
             sigma = on(np.divide(on(np.subtract(after, before, out=before)), rate, out=before))
-            pull = on(np.add(g, on(w * shrinkage)))
+            pull = on(g + on(w * shrinkage)) if shrinkage or not fused else g.copy()
             on(np.subtract(pull, on(np.multiply(sigma, w, out=sigma)), out=pull))
             on(np.add(z, pull, out=z))
             quadratic = on(np.add(on(np.divide(after, rate, out=after)), l2, out=after))
             np.clip(z, -l1, l1, out=pull)
             on(np.divide(on(np.subtract(pull, z, out=pull)), quadratic, out=w))
+            if fused:
+                w[~(np.abs(z) > l1)] = 0  # a nan, too, is not beyond the limit
 
 
 def _power(array: Array, power: Any, on: Grid) -> Array:

@@ -13,7 +13,7 @@ from engine.configured import fraction, not_negative, setting
 from engine.dtypes import FLOAT32, DType
 from engine.errors import InvalidValue
 from engine.optimizers.adam import powers
-from engine.optimizers.arithmetic import blocks, float32_number_on, grid, number_on
+from engine.optimizers.arithmetic import Grid, blocks, float32_number_on, grid, number_on
 from engine.optimizers.base import Moment, Optimizer
 from engine.optimizers.rows import Target, Touches
 from engine.schedules import Schedule
@@ -95,18 +95,19 @@ class Nadam(Optimizer):
         return number_on(float32_number_on(self.beta_1, dtype) * warm, dtype)
 
     def numbers(self, moment: Moment, slots: Mapping[str, Array]) -> tuple[Any, ...]:
-        """Return (rate, 1 - beta_1, 1 - beta_2, epsilon, factors of momentum and gradient, 1 - beta_2 ** t).
+        """Return (rate, betas, 1 - betas, epsilon, factors of momentum and gradient, 1 - beta_2 ** t).
 
         Last come, variable by variable, what the product and the next one leave of 1.
         """
         dtype = moment.dtype
-        keeps = (number_on(1 - float32_number_on(beta, dtype), dtype) for beta in (self.beta_1, self.beta_2))
+        betas = [float32_number_on(beta, dtype) for beta in (self.beta_1, self.beta_2)]
+        keeps = [number_on(1 - beta, dtype) for beta in betas]
         now, following = self._momentum(moment.count + 1, dtype), self._momentum(moment.count + 2, dtype)
         rest = number_on(1 - now, dtype)
         epsilon = number_on(self.epsilon, dtype)
         products = self._traced(moment, slots, now) if self._cached_by_tracing else repeat(slots[PRODUCT])
         lefts = (_left(product, following, dtype) for product in products)
-        return moment.rate, *keeps, epsilon, following, rest, powers(self.beta_2, moment), lefts
+        return moment.rate, betas, keeps, epsilon, following, rest, powers(self.beta_2, moment), lefts
 
     def _traced(self, moment: Moment, slots: Mapping[str, Array], now: Any) -> Iterator[Array]:
         """Yield the product for each variable on its turn, moving it on as tf_keras's traced function does."""
@@ -119,21 +120,35 @@ class Nadam(Optimizer):
 
     def update(self, target: Target, numbers: tuple[Any, ...]) -> None:
         """Update one variable and its slots in place."""
-        rate, keep_1, keep_2, epsilon, following, rest, correction, lefts = numbers
+        rate, betas, keeps, epsilon, following, rest, correction, lefts = numbers
         left, left_next = next(lefts)
         on, slots = grid(target.dtype), target.slots
+        average = _weighted if self.conventions.fused_updates else _moved
         arrays = (target.variable, target.gradient, target.magnitude, slots["momentum"], slots["velocity"])
         for w, g, q, m, v in blocks(*arrays):
-            move = on(g - m)
-            on(np.add(m, on(np.multiply(move, keep_1, out=move)), out=m))
-            on(np.subtract(on(np.multiply(q, q, out=move)), v, out=move))
-            on(np.add(v, on(np.multiply(move, keep_2, out=move)), out=v))
-            ahead = on(np.divide(on(np.multiply(m, following, out=move)), left_next, out=move))
-            bar = on(g * rest)
-            on(np.add(ahead, on(np.divide(bar, left, out=bar)), out=bar))
-            on(np.add(on(np.sqrt(on(np.divide(v, correction, out=move)), out=move)), epsilon, out=move))
+            average(m, g, betas[0], keeps[0], on)
+            average(v, on(q * q), betas[1], keeps[1], on)
+            if self.conventions.fused_updates:
+                ahead, bar = on(on(m / left_next) * following), on(on(g / left) * rest)
+            else:
+                ahead, bar = on(on(m * following) / left_next), on(on(g * rest) / left)
+            on(np.add(ahead, bar, out=bar))
+            move = on(np.divide(v, correction, out=ahead))
+            on(np.add(on(np.sqrt(move, out=move)), epsilon, out=move))
             on(np.divide(on(np.multiply(bar, rate, out=bar)), move, out=move))
             on(np.subtract(w, move, out=w))
+
+
+def _moved(average: Array, new: Array, beta: Any, keep: Any, on: Grid) -> None:
+    """Move an average in place, as tf_keras and Keras 3 do: what was infinite once is no number from then on."""
+    move = on(new - average)
+    on(np.add(average, on(np.multiply(move, keep, out=move)), out=average))
+
+
+def _weighted(average: Array, new: Array, beta: Any, keep: Any, on: Grid) -> None:
+    """Weigh an average in place, as TF 2.4 does: what was infinite once stays so."""
+    part = on(new * keep)
+    on(np.add(on(np.multiply(average, beta, out=average)), part, out=average))
 
 
 def _left(product: Array, following: Any, dtype: DType) -> tuple[Any, Any]:

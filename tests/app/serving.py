@@ -69,6 +69,7 @@ def serving(
     settings: AppSettings | None = None,
     change: Callable[[FastAPI], None] | None = None,
     http: type[BoundedHttp] = BoundedHttp,
+    listen: Callable[[socket.socket], list[socket.socket]] = lambda listener: [listener],
     **shared: object,
 ) -> Iterator[Served]:
     """Serve from `folder` for as long as the block lasts; the broker is away unless `shared` names one."""
@@ -81,7 +82,7 @@ def serving(
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=5, http=http)
         server = Server(config, app.state.services)
-        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread = Thread(target=server.run, kwargs={"sockets": listen(listener)})
         thread.start()
         try:
             until(lambda: server.started)

@@ -62,6 +62,22 @@ def test_json_by_other_names_is_read(served: Served, kind):
     check_problem(served.http.post(JOBS, content=b"{", headers={"Content-Type": kind}), 400, "body_not_json")
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/policies/validate", 413),
+        ("/v1/loss-scales/simulate", 413),
+        ("/v1/optimizers/serialize", 413),
+        ("/v1/translate", 413),
+        ("/v1/models/inspect", 413),
+        ("/v1/training/jobs", 422),
+    ],
+)
+def test_bodies_that_need_no_job_have_a_limit_of_their_own(tmp_path: Path, path: str, status: int):
+    with serving(tmp_path, AppSettings(max_stateless_bytes=1024)) as served:
+        assert served.http.post(path, json={"x": "x" * 1024}).status_code == status
+
+
 def test_a_body_above_the_limit_is_a_413(tmp_path: Path):
     with serving(tmp_path, AppSettings(max_body_bytes=2048)) as served:
         response = served.http.post(JOBS, json={**SPEC, "metadata": {"long": "x" * 4096}})

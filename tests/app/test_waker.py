@@ -21,7 +21,7 @@ class FakeJob:
 
 def test_jobs_are_announced_in_order():
     seen: list[Wakeup] = []
-    line = Waker(seen.append)
+    line = Waker(lambda *wakeups: seen.extend(wakeups))
     line.start()
     for number in range(5):
         line.wake(FakeJob(str(number), number))
@@ -33,24 +33,45 @@ def test_jobs_are_announced_in_order():
 def test_a_broker_that_is_away_stops_nobody(caplog: pytest.LogCaptureFixture):
     tried = []
 
-    def deliver(wakeup: Wakeup) -> None:
-        tried.append(wakeup.job_id)
+    def deliver(*wakeups: Wakeup) -> None:
+        tried.extend(wakeup.job_id for wakeup in wakeups)
         if len(tried) == 1:
             raise QueueUnavailable("away")
 
     line = Waker(deliver)
     line.start()
     line.wake(FakeJob("first"))
+    until(lambda: tried == ["first"])
     line.wake(FakeJob("second"))
     until(lambda: tried == ["first", "second"])
     line.stop()
-    assert "job first is left to the reaper: away" in caplog.text
+    assert "1 jobs are left to the reaper, the first is first: away" in caplog.text
+
+
+def test_what_waits_is_announced_together():
+    release, begun, seen = Event(), Event(), list[int]()
+
+    def deliver(*wakeups: Wakeup) -> None:
+        seen.append(len(wakeups))
+        begun.set()
+        release.wait()
+
+    line = Waker(deliver)
+    line.start()
+    line.wake(FakeJob("first"))
+    begun.wait()
+    for number in range(5):
+        line.wake(FakeJob(str(number)))
+    release.set()
+    until(lambda: sum(seen) == 6)
+    line.stop()
+    assert seen == [1, 5]
 
 
 def test_a_full_line_drops_and_says_so(caplog: pytest.LogCaptureFixture):
     release, begun = Event(), Event()
 
-    def deliver(_: Wakeup) -> None:
+    def deliver(*_: Wakeup) -> None:
         begun.set()
         release.wait(20)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from typing import Any
 
 NAMES = ("keras3", "tf_keras", "tf2.4")
@@ -48,6 +49,10 @@ class Library:
             return self.keras.DTypePolicy(name)
         return self.keras.mixed_precision.Policy(name)
 
+    def dtype_argument(self, name: str) -> Any:
+        """Return a policy as users give it to a layer: by its name, which not every layer of TF 2.4 reads."""
+        return self.policy(name) if self.is_tf24 else name
+
     def compute_dtype(self, layer: Any) -> str:
         """Return the compute dtype of a layer."""
         return str(layer.compute_dtype)
@@ -65,3 +70,62 @@ class Library:
         for inner in self.inner(layer):
             found.extend(self.every(inner))
         return found
+
+    def seed(self, seed: int) -> None:
+        """Fix the random numbers of the next model."""
+        if self.is_tf24:
+            self.tensorflow.random.set_seed(seed)
+        else:
+            self.keras.utils.set_random_seed(seed)
+
+    def outputs(self, model: Any) -> list[Any]:
+        """Return the shapes of a model's outputs, batch axis first."""
+        return [tuple(one.shape) for one in model.outputs]
+
+    def written(self, kind: str, value: Any) -> Any:
+        """Return the config of an optimizer or a loss, as the library writes it."""
+        return json.loads(json.dumps(getattr(self.keras, kind).serialize(value), default=float))
+
+    def dtype_of(self, tensor: Any) -> str:
+        """Return the dtype of a tensor by its name."""
+        return str(getattr(tensor.dtype, "name", tensor.dtype))
+
+    def array(self, tensor: Any) -> Any:
+        """Return a tensor's numbers, those of 16-bit floats as float32."""
+        narrow = self.dtype_of(tensor) in {"float16", "bfloat16"}
+        return self.tensorflow.cast(tensor, "float32" if narrow else tensor.dtype).numpy()
+
+    def set_weights(self, model: Any, arrays: list[Any]) -> None:
+        """Set the weights of a model; `set_weights` of TF 2.4 does not know bfloat16."""
+        if not self.is_tf24:
+            model.set_weights(arrays)
+            return
+        for variable, array in zip(model.weights, arrays):  # noqa: B905  Python 3.8
+            variable.assign(self.tensorflow.cast(array, variable.dtype))
+
+    def variable_dtype(self, variable: Any) -> str:
+        """Return the dtype in which a variable is kept."""
+        return self.dtype_of(variable)
+
+    def dtypes(self, layer: Any) -> dict[str, Any]:
+        """Return compute dtype, dtype of variables, and of the output where the layer has one."""
+        found = {"compute": self.compute_dtype(layer), "variable": str(layer.variable_dtype)}
+        try:
+            output = layer.output
+        except (AttributeError, ValueError, RuntimeError):  # one of several uses, or inside a wrapper
+            return found
+        return {**found, "output": self.dtype_of(output)} if hasattr(output, "dtype") else found
+
+    def compile(self, model: Any, optimizer: Any, loss: Any, *, as_graph: bool) -> None:
+        """Compile a model for steps that are computed op by op."""
+        options = {} if self.is_tf24 else {"jit_compile": False}
+        model.compile(optimizer=optimizer, loss=loss, run_eagerly=not as_graph, **options)
+
+    def loss_scale(self, model: Any) -> float:
+        """Return the loss scale of a compiled model; 1 where the loss is not scaled."""
+        optimizer = model.optimizer
+        if self.name == "keras3":
+            if not hasattr(optimizer, "initial_scale"):
+                return 1.0
+            return float(optimizer.dynamic_scale.numpy()) if optimizer.built else float(optimizer.initial_scale)
+        return float(optimizer.loss_scale.numpy()) if hasattr(optimizer, "loss_scale") else 1.0

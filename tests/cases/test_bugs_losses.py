@@ -107,3 +107,32 @@ def test_a_label_that_is_rounded_beyond_the_last_class_is_refused():
     case["data"]["y"] = [2049, 2099]
     with pytest.raises(Exception, match=r"label 2099 at row 1.*where it is 2100, but the output has 2100 units"):
         prepare(JobSpec.model_validate(case), Limits())
+
+
+def test_adam_never_moves_in_bfloat16():
+    run = Run("adam-bfloat16-never-moves")
+    assert run.losses == [4.765625] * 50
+    assert run.moved == 0
+    assert run.weights == 25
+
+
+def test_that_adam_never_moves_in_bfloat16_is_foretold():
+    (found,) = findings("adam-bfloat16-never-moves", "update_swallowed")
+    assert found.severity == "error"
+    assert "beta_2 = 0.999 is 1 in bfloat16" in found.why
+    assert "no update is ever made" in found.why
+    assert "update_rounding" in found.fix
+    assert "mixed_bfloat16" in found.fix
+    assert found.evidence["beta_2"] == 0.999
+
+
+@pytest.mark.parametrize(("rounding", "moved"), [("stochastic", 25), ("kahan", 21)])
+def test_the_fix_that_is_offered_moves_weights(rounding, moved):
+    job = body("adam-bfloat16-never-moves")
+    optimizer = {"class_name": "Adam", "config": {"learning_rate": 0.001, "update_rounding": rounding}}
+    run = Run("adam-bfloat16-never-moves", {"compile": {**job["compile"], "optimizer": optimizer}})
+    assert run.moved == moved
+
+
+def test_mixed_bfloat16_moves_every_weight():
+    assert Run("adam-bfloat16-never-moves", {"policy": "mixed_bfloat16"}).moved == 25

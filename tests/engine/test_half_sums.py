@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from engine.dtypes import FLOAT16
-from engine.ops.half_sums import EIGEN_2020, EIGEN_2025, half_sum
+from engine.ops.half_rows import EIGEN_2020, EIGEN_2025
+from engine.ops.half_sums import half_sum
 from engine.tape import Tape, Tensor
 from tests.engine.half_sum_data import CASES, numbers
 
@@ -32,6 +33,12 @@ def test_a_sum_overflows_on_the_way_though_the_whole_would_fit():
     for kernel in KERNELS.values():
         with np.errstate(all="ignore"):
             assert not np.isfinite(half_sum(tensor([row]), kernel, -1).data).all()
+
+
+def test_a_sum_of_nothing_is_zero():
+    assert half_sum(tensor(np.zeros((0, 3))), EIGEN_2025).data == 0
+    assert half_sum(tensor(np.zeros((0, 3))), EIGEN_2025, -1).shape == (0,)
+    np.testing.assert_array_equal(half_sum(tensor(np.zeros((0, 3))), EIGEN_2025, 0).data, [0, 0, 0])
 
 
 def test_kept_axes_and_the_gradient():

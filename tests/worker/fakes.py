@@ -13,7 +13,7 @@ from engine.model import model_from_config
 from engine.network import Network
 from engine.scaler import ScalerState
 from engine.state import TrainState
-from engine.tape import Array
+from engine.tape import Array, Pulse, unhurried
 from engine.training import EpochRecord, StepRecord
 from worker.jobs.records import Wakeup
 from worker.queue import QueueUnavailable
@@ -75,7 +75,7 @@ class FakeTrainer:
     def finished(self, state: TrainState) -> bool:
         return state.epoch >= EPOCHS
 
-    def advance(self, state: TrainState) -> tuple[TrainState, StepRecord | EpochRecord]:
+    def advance(self, state: TrainState, pulse: Pulse = unhurried) -> tuple[TrainState, StepRecord | EpochRecord]:
         return self._end_epoch(state) if state.batch >= STEPS_PER_EPOCH else self._step(state)
 
     def _step(self, state: TrainState) -> tuple[TrainState, StepRecord]:
@@ -128,10 +128,11 @@ def _record(before: TrainState, after: TrainState, loss: float, applied: bool) -
 
 @dataclass
 class FakeQueue:
-    """A broker in memory; `down` makes it unreachable."""
+    """A broker in memory; `down` makes it unreachable, `down_after` does so after so many messages."""
 
     messages: list[str] = field(default_factory=list)
     down: bool = False
+    down_after: int | None = None
     sums: Counter[str] = field(default_factory=Counter)
 
     def wake(self, job_id: str) -> None:
@@ -147,7 +148,7 @@ class FakeQueue:
         return len(self.messages)
 
     def _check(self) -> None:
-        if self.down:
+        if self.down or (self.down_after is not None and len(self.messages) >= self.down_after):
             raise QueueUnavailable("down")
 
 

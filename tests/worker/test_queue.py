@@ -76,6 +76,15 @@ def test_delivering_empties_the_outbox(store: JobStore):
     assert store.undelivered() == ()
 
 
+def test_what_was_sent_before_the_broker_went_away_is_noted(store: JobStore):
+    jobs = [store.create(SPEC, total_steps=1, epochs=1).id for _ in range(3)]
+    bell = FakeQueue(down_after=2)
+    with pytest.raises(QueueUnavailable):
+        deliver(store, bell, *map(wakeup, jobs))
+    assert bell.messages == jobs[:2]
+    assert [left.job_id for left in store.undelivered()] == jobs[2:]
+
+
 def test_what_cannot_be_delivered_stays_in_the_outbox(store: JobStore):
     job = store.create(SPEC, total_steps=1, epochs=1)
     with pytest.raises(QueueUnavailable):

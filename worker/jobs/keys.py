@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -98,23 +98,26 @@ class KeyStore:
         return key, token
 
     def find(self, token: str) -> ApiKey | None:
-        """The key of this token, its use noted; None if it opens nothing (unknown, revoked, expired)."""
+        """The key of this token; None if it opens nothing (unknown, revoked, expired)."""
         now = self._clock()
         # Compared by the database, as the index finds it; how long that takes tells of hashes, which lead to no token.
         query = sa.select(api_keys).where(api_keys.c.sha256 == hash_of(token))
         with database.reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         key = None if row is None else _key(row)
-        if key is None or not key.usable(now):
-            return None
-        if key.last_used_at is None or now - key.last_used_at >= USE_SECONDS:
-            self._note_use(key.id, now)
-            return replace(key, last_used_at=now)
-        return key
+        return key if key is not None and key.usable(now) else None
 
-    def _note_use(self, key_id: str, now: float) -> None:
+    def note_use(self, key: ApiKey) -> None:
+        """Write that the key was used just now, unless that is written already of the last `USE_SECONDS`."""
+        if not self.use_is_stale(key):
+            return
         with database.writing(self._engine) as connection:
-            connection.execute(sa.update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=now))
+            now = self._clock()
+            connection.execute(sa.update(api_keys).where(api_keys.c.id == key.id).values(last_used_at=now))
+
+    def use_is_stale(self, key: ApiKey) -> bool:
+        """Whether the last use that is written is so old that the next one is written too."""
+        return key.last_used_at is None or self._clock() - key.last_used_at >= USE_SECONDS
 
     def keys(self, tenant: str | None = None) -> tuple[ApiKey, ...]:
         """Every key, oldest first, or those of one tenant; revoked ones too."""

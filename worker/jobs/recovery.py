@@ -1,5 +1,6 @@
 """What the reaper needs: leases that ran out, wake-ups not sent, queued jobs that no message carries."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -77,8 +78,14 @@ def forgotten(connection: sa.Connection, before: float, now: float, limit: int) 
     return tuple(Wakeup(row.id, row.attempt, row.woken_at) for row in rows)
 
 
-def delivered(connection: sa.Connection, wakeup: Wakeup, now: float) -> None:
-    """Note that the job was announced: its outbox entries up to this one go, and the time is kept."""
+def delivered(connection: sa.Connection, wakeups: Sequence[Wakeup], now: float) -> None:
+    """Note that jobs were announced: their outbox entries up to these go, and the time is kept."""
+    # In one order, whoever does this: two that lock the same rows would else wait for each other.
+    for wakeup in sorted(wakeups, key=lambda wakeup: wakeup.job_id):
+        _delivered(connection, wakeup, now)
+
+
+def _delivered(connection: sa.Connection, wakeup: Wakeup, now: float) -> None:
     # The job's row first, as in every other write: a claim at the same moment would lock the two the other way round.
     waits = (jobs.c.id == wakeup.job_id, jobs.c.attempt == wakeup.attempt, jobs.c.status == JobStatus.QUEUED)
     connection.execute(sa.update(jobs).where(*waits).values(woken_at=now))

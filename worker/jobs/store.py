@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.jobs import database, ledger, metrics, reading, recovery, slices, submitting, tenants
+from worker.jobs import database, ledger, metrics, reading, recovery, slices, submitting, tenants, turns
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import (
     NOTHING,
@@ -127,7 +127,7 @@ class JobStore:
             row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id, *self._mine)).one_or_none()
             if row is None:
                 raise JobNotFound(job_id)
-            return reading.read_jobs(connection, [row], self._clock(), self._mine)[0]
+            return reading.read_jobs(connection, [row], self._clock())[0]
 
     def spec(self, job_id: str) -> dict[str, Any]:
         """The JobSpec as it was sent, inline data included.
@@ -284,16 +284,16 @@ class JobStore:
             return reading.count_in_flight(connection, self._mine)
 
     def stored_bytes(self) -> int:
-        """How many bytes the files of jobs take, checkpoints too."""
+        """How many bytes jobs take: what was sent, their files and their checkpoints."""
         with database.reading(self._engine) as connection:
             return reading.sum_bytes(connection, self._mine)
 
     # ----------------------------------------------------------------- slices
 
     def next_in_line(self) -> str | None:
-        """The queued job whose turn it is, by priority and time; None if none waits."""
+        """The queued job whose turn it is, by tenant, priority and time (`worker.jobs.turns`); None if none waits."""
         with database.reading(self._engine) as connection:
-            return reading.read_next(connection)
+            return turns.next_job(connection, self._clock())
 
     def claim(self, job_id: str, owner: str, lease_seconds: float) -> Claim | None:
         """Take a queued job for one slice; None if it is not there to be taken.
@@ -384,10 +384,10 @@ class JobStore:
             now = self._clock()
             return recovery.forgotten(connection, now - older_than, now, limit)
 
-    def delivered(self, wakeup: Wakeup) -> None:
-        """Note that the broker took the job's wake-up."""
+    def delivered(self, *wakeups: Wakeup) -> None:
+        """Note that the broker took the wake-ups of these jobs."""
         with self._write() as (connection, now):
-            recovery.delivered(connection, wakeup, now)
+            recovery.delivered(connection, wakeups, now)
 
     def waiting(self) -> int:
         """How many jobs are queued."""

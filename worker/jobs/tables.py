@@ -59,11 +59,13 @@ jobs = Table(
     Column("run_warnings", JSON(none_as_null=True)),  # found while it ran, one of a code; submit's are in summary
     Column("checkpoint_id", String(40)),  # the result's
     Column("attempt", BigInteger, nullable=False),  # slices claimed so far; the fencing token
+    Column("claimed_at", Double),  # when the slice that runs was claimed
     Column("lease_owner", String(200)),
     Column("lease_until", Double),
     Column("lost_leases", Integer, nullable=False),  # in a row, without a checkpoint between
     Column("last_event_id", BigInteger, nullable=False),
     Column("told_place", BigInteger, nullable=False),  # events up to this place are in the log
+    Column("stored", BigInteger, nullable=False, server_default="0"),  # bytes of the JobSpec as JSON, inline data too
     Index(None, "status", "number"),
     Index(None, "status", "queued_at"),
     Index(None, "status", "turn_at"),
@@ -72,6 +74,14 @@ jobs = Table(
     Index(None, "tenant", "number"),
     Index(None, "tenant", "status", "number"),
     Index(None, "tenant", "status", "turn_at"),
+)
+
+tenant_turns = Table(  # how the tenants share the workers; see turns
+    "tenant_turns",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("began", Double, nullable=False, server_default="0"),  # virtual time at which its last slice began
+    Column("ready", Double, nullable=False, server_default="0"),  # and at which its next one may
 )
 
 inline_data = Table(
@@ -191,6 +201,7 @@ files = Table(
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),  # of the content as it was uploaded
     Column("arrays_sha256", String(64), nullable=False),  # of what jobs read of it
+    Column("stored", BigInteger, nullable=False, server_default="0"),  # bytes of both
     Column("described", JSON, nullable=False),  # format, rows, columns, dtypes, shapes
     Column("created_at", Double, nullable=False),
     Column("deleted_at", Double),  # the row stays, so that a second delete is told from a wrong id
@@ -282,6 +293,8 @@ webhook_deliveries = Table(
     metadata,
     Column("id", String(40), primary_key=True),  # the webhook-id header, the same at every try
     Column("webhook_id", ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("tenant", String(64), nullable=False, server_default="default"),
+    Column("receiver", String(300), nullable=False, server_default="unknown"),  # scheme, host and port of the URL
     Column("job_id", String(40), nullable=False),  # may be gone before it is told
     Column("type", String(64), nullable=False),
     Column("body", Text, nullable=False),
@@ -290,7 +303,7 @@ webhook_deliveries = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_at", Double),  # null: no more tries
     UniqueConstraint("webhook_id", "job_id", "type"),
-    Index(None, "next_at"),
+    Index(None, "tenant", "next_at"),
     Index(None, "job_id"),
 )
 

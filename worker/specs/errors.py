@@ -5,19 +5,25 @@ SpecError        a ValueError that carries `FieldError`s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from itertools import islice, takewhile
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from engine.errors import EngineError
+from worker.specs.bounds import LONGEST_KEY, MOST_FAULTS, UNREAD, Tally
 from worker.specs.places import accepted_keys, place_in, reachable
-from worker.specs.wording import OTHERWISE, WORDINGS, Wording
+from worker.specs.wording import OTHERWISE, WORDINGS, Wording, shown
 
 Path: TypeAlias = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
+
+LONGEST_MESSAGE = 4096
+"""Characters of a message; those of the original repeat what they were given, whatever its length."""
+_EACH_END = 1500
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,17 @@ class FieldError:
     message: str
     pointer: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", _cut(self.message))
+
+
+def _cut(message: str) -> str:
+    """Return a message without the middle of what it repeats, if that is as long as a book."""
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    left_out = len(message) - 2 * _EACH_END
+    return f"{message[:_EACH_END]} ... ({left_out:,} characters left out) ... {message[-_EACH_END:]}"
+
 
 class SpecError(ValueError):
     """A request that cannot be carried out.
@@ -50,7 +67,11 @@ class SpecError(ValueError):
 
 
 def pointer_to(path: Path) -> str:
-    """Return the JSON pointer of a path; text that UTF-8 cannot carry is shown escaped."""
+    """Return the JSON pointer of a path; text that UTF-8 cannot carry is shown escaped.
+
+    It ends before a key of thousands of characters: a hundred faults behind it would repeat it a hundred times.
+    """
+    path = tuple(takewhile(lambda part: not isinstance(part, str) or len(part) <= LONGEST_KEY, path))
     parts = (str(part).encode("utf-8", "backslashreplace").decode() for part in path)
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
@@ -70,7 +91,7 @@ def from_engine(error: EngineError, body: object, *outer: str | int) -> FieldErr
 def from_pydantic(
     errors: Sequence[ErrorDetails] | Sequence[Mapping[str, Any]], body: object, root: type[BaseModel]
 ) -> tuple[FieldError, ...]:
-    """Translate what pydantic found.
+    """Translate what pydantic found, up to `MOST_FAULTS`: each costs more than most others found it.
 
     Args:
         errors: `ValidationError.errors()`, their locations starting at the root (not at FastAPI's "body").
@@ -78,13 +99,30 @@ def from_pydantic(
         root: the model it was validated against.
 
     Returns:
-        One error for each place, in the order of the body.
+        One error for each place, in the order of the body; none of parts that were not looked at.
     """
     found: dict[str, FieldError] = {}
-    for error in errors:
+    looked_at = (error for error in errors if error["type"] != UNREAD)
+    for error in islice(looked_at, 2 * MOST_FAULTS):  # a union tells of one place more than once
         translated = _translate(error, body, root)
         found.setdefault(translated.pointer, translated)
-    return tuple(found.values())
+    return tuple(found.values())[:MOST_FAULTS]
+
+
+def read(root: type[Model], body: object) -> Model:
+    """Return a body as the model that it is meant to be.
+
+    Args:
+        root: what it should be.
+        body: a JSON value.
+
+    Raises:
+        SpecError: it is not; with the first faults, and not looked at beyond them.
+    """
+    try:
+        return root.model_validate(body, context=Tally())
+    except ValidationError as error:
+        raise from_validation(error, body, root) from None
 
 
 def from_validation(error: ValidationError, body: object, root: type[BaseModel]) -> SpecError:
@@ -112,4 +150,4 @@ def _name(path: Path) -> str:
     if not keys:
         return "the body" if not path else f"entry {path[-1]}"
     tail = path[keys[-1] :]
-    return f"{json.dumps(tail[0])[1:-1]}{''.join(f'[{index}]' for index in tail[1:])}"
+    return f"{shown(tail[0])[1:-1]}{''.join(f'[{index}]' for index in tail[1:])}"

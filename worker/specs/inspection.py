@@ -13,7 +13,7 @@ from engine.numerics.scaling import LossScaling
 from worker.specs.job import CompileSpec, DataValue, JobSpec
 from worker.specs.notices import Notice
 from worker.specs.reach import ReachShape
-from worker.specs.shape import Anything, Spec
+from worker.specs.shape import Config, Spec
 
 Evidence = str | int | float | bool | None
 
@@ -21,7 +21,7 @@ Evidence = str | int | float | bool | None
 class InspectRequest(JobSpec):
     """A model to look at: a job, of which only the model must be there. What only a training needs is not looked at."""
 
-    policy: Anything = Field(
+    policy: Config = Field(
         default=None,
         description="Dtype policy of any line of Keras, quantized ones and DTypePolicyMap included; null is float32.",
         examples=["mixed_float16"],

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from engine import optimizers
 from engine.policy_scope import Scope
+from worker.specs.bounds import MOST_CLASSES, MOST_ITEMS, AtMost
 from worker.specs.callbacks import CallbackValue
 from worker.specs.losses import LossValue
 from worker.specs.metrics import MetricsValue
@@ -62,10 +63,10 @@ class FitSpec(Spec):
     epochs: Int = Field(default=1, description="Passes over the data.", examples=[5])
     validation_split: Number = Field(default=0.0, description="Share of the data, its end, kept for validation.")
     shuffle: Bool = Field(default=True, description="Whether each epoch has an order of its own, drawn from the seed.")
-    callbacks: Annotated[tuple[CallbackValue, ...], Field(max_length=16)] = Field(
+    callbacks: Annotated[tuple[CallbackValue, ...], AtMost(16)] = Field(
         default=(), description="Keras's callbacks, called in this order; their state is part of every checkpoint."
     )
-    class_weight: dict[ClassNumber, Number] | None = Field(
+    class_weight: Annotated[dict[ClassNumber, Number], AtMost(MOST_CLASSES)] | None = Field(
         default=None,
         description="What the rows of a class count, by class number; others count 1. For models of one output.",
         examples=[{"0": 1.0, "1": 2.5}],
@@ -91,8 +92,8 @@ class InlineData(Spec):
     )
 
 
-ColumnNames: TypeAlias = Text | Annotated[tuple[Text, ...], Field(min_length=1)]
-Columns: TypeAlias = ColumnNames | Annotated[dict[Text, ColumnNames], Field(min_length=1)]
+ColumnNames: TypeAlias = Text | Annotated[tuple[Text, ...], Field(min_length=1), AtMost(MOST_CLASSES)]
+Columns: TypeAlias = ColumnNames | Annotated[dict[Text, ColumnNames], Field(min_length=1), AtMost(MOST_ITEMS)]
 
 
 class FileData(Spec):
@@ -137,6 +138,7 @@ DataValue: TypeAlias = Annotated[
 ]
 MetadataKey: TypeAlias = Annotated[Text, StringConstraints(max_length=64)]
 MetadataText: TypeAlias = Annotated[Text, StringConstraints(max_length=512)]
+Metadata: TypeAlias = Annotated[dict[MetadataKey, MetadataText], AtMost(16)]
 
 
 EXAMPLE: dict[str, Any] = {
@@ -193,15 +195,13 @@ class JobSpec(Spec):
         description="Id of a checkpoint to begin with, or of a job for its newest: its weights, and the optimizer's "
         "state too if model, policy and optimizer are the same.",
     )
-    webhooks: Annotated[tuple[WebhookSpec, ...], Field(max_length=5)] = Field(
+    webhooks: Annotated[tuple[WebhookSpec, ...], AtMost(5)] = Field(
         default=(), description="Who is told when the job ends, or when a number of it passes a bound."
     )
     suffix: Annotated[Text, StringConstraints(max_length=64)] | None = Field(
         default=None, description="Up to 64 characters to tell jobs apart."
     )
-    metadata: Annotated[dict[MetadataKey, MetadataText], Field(max_length=16)] = Field(
-        default_factory=dict, description="Up to 16 pairs of yours."
-    )
+    metadata: Metadata = Field(default_factory=dict, description="Up to 16 pairs of yours.")
 
     @model_validator(mode="before")
     @classmethod

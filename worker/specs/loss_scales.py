@@ -11,7 +11,7 @@ from engine.errors import EngineError
 from engine.loss_scale import LossScale
 from worker.specs.errors import SpecError, from_engine
 from worker.specs.notices import Fault, Notice, dropped_notices
-from worker.specs.shape import Anything, Spec
+from worker.specs.shape import Config, Spec
 
 EXAMPLE = {"class_name": "DynamicLossScale", "config": {"initial_loss_scale": 32768.0, "increment_period": 2000}}
 _ENVELOPE = ("class_name", "config")
@@ -27,7 +27,7 @@ class LossScaleShape(Spec):
 class LossScaleValidateRequest(Spec):
     """A loss scale as anyone may have it."""
 
-    loss_scale: Anything = Field(
+    loss_scale: Config = Field(
         description='A number, "dynamic", null for none, or a serialized loss scale.',
         examples=["dynamic", 128, EXAMPLE],
     )
@@ -40,7 +40,7 @@ class LossScaleSerializeRequest(LossScaleValidateRequest):
 class LossScaleDeserializeRequest(Spec):
     """A serialized loss scale."""
 
-    config: Anything = Field(description="What `serialize` returned, or a class name, or null.", examples=[EXAMPLE])
+    config: Config = Field(description="What `serialize` returned, or a class name, or null.", examples=[EXAMPLE])
 
 
 class LossScaleReport(Spec):

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from worker.specs.bounds import MOST_AXES, AtMost
 from worker.specs.shape import Bool, ByOutput, Int, Node, Number, OneOf, Only, Spec, Text, tabulate
 
 NEWER = Only("tf_keras", "keras3")
 KERAS2 = Only("tf2.4", "tf_keras")
 #: One axis or several; null for all of them.
-Axes: TypeAlias = Int | tuple[Int, ...] | None
+Axes: TypeAlias = Int | Annotated[tuple[Int, ...], AtMost(MOST_AXES)] | None
 
 
 class LossConfig(Spec):

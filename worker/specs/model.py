@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from worker.specs.bounds import MOST_ITEMS, AtMost
 from worker.specs.layers.models import FunctionalConfig, SequentialConfig
 from worker.specs.shape import Anything, Node, OneOf, Text, tabulate
 
@@ -15,10 +16,10 @@ class ModelNode(Node):
 
     keras_version: Text | None = Field(default=None, description="Printed by Keras 2.", examples=["2.4.0"])
     backend: Text | None = Field(default=None, description="Printed by Keras 2.", examples=["tensorflow"])
-    compile_config: dict[str, Anything] | None = Field(
+    compile_config: Annotated[dict[str, Anything], AtMost(MOST_ITEMS)] | None = Field(
         default=None, description="Printed by Keras 3; a job's `compile` goes before it, an inspection may do with it."
     )
-    training_config: dict[str, Anything] | None = Field(
+    training_config: Annotated[dict[str, Anything], AtMost(MOST_ITEMS)] | None = Field(
         default=None, description="Stored by Keras 2 beside the config; as `compile_config`."
     )
 

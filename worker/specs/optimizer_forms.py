@@ -15,7 +15,7 @@ from worker.specs.errors import FieldError, SpecError, from_engine
 from worker.specs.loss_scales import LossScaleShape, shape_of
 from worker.specs.notices import Notice, dropped_notices
 from worker.specs.optimizer_dialects import OPTIMIZER_DIALECTS, AnyOptimizer, loss_scale_of, wraps
-from worker.specs.shape import Anything, OpenSpec, Spec
+from worker.specs.shape import Config, OpenSpec, Spec
 
 EXAMPLE = {
     "class_name": "LossScaleOptimizer",
@@ -40,7 +40,7 @@ _RENAMED = ("lr", "optimizer", "loss_scale")
 class OptimizerSerializeRequest(Spec):
     """An optimizer to write."""
 
-    optimizer: Anything = Field(
+    optimizer: Config = Field(
         description="A name such as `adam`, or a serialized optimizer of any line of Keras.", examples=[EXAMPLE, "adam"]
     )
     dialect: Dialect = Field(
@@ -54,8 +54,8 @@ class OptimizerSerializeRequest(Spec):
 class OptimizerDeserializeRequest(Spec):
     """An optimizer to read: `config`, or under its other name `optimizer`."""
 
-    config: Anything = Field(default=None, description="What `serialize` returned.", examples=[EXAMPLE, _OLDER])
-    optimizer: Anything = Field(default=None, description="The same.")
+    config: Config = Field(default=None, description="What `serialize` returned.", examples=[EXAMPLE, _OLDER])
+    optimizer: Config = Field(default=None, description="The same.")
     dialect: Dialect = Field(
         default="tf2.4",
         description="Whose form it is. Left out, one with a `module` is read by the rules of tf_keras or Keras 3, and "

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from worker.specs.shape import Anything, Int, Node, Number, OneOf, Spec, Text, tabulate
+from worker.specs.shape import Config, Int, Node, Number, OneOf, Spec, Text, tabulate
 
 
 class FixedLossScaleConfig(Spec):
@@ -120,10 +120,10 @@ class QuantizedFloat8DTypePolicy(Node):
 class PolicyMapConfig(Spec):
     """What `DTypePolicyMap.get_config()` returns."""
 
-    default_policy: Anything = Field(
+    default_policy: Config = Field(
         default=None, description="Policy of layers that no path matches; null is float32.", examples=["mixed_bfloat16"]
     )
-    policy_map: Anything = Field(
+    policy_map: Config = Field(
         description="Policy by path, or by a pattern of paths: `model/layer` in a Sequential model, else `layer`.",
         examples=[{"small/d1": {"class_name": "DTypePolicy", "config": {"name": "float32"}}}],
     )

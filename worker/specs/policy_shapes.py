@@ -9,7 +9,7 @@ from pydantic import Field
 from worker.specs.dialects import Dialect
 from worker.specs.loss_scales import LossScaleShape
 from worker.specs.notices import Fault, Notice
-from worker.specs.shape import Anything, Spec
+from worker.specs.shape import Config, Spec
 
 ClassName: TypeAlias = Literal[
     "Policy",
@@ -42,7 +42,7 @@ class PolicyShape(Spec):
 class PolicyRequest(Spec):
     """A policy as anyone may have it."""
 
-    policy: Anything = Field(
+    policy: Config = Field(
         description="The name of a policy or dtype, null for the default, or a serialized policy.",
         examples=["mixed_float16", EXAMPLE, KERAS3_EXAMPLE],
     )
@@ -56,7 +56,7 @@ class PolicyRequest(Spec):
         description="Call this class with `policy` as its name (in Keras 3 also an object of its arguments), rather "
         "than read `policy` freely.",
     )
-    loss_scale: Anything = Field(
+    loss_scale: Config = Field(
         default="auto",
         description='Loss scale of a PolicyV1, or of a policy of TF 2.3: a number, "dynamic", "auto", null or a '
         "serialized one. Policies of tf_keras and Keras 3 have none.",
@@ -76,9 +76,7 @@ class PolicySerializeRequest(PolicyRequest):
 class PolicyDeserializeRequest(Spec):
     """A policy to read."""
 
-    config: Anything = Field(
-        description="What `serialize` returned: a dtype name, null, or a dict.", examples=[EXAMPLE]
-    )
+    config: Config = Field(description="What `serialize` returned: a dtype name, null, or a dict.", examples=[EXAMPLE])
     dialect: Dialect = Field(default="tf2.4", description="Whose form it is.")
 
 

@@ -12,8 +12,10 @@ from engine.nested import Nested
 from engine.network import Network
 from engine.training import FitOptions
 from worker.settings import Limits
+from worker.specs.extent import extent_of
 from worker.specs.findings import Findings
 from worker.specs.outputs import measures_of
+from worker.specs.products import multiply_adds
 from worker.specs.working import working_values
 
 CODE = "resource_limit"
@@ -21,19 +23,24 @@ Place: TypeAlias = tuple[str | int, ...]
 
 
 def check_layer_count(findings: Findings, limits: Limits) -> bool:
-    """Note a model of too many layers; return whether it may be read."""
-    count = _layers_in(findings.body["model"])
-    if count <= limits.max_layers:
-        return True
-    text = f"The model has {count} layers; the limit is {limits.max_layers:,}."
-    findings.add(CODE, text, "model", "config", "layers")
-    return False
+    """Note a model of too many layers or calls; return whether it may be read."""
+    extent = extent_of(findings.body["model"])
+    tensors = limits.max_calls * TENSORS_A_CALL
+    for count, most, what in (
+        (extent.layers, limits.max_layers, "layers"),
+        (extent.calls, limits.max_calls, f"calls of layers{_WITH_MODELS}"),
+        (extent.tensors, tensors, f"tensors that calls take or it gives{_WITH_MODELS}"),
+    ):
+        if count > most:
+            text = f"The model has {_count(count)} {what}; the limit is {most:,}."
+            findings.add(CODE, text, "model", "config", "layers")
+            return False
+    return True
 
 
-def _layers_in(model: Mapping[str, Any]) -> int:
-    """Return how many layers a model lists, those of models in it included."""
-    inside = [item for item in model["config"]["layers"] if "layers" in item.get("config", {})]
-    return len(model["config"]["layers"]) + sum(_layers_in(item) for item in inside)
+TENSORS_A_CALL = 8
+"""Tensors that a call takes on average where a model is at the limit of calls; all but a few layers take one or two."""
+_WITH_MODELS = ", those of models in it counted at each of their calls"
 
 
 def check_fit(findings: Findings, limits: Limits, fit: FitOptions, rows: int) -> None:
@@ -78,6 +85,34 @@ def check_network(findings: Findings, limits: Limits, network: Network, batch: i
     _note(findings, parameters, limits.max_parameters, "parameters", places, "Use smaller layers.")
     hint = f"Use smaller layers or a `batch_size` below {batch}." if batch > 1 else "Use smaller layers."
     _note(findings, outputs, limits.max_activation_values, f"values in a step of {batch} samples", places, hint)
+
+
+def check_work(findings: Findings, limits: Limits, network: Network, batch: int, validation: int) -> None:
+    """Note a step, or a pass over the validation rows, that computes too much.
+
+    Args:
+        findings: where to note it.
+        limits: the limits.
+        network: the model.
+        batch: samples of one step, and of one batch of the validation.
+        validation: rows of the validation.
+    """
+    step = multiply_adds(network.graph.calls, batch)
+    if step > limits.max_step_multiply_adds:
+        text = (
+            f"A step of {batch} samples takes about {_count(step)} multiply-adds; the limit is "
+            f"{limits.max_step_multiply_adds:,}. Use smaller layers, or a smaller `batch_size`."
+        )
+        findings.add(CODE, text, *(("fit", "batch_size") if batch > 1 else ("model",)))
+    whole, rest = divmod(validation, batch)
+    passes = whole * step + (multiply_adds(network.graph.calls, rest) if rest else 0)
+    if passes > limits.max_validation_multiply_adds:
+        text = (
+            f"The validation of each epoch takes about {_count(passes)} multiply-adds for {validation:,} samples in "
+            f"batches of {batch}, a call of a layer counted as a million at least; the limit is "
+            f"{limits.max_validation_multiply_adds:,}. Keep fewer rows for it, or raise `batch_size`."
+        )
+        findings.add(CODE, text, "fit", "validation_split")
 
 
 def check_metrics(findings: Findings, limits: Limits, model: Model) -> None:

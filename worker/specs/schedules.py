@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from worker.specs.bounds import MOST_ITEMS, AtMost
 from worker.specs.shape import Bool, Node, Number, OneOf, Only, Spec, Text, tabulate
 
 NEWER = Only("tf_keras", "keras3")
@@ -36,8 +37,12 @@ class InverseTimeDecayConfig(ExponentialDecayConfig):
 class PiecewiseConstantDecayConfig(ScheduleConfig):
     """What `PiecewiseConstantDecay.get_config()` returns."""
 
-    boundaries: tuple[Number, ...] = Field(description="Last step of each value but the last.", examples=[[1000]])
-    values: tuple[Number, ...] = Field(description="One more than boundaries.", examples=[[0.1, 0.01]])
+    boundaries: Annotated[tuple[Number, ...], AtMost(MOST_ITEMS)] = Field(
+        description="Last step of each value but the last.", examples=[[1000]]
+    )
+    values: Annotated[tuple[Number, ...], AtMost(MOST_ITEMS)] = Field(
+        description="One more than boundaries.", examples=[[0.1, 0.01]]
+    )
 
 
 class PolynomialDecayConfig(ScheduleConfig):

@@ -7,7 +7,7 @@ the engine's `from_config`; so no spec has a bound or a default of its own that 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
@@ -20,9 +20,22 @@ from pydantic import (
     PlainValidator,
     StrictBool,
     StrictStr,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from worker.specs.bounds import (
+    LONGEST_KEY,
+    LONGEST_TEXT,
+    MOST_AXES,
+    MOST_ENTRIES,
+    MOST_ITEMS,
+    AtMost,
+    counted,
+)
 
 DEEPEST = 32
 """Lists and objects within each other; data of a sample has far fewer axes."""
@@ -34,6 +47,12 @@ class Spec(BaseModel):
     """A frozen record that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _counted(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """Stop looking once enough faults were found; the context of the validation counts them."""
+        return counted(value, handler, info.context)
 
     def given(self) -> dict[str, Any]:
         """Return what the caller wrote, as plain JSON values: defaults are left to the engine, which owns them."""
@@ -124,8 +143,10 @@ def _storable(value: str) -> str:
     """Refuse text that PostgreSQL (NUL) or UTF-8 (lone surrogates) cannot hold; no Keras name has either."""
     if "\0" in value:
         raise PydanticCustomError("nul_character", "must not contain NUL")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise PydanticCustomError("string_unicode", "must be valid Unicode")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("string_unicode", "must be valid Unicode") from None
     return value
 
 
@@ -137,6 +158,8 @@ def not_deeper(most: int) -> Callable[[object], object]:
         while level:
             if depth > most:
                 raise PydanticCustomError("too_deep", "nested too deeply")
+            if any(isinstance(holder, dict) and _has_long_key(holder) for holder in level):
+                raise PydanticCustomError("long_key", "has a key that is too long")
             level = [item for holder in level for item in _items(holder) if isinstance(item, dict | list | tuple)]
             depth += 1
         return value
@@ -144,11 +167,30 @@ def not_deeper(most: int) -> Callable[[object], object]:
     return check
 
 
+def _has_long_key(value: Mapping[str, object]) -> bool:
+    return bool(value) and max(map(len, value)) > LONGEST_KEY
+
+
+def small(value: object) -> object:
+    """Refuse a config that is far larger than any that a library writes, before its entries are accounted for."""
+    waiting, count = [value], 0
+    while waiting:
+        holder = waiting.pop()
+        if isinstance(holder, str) and len(holder) > LONGEST_TEXT:
+            raise PydanticCustomError("long_text", "has a text that is too long", {"most": LONGEST_TEXT})
+        items = _items(holder)
+        count += len(items)
+        if count > MOST_ENTRIES:
+            raise PydanticCustomError("many_entries", "has too many entries", {"most": MOST_ENTRIES})
+        waiting.extend(items)
+    return value
+
+
 shallow = not_deeper(DEEPEST)
 """Refuses nesting beyond what readers written in recursion can follow."""
 
 
-def _items(holder: object) -> Iterable[object]:
+def _items(holder: object) -> Collection[object]:
     if isinstance(holder, dict):
         return holder.values()
     return holder if isinstance(holder, list | tuple) else ()
@@ -170,13 +212,15 @@ Margin: TypeAlias = Annotated[
 Number: TypeAlias = Annotated[int | float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
 #: Any JSON value: its reader is the engine, which says in the original's words what is wrong with it.
 Anything: TypeAlias = Annotated[Any, AfterValidator(shallow)]
+#: Likewise, of what is read without a job: a policy, a loss scale, an optimizer, a config of another system.
+Config: TypeAlias = Annotated[Anything, AfterValidator(small)]
 #: A number, or lists of numbers nested as an array is.
 Numbers: TypeAlias = Annotated[
     Any,
     PlainValidator(_nested_numbers(8)),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {}}]}),
 ]
-Shape: TypeAlias = tuple[Int | None, ...]
+Shape: TypeAlias = Annotated[tuple[Int | None, ...], AtMost(MOST_AXES)]
 #: A setting of Keras that must stay unset here.
 Unset: TypeAlias = None
 
@@ -202,7 +246,7 @@ class Node(Spec):
     config: Spec
     module: Module | None = Field(default=None, description="Printed by Keras 3; must be a module of Keras.")
     registered_name: Text | None = Field(default=None, description="Printed by Keras 3; null for built-in classes.")
-    build_config: dict[str, Anything] | None = Field(
+    build_config: Annotated[dict[str, Anything], AtMost(MOST_ITEMS)] | None = Field(
         default=None, description="Printed by Keras 3; follows from the rest."
     )
 
@@ -301,7 +345,8 @@ class ByOutput:
         }
         if "one" in self.branches:
             choices["one"] = self.item.__get_pydantic_core_schema__(source, handler)
-        return core_schema.tagged_union_schema(choices=choices, discriminator=self._tag)
+        several = core_schema.tagged_union_schema(choices=choices, discriminator=self._tag)
+        return core_schema.no_info_before_validator_function(AtMost(MOST_ITEMS).check, several)
 
 
 def tabulate(*nodes: type[Node]) -> Table:

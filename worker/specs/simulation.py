@@ -18,7 +18,7 @@ from engine.scaler import ScalerRule, ScalerState
 from worker.specs.errors import FieldError, SpecError, from_engine
 from worker.specs.notices import Fault, Notice
 from worker.specs.scaler_settings import DEFAULT, RuleName, rule_of
-from worker.specs.shape import Anything, OpenSpec, Spec
+from worker.specs.shape import Anything, Config, OpenSpec, Spec
 from worker.specs.wording import shown
 
 _NONFINITE = frozenset({"nan", "inf", "-inf", "NaN", "Infinity", "-Infinity"})
@@ -45,7 +45,7 @@ Finite: TypeAlias = Annotated[Anything, _listed({"type": "boolean"})]
 class SimulateRequest(Spec):
     """A loss scale, and what its gradients are like: `steps` or `finite`."""
 
-    loss_scale: Anything = Field(
+    loss_scale: Config = Field(
         description='A number, "dynamic" (the defaults of the rule), null, a serialized loss scale, or the settings of '
         "the rule in its system's own words.",
         examples=["dynamic", {"init_scale": 65536.0, "growth_interval": 100}],
@@ -134,8 +134,11 @@ def simulate(request: SimulateRequest, limits: SimulationLimits) -> Simulated:
             stopped = Fault(code=error.code, type=error.original, message=error.message, pointer=_step(request, number))
             break
         counter = state.counter if rule.checked else None
+        # Made without a look at the values, which are our own: there may be a hundred thousand.
         trajectory.append(
-            SimulatedStep(step=number, loss_scale=state.loss_scale, counter=counter, should_apply=applied)
+            SimulatedStep.model_construct(
+                step=number, loss_scale=state.loss_scale, counter=counter, should_apply=applied
+            )
         )
     applied_steps = sum(entry.should_apply for entry in trajectory)
     return Simulated(
@@ -238,6 +241,8 @@ def _number(value: Any, place: tuple[int, ...]) -> float:
 
 
 def _all_finite(numbers: list[float], dtype: DType) -> bool:
+    if all(-dtype.max <= number <= dtype.max for number in numbers):
+        return True  # no array is made for the many steps whose gradients are plain
     with np.errstate(over="ignore"):
         rounded = np.asarray(numbers, dtype=np.float64).astype(dtype.edge)
     return bool(np.all(np.isfinite(rounded)))

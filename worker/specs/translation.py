@@ -14,7 +14,7 @@ from engine.serialization.translate import Item, Remark
 from worker.specs.errors import SpecError, from_engine, pointer_to
 from worker.specs.notices import Notice
 from worker.specs.places import reachable
-from worker.specs.shape import Anything, OpenSpec, Spec
+from worker.specs.shape import Config, OpenSpec, Spec
 
 System: TypeAlias = Literal[
     "tf2.3", "tf2.4", "tf_keras", "keras3", "torch", "deepspeed", "megatron", "fairseq", "jmp", "apex"
@@ -34,7 +34,7 @@ class TranslateRequest(Spec):
 
     source: System = Field(alias="from", description="The system that the config is of.", examples=["deepspeed"])
     to: System = Field(description="The system to write it for.", examples=["torch"])
-    config: Anything = Field(
+    config: Config = Field(
         description="What that system takes or writes: of Keras a policy, a loss scale, an optimizer, an object of "
         'these ({"policy", "optimizer"}), or what is saved of a compiled model; of torch {"autocast", "grad_scaler"}, '
         "the arguments or the state of a GradScaler, or the dtypes of FSDP; of DeepSpeed its config or the fp16 block "

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from worker.specs.bounds import AtMost
 from worker.specs.shape import Number, Spec, Text
 
 EndEvent: TypeAlias = Literal["job.succeeded", "job.failed", "job.cancelled"]
@@ -77,7 +78,7 @@ class WebhookSpec(Spec):
 
     url: Url = Field(description="Gets a POST, signed as Standard Webhooks; an address that is not public is refused.")
     secret: Secret = Field(repr=False, description="`whsec_` and 24 to 64 bytes in base64; it is never told again.")
-    events: Annotated[tuple[EndEvent, ...], Field(max_length=3)] | None = Field(
+    events: Annotated[tuple[EndEvent, ...], AtMost(3)] | None = Field(
         default=None, description="Ends of a job to be told of; all of them, or with `when` none, unless said."
     )
     when: Condition | None = Field(default=None, description="Tell too, once a job, as soon as this is true of a step.")

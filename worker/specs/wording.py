@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from engine.model_configs import operation_refusal
+from worker.specs.bounds import LONGEST_KEY, LONGEST_TEXT, MOST_ENTRIES
 
 Wording: TypeAlias = Callable[[str, Any, Mapping[str, Any]], tuple[str, str, str]]
 
@@ -70,10 +71,14 @@ _SHOWN: Mapping[type | tuple[type, ...], Callable[[Any], str]] = {
 
 def listed(names: Iterable[object]) -> str:
     """Return names for a message: all of them, or the first of very many."""
-    every = [shown(str(name)) for name in names]
+    every = list(names)
     if len(every) <= MOST_LISTED:
-        return ", ".join(every)
-    return f"{', '.join(every[:FIRST_LISTED])} and {len(every) - FIRST_LISTED} more"
+        return ", ".join(map(_name, every))
+    return f"{', '.join(map(_name, every[:FIRST_LISTED]))} and {len(every) - FIRST_LISTED} more"
+
+
+def _name(value: object) -> str:
+    return shown(str(value))
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
@@ -232,6 +237,9 @@ WORDINGS: Mapping[str, Wording] = {
         "ValueError",
         "too_deep",
     ),
+    "long_key": _received(f"an object with keys of at most {LONGEST_KEY} characters", "ValueError", "too_long"),
+    "long_text": _received(f"a config with texts of at most {LONGEST_TEXT:,} characters", "ValueError", "too_long"),
+    "many_entries": _received(f"a config of at most {MOST_ENTRIES:,} entries in all", "ValueError", "too_long"),
     "list_type": _received("a list"),
     "tuple_type": _received("a list"),
     "dict_type": _received("an object"),

@@ -87,7 +87,7 @@ def _both_ways(layer: Bidirectional, shapes: Sequence[Shape], batch: int) -> int
 
 def _each_step(layer: TimeDistributed, shapes: Sequence[Shape], batch: int) -> int:
     first, steps, *rest = shapes[0]
-    return working_values(layer.layer, [(first, *rest)], batch * (steps or 1))
+    return working_values(layer.inner_layers()[0], [(first, *rest)], batch * (steps or 1))
 
 
 def _inside(layer: Nested, shapes: Sequence[Shape], batch: int) -> int:

@@ -90,12 +90,12 @@ def _by_flag(owner: str, config: str | list[Any]) -> dict[str, Any]:
     if not any(word.startswith("--") for word in words):
         text = f"{owner} as a text must be a command line with flags such as --fp16, but got: {config!r}"
         raise InvalidValue(text, code="not_a_command_line")
-    found: dict[str, Any] = {}
+    found: dict[str, list[str]] = {}
     flag = ""
     for word in words:
         if word.startswith("--"):
             flag, told, value = word.partition("=")
-            found[flag] = value if told else True
+            found[flag] = [value] if told else []
         elif flag:
-            found[flag] = word if found[flag] is True else f"{found[flag]} {word}"
-    return found
+            found[flag].append(word)
+    return {flag: " ".join(values) if values else True for flag, values in found.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,11 +154,12 @@ def _further(sides: Sides) -> list[Item]:
 
 def _unread(sides: Sides, items: Iterable[Item]) -> list[Item]:
     """Return the settings that no reader looked at, so that nothing is lost without a word."""
-    known = [(item.source, _is_whole(item)) for item in items if item.source is not None]
+    sources = [(item.source, item) for item in items if item.source is not None]
+    known, whole = {path for path, _ in sources}, {path for path, item in sources if _is_whole(item)}
     return [
         Item(f"other:{path}", path, None, value, None, _why_unread(sides, path))
-        for path, value in _leaves(sides.given, "")
-        if not any(path == other or (whole and f"{path}.".startswith(f"{other}.")) for other, whole in known)
+        for path, value in _leaves(sides.given, "", whole)
+        if path not in known
     ]
 
 
@@ -188,14 +189,16 @@ def _is_whole(item: Item) -> bool:
     return item.field not in MEANINGS or item.field == "dtype_policy"
 
 
-def _leaves(value: Any, path: str) -> list[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        found = []
-        for key, item in value.items():
-            if key not in STRUCTURE:
-                found += _leaves(item, f"{path}.{key}" if path else str(key))
-        return found
-    return [(path, value)] if value != {} else []
+def _leaves(value: Any, path: str, whole: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the plain values in a config with their paths, but for those inside the places of `whole`."""
+    if path and path in whole:
+        return
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    for key, item in value.items():
+        if key not in STRUCTURE:
+            yield from _leaves(item, f"{path}.{key}" if path else str(key), whole)
 
 
 def _at(config: Any, path: str) -> Any:

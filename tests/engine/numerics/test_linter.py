@@ -22,16 +22,23 @@ from tests.engine.test_layers import made
 HEAD = dense("head", 2, dtype="float32")
 CODES = {
     "activity_regularizer_low_precision",
+    "class_numbers_rounded",
+    "clip_norm_overflow",
     "epsilon_underflow",
     "fixed_scale_unchecked",
+    "hyperparameter_rounded",
     "initializer_without_kernel",
     "loss_low_precision",
+    "loss_without_kernel",
     "loss_scale_overflows_loss_dtype",
     "nadam_product",
     "normalization_low_precision",
     "scaling_without_effect",
     "softmax_low_precision",
+    "sum_overflow",
     "unscaled_float16",
+    "update_nonfinite",
+    "update_swallowed",
 }
 SOFTMAX_LOSS = "sparse_categorical_crossentropy"
 FOUND: list[tuple[tuple[dict[str, Any], ...], dict[str, Any], list[tuple[str, str, str | None]]]] = [
@@ -113,7 +120,7 @@ FOUND: list[tuple[tuple[dict[str, Any], ...], dict[str, Any], list[tuple[str, st
         {"policy": "float16", "line": "keras3", "optimizer": {"class_name": "Adam", "config": {"epsilon": 1e-3}}},
         [("unscaled_float16", "warning", None)],
     ),
-    ((dense("head", 2),), {"policy": "bfloat16", "line": "keras3"}, []),
+    ((dense("head", 2),), {"policy": "bfloat16", "line": "keras3"}, [("update_swallowed", "error", None)]),
     (
         (layer("LayerNormalization", name="norm", epsilon=1e-6), HEAD),
         {"policy": "mixed_float16"},
@@ -125,10 +132,66 @@ FOUND: list[tuple[tuple[dict[str, Any], ...], dict[str, Any], list[tuple[str, st
         [("epsilon_underflow", "warning", "norm"), ("normalization_low_precision", "info", "norm")],
     ),
     ((layer("LayerNormalization", name="norm", epsilon=1e-12), HEAD), {"policy": "float32"}, []),
+    # updates in narrow variables
+    (
+        (dense("head", 2),),
+        {"policy": "bfloat16", "line": "keras3", "optimizer": layer("Adam", beta_1=0.999, beta_2=0.9)},
+        [("update_nonfinite", "error", None)],
+    ),
+    (
+        (dense("head", 2),),
+        {"policy": "bfloat16", "line": "keras3", "optimizer": layer("RMSprop", rho=0.999, learning_rate=0.01)},
+        [("hyperparameter_rounded", "warning", None)],
+    ),
+    (
+        (dense("head", 2),),
+        {"policy": "bfloat16", "line": "keras3", "optimizer": layer("SGD", momentum=0.999)},
+        [("hyperparameter_rounded", "warning", None)],
+    ),
+    (
+        (dense("head", 2),),
+        {"policy": "bfloat16", "line": "keras3", "optimizer": layer("Lion")},
+        [("update_swallowed", "warning", None)],
+    ),
+    (
+        (dense("head", 2),),
+        {"policy": "float16", "line": "keras3", "optimizer": layer("SGD", clipnorm=1e5)},
+        [("clip_norm_overflow", "error", None), ("unscaled_float16", "warning", None)],
+    ),
+    (
+        (dense("head", 2),),
+        {"policy": "float16", "line": "keras3", "optimizer": layer("SGD", global_clipnorm=1.0)},
+        [("unscaled_float16", "warning", None), ("clip_norm_overflow", "warning", None)],
+    ),
+    # losses
+    (
+        (dense("head", 784),),
+        {"policy": "mixed_bfloat16"},
+        [("loss_low_precision", "warning", "head")],
+    ),
+    (
+        (dense("head", 784),),
+        {"policy": "mixed_float16", "line": "tf_keras"},
+        [
+            ("loss_low_precision", "warning", "head"),
+            ("loss_scale_overflows_loss_dtype", "warning", "head"),
+            ("sum_overflow", "warning", "head"),
+        ],
+    ),
+    ((dense("head", 784),), {"policy": "mixed_float16", "line": "keras3"}, []),
+    (
+        (dense("head", 300),),
+        {"policy": "mixed_bfloat16", "loss": "sparse_categorical_crossentropy"},
+        [
+            ("class_numbers_rounded", "error", "head"),
+            ("loss_low_precision", "warning", "head"),
+            ("loss_without_kernel", "warning", "head"),
+        ],
+    ),
     # layers
     (
         (layer("LayerNormalization", name="norm"), HEAD),
-        {"policy": "bfloat16", "line": "keras3"},
+        {"policy": "bfloat16", "line": "keras3", "optimizer": "sgd"},
         [("normalization_low_precision", "warning", "norm")],
     ),
     (
@@ -163,7 +226,7 @@ FOUND: list[tuple[tuple[dict[str, Any], ...], dict[str, Any], list[tuple[str, st
     ),
     (
         (dense("body", kernel_initializer="orthogonal"), HEAD),
-        {"policy": "bfloat16", "line": "keras3"},
+        {"policy": "bfloat16", "line": "keras3", "optimizer": "sgd"},
         [("initializer_without_kernel", "warning", "body")],
     ),
     ((dense("body", kernel_initializer="orthogonal"), HEAD), {"policy": "mixed_bfloat16", "line": "keras3"}, []),

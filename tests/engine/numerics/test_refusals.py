@@ -16,7 +16,10 @@ from engine.policy_scope import scoped
 from tests.extremes.refusals.cases import POLICIES, every
 from tests.extremes.refusals.keep import FILES, read
 
-NAMING = {"original_refuses", "initializer_without_kernel"}
+NAMING = {
+    *("original_refuses", "initializer_without_kernel", "loss_without_kernel", "metric_without_kernel"),
+    "optimizer_without_kernel",
+}
 """Codes of findings that say that the original refuses."""
 CASES = {case["id"]: case for case in every()}
 PLACES = ("inner", "first")

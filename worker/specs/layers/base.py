@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from worker.specs.bounds import MOST_LAYERS, AtMost
 from worker.specs.constraints import ConstraintValue
 from worker.specs.initializers import InitializerValue
 from worker.specs.policy import PolicyValue
@@ -83,7 +84,7 @@ class LayerNode(Node):
     """A layer as a model lists it."""
 
     name: Text | None = Field(default=None, description="Name of the layer, as functional models print it again.")
-    inbound_nodes: tuple[Anything, ...] | None = Field(
+    inbound_nodes: Annotated[tuple[Anything, ...], AtMost(MOST_LAYERS)] | None = Field(
         default=None, description="Where the inputs of each call come from, in functional models."
     )
 

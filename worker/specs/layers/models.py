@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from worker.specs.bounds import MOST_ITEMS, MOST_LAYERS, AtMost
 from worker.specs.layers.base import KERAS3, NEWER, WHEN_SET, LayerNode
 from worker.specs.policy import PolicyValue
 from worker.specs.shape import Anything, Bool, Shape, Spec, Text, not_deeper
@@ -38,7 +39,7 @@ class SequentialConfig(Spec):
     dtype: Annotated[PolicyValue, KERAS3] = Field(
         default=None, description="Policy of the model, printed by Keras 3; the job's `policy` goes before it."
     )
-    layers: tuple[LayerValue, ...] = Field(description="The layers, first to last.")
+    layers: Annotated[tuple[LayerValue, ...], AtMost(MOST_LAYERS)] = Field(description="The layers, first to last.")
     build_input_shape: Annotated[Shape | None, WHEN_SET] = Field(
         default=None, description="Input shape with the batch, printed once the model was built."
     )
@@ -49,7 +50,9 @@ class FunctionalConfig(Spec):
 
     name: Text | None = Field(default=None, examples=["model"])
     trainable: Annotated[Bool, NEWER] = True
-    layers: tuple[LayerValue, ...] = Field(description="The layers with their `inbound_nodes`.")
+    layers: Annotated[tuple[LayerValue, ...], AtMost(MOST_LAYERS)] = Field(
+        description="The layers with their `inbound_nodes`."
+    )
     input_layers: Anything = Field(description="`[name, node, tensor]` of each input.", json_schema_extra=_ENDS)
     output_layers: Anything = Field(description="`[name, node, tensor]` of each output.", json_schema_extra=_ENDS)
 
@@ -57,19 +60,19 @@ class FunctionalConfig(Spec):
 class NestedSequentialConfig(SequentialConfig):
     """What `Sequential.get_config()` returns, of a model used as a layer."""
 
-    layers: Annotated[tuple[LayerValue, ...], BeforeValidator(not_deeper(DEEPEST)), _INSIDE]
+    layers: Annotated[tuple[LayerValue, ...], AtMost(MOST_LAYERS), BeforeValidator(not_deeper(DEEPEST)), _INSIDE]
 
 
 class NestedFunctionalConfig(FunctionalConfig):
     """What `Functional.get_config()` returns, of a model used as a layer."""
 
-    layers: Annotated[tuple[LayerValue, ...], BeforeValidator(not_deeper(DEEPEST)), _INSIDE]
+    layers: Annotated[tuple[LayerValue, ...], AtMost(MOST_LAYERS), BeforeValidator(not_deeper(DEEPEST)), _INSIDE]
 
 
 class NestedNode(LayerNode):
     """A model used as a layer."""
 
-    compile_config: dict[str, Anything] | None = Field(
+    compile_config: Annotated[dict[str, Anything], AtMost(MOST_ITEMS)] | None = Field(
         default=None, description="Printed by Keras 3; only the job's `compile` is used."
     )
 

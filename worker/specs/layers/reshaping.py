@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from worker.specs.bounds import MOST_AXES, AtMost
 from worker.specs.layers.base import KERAS3, WHEN_SET, ChannelsLast, LayerConfig, LayerNode
 from worker.specs.shape import Int, Integers, Margin, Numbers, Text
 
@@ -27,7 +28,7 @@ class ReshapeConfig(LayerConfig):
 class PermuteConfig(LayerConfig):
     """What `Permute.get_config()` returns."""
 
-    dims: tuple[Int, ...] = Field(
+    dims: Annotated[tuple[Int, ...], AtMost(MOST_AXES)] = Field(
         description="The axes behind the batch axis in their new order, counted from 1.", examples=[[2, 1]]
     )
 
