@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.numerics.absence_rules import ABSENCE_RULES
 from engine.numerics.case import Case, Rule
 from engine.numerics.dtype_rules import DTYPE_RULES
 from engine.numerics.findings import Finding, Severity
@@ -26,6 +27,7 @@ RULES: tuple[Rule, ...] = (
     *SUM_RULES,
     *KERNEL_SUM_RULES,
     *REFUSAL_RULES,
+    *ABSENCE_RULES,
     *DTYPE_RULES,
 )
 """Every rule; each looks for one thing, and says its code, its severity, why, and what to do."""
