@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from engine import ops
 from engine.configured import any_integer, one_of, positive_integer, refuse, setting
+from engine.dtypes import FLOAT32, DType
 from engine.errors import ShapeMismatch
 from engine.layers.base import Layer, Shape
 from engine.layers.readers import data_format, sizes
@@ -253,4 +254,9 @@ class UpSampling2D(Layer):
         x = inputs[0]
         if self.interpolation == "nearest":
             return ops.repeat(ops.repeat(x, self.size[0], axis=1), self.size[1], axis=2)
-        return ops.resize_bilinear(x, self.size)
+        return ops.resize_bilinear(x, self.size, self.output_dtype(x.dtype))
+
+    def output_dtype(self, *entered: DType) -> DType:
+        """float32 where Keras 2 mixes neighbours, else that of the images."""
+        mixed = self.interpolation == "bilinear" and not self.conventions.keras3
+        return FLOAT32 if mixed else entered[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from engine.constraints import NonNeg
 from engine.dtypes import FLOAT32, DType
 from engine.layers.wrappers import TimeDistributed
 from engine.losses import CategoricalCrossentropy
@@ -67,6 +68,24 @@ def several_dtypes(case: Case) -> Iterator[Finding]:
             )
 
 
+def constrained(case: Case) -> Iterator[Finding]:
+    """NonNeg of variables in another dtype than float32, which Keras 2 multiplies with a float32 mask."""
+    if case.subject.conventions.keras3:
+        return
+    for spec in case.subject.network.trainable_specs:
+        if isinstance(spec.constraint, NonNeg) and spec.dtype is not FLOAT32:
+            yield Finding(
+                code=CODE,
+                severity="warning",
+                layer=spec.path.rpartition("/")[0],
+                why=f"{spec.path} is {spec.dtype.name}, and its constraint NonNeg multiplies it with float32 numbers: "
+                "Keras 2 refuses the first step. Here negative numbers become 0.",
+                fix="Keep variables in float32, as mixed policies do, or remove the constraint.",
+                source="tf.keras.constraints.NonNeg.__call__ of TF 2.4.4 and tf_keras 2.21 (observed)",
+                evidence={"dtype": spec.dtype.name},
+            )
+
+
 def smoothed_labels(case: Case) -> Iterator[Finding]:
     """Label smoothing of another dtype than float32 in TF 2.4, where the smoothing is a float32 tensor."""
     loss, dtype = case.subject.loss, case.head_dtype
@@ -100,4 +119,4 @@ def idle_penalties(case: Case) -> Iterator[Finding]:
             )
 
 
-REFUSAL_RULES: tuple[Rule, ...] = (penalties, several_dtypes, smoothed_labels, idle_penalties)
+REFUSAL_RULES: tuple[Rule, ...] = (penalties, several_dtypes, constrained, smoothed_labels, idle_penalties)

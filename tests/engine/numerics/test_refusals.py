@@ -49,6 +49,17 @@ def test_nadam_of_tf_keras_has_one_product_for_variables_of_one_dtype():
     assert refused(dense("body"), policy="float16", line="tf_keras", optimizer="nadam") == []
 
 
+def test_keras2_constrains_no_variable_to_be_positive_that_is_not_float32():
+    layers = (dense("body", kernel_constraint={"class_name": "NonNeg", "config": {}}), HEAD)
+    for line, policy, named in (
+        ("tf_keras", "float64", ["body"]),
+        ("tf2.4", "float16", ["body"]),
+        ("tf_keras", "mixed_float16", []),
+        ("keras3", "float64", []),
+    ):
+        assert refused(*layers, policy=policy, line=line) == named
+
+
 def test_tf24_smooths_no_labels_of_another_dtype():
     layers = (dense("body"), dense("head", 2, activation="softmax"))
     assert refused(*layers, policy="float16", line="tf2.4", loss=SMOOTHED) == ["head"]
