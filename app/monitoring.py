@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.metrics_core import (
@@ -161,6 +162,8 @@ def _every(*_answer: object) -> bool:
 
 
 def _notable(scope: Scope, status: int, seconds: float) -> bool:
+    if status == HTTPStatus.TOO_MANY_REQUESTS and "route" not in scope:
+        return False  # the gate counts it; a line each would be what a flood is for
     return status >= _REFUSED or seconds >= _SLOW or scope_for(scope["method"], scope["path"]) == WRITE
 
 

@@ -26,9 +26,27 @@ def require_room(services: Services, jobs: int) -> None:
             "(HALFSTEP_QUOTA_JOBS). Wait until some end, or cancel some."
         )
         raise Refused(Problem(429, "quota_jobs_reached", text, headers=NO_RETRY))
-    if settings.quota_bytes and (held := services.store.stored_bytes()) >= settings.quota_bytes:
+    require_bytes(services, 0)
+
+
+def require_bytes(services: Services, size: int) -> None:
+    """Make sure that a tenant may store so many bytes more.
+
+    Args:
+        services: as the caller may use them.
+        size: bytes that shall be stored; 0 where that is not known: then the quota must not be reached yet.
+
+    Raises:
+        Refused: 429, with the quota and the setting that holds it.
+    """
+    quota = services.settings.quota_bytes
+    if not quota:
+        return
+    held = services.store.stored_bytes() + services.files.stored_bytes()
+    if held + max(size, 1) > quota:
+        more = f", and {size:,} more were sent" if size else ""
         text = (
-            f"The jobs of this tenant hold {held} bytes of checkpoints and files; accepted are {settings.quota_bytes} "
-            "(HALFSTEP_QUOTA_BYTES). Delete some that have ended."
+            f"The jobs and files of this tenant hold {held:,} bytes{more}; accepted are {quota:,} "
+            "(HALFSTEP_QUOTA_BYTES). Delete files, or jobs that have ended."
         )
         raise Refused(Problem(429, "quota_bytes_reached", text, headers=NO_RETRY))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -151,7 +152,7 @@ class Service:
         """
         try:
             for child in self._children:
-                _cut(child.program.log)
+                cut(child.program.log)
                 child.start()
             while not self._signals.stop_within(LOOK_SECONDS if self._ready else FIRST_LOOK_SECONDS):
                 self._look()
@@ -165,6 +166,7 @@ class Service:
             code = child.look()
             if code is not None:
                 self._mourn(child, code)
+            cut(child.program.log)
         if not self._ready and _is_ready(self._url):
             self._ready = True
             click.echo(f"Halfstep is ready at {self._url} (API at {self._url}/docs). Stop it with Ctrl-C.")
@@ -183,10 +185,14 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-def _cut(log: Path) -> None:
-    """Keep one earlier log beside a new one once it has grown long."""
-    if log.exists() and log.stat().st_size > LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+def cut(log: Path, most: int = LOG_BYTES) -> None:
+    """Keep one earlier log beside a new one once it has grown long.
+
+    It is copied and emptied in place: the process that writes to it holds it open, and goes on at its end.
+    """
+    if log.exists() and log.stat().st_size > most:
+        shutil.copyfile(log, log.with_suffix(".log.1"))
+        os.truncate(log, 0)
 
 
 def _last_words(log: Path) -> str:

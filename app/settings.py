@@ -53,7 +53,9 @@ class AppSettings(BaseSettings):
     )
     quota_jobs: int = Field(default=20_000, ge=0, description="Jobs of one tenant that have not ended; 0: any number.")
     quota_bytes: int = Field(
-        default=0, ge=0, description="Bytes that a tenant's checkpoints and files of jobs may take; 0: any number."
+        default=50 * 1024**3,
+        ge=0,
+        description="Bytes that a tenant's jobs and files may take, checkpoints and results too; 0: any number.",
     )
     max_body_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1024, description="A longer request body is refused with 413."

@@ -56,6 +56,7 @@ _NAMES = {dtype.name: name for name, dtype in DTYPE_NAMES.items()}
 _METADATA = "__metadata__"
 _RECORD = "halfstep"
 _ALIGNMENT = 8
+_PIECE = 1 << 20
 _MAX_DIMENSIONS = 64  # numpy's limit
 
 
@@ -121,7 +122,9 @@ def write(file: WritableFile, arrays: Mapping[str, Array], meta: Mapping[str, An
     file.write(_header_bytes(ordered, meta))
     for _, array in ordered:
         native = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
-        file.write(native.reshape(-1).view(np.uint8).tobytes())
+        flat = native.reshape(-1).view(np.uint8)
+        for start in range(0, flat.size, _PIECE):  # a copy of the whole would take as much memory again
+            file.write(flat[start : start + _PIECE].tobytes())
 
 
 def read(file: ReadableFile) -> tuple[dict[str, Array], dict[str, Any]]:

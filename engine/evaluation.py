@@ -16,7 +16,7 @@ from engine.rounding import to_edge
 from engine.rows import Data, Rows, entered, tensors
 from engine.run import Run
 from engine.step import losses_of, total_loss, weighted_sum
-from engine.tape import Array, Tensor
+from engine.tape import Array, Pulse, Tensor, unhurried
 
 Tracked = Mapping[str, Array]
 
@@ -123,12 +123,15 @@ class Evaluation:
                 logs |= {f"{name}/{index}": float(value) for index, value in enumerate(result)}
         return logs
 
-    def over(self, arrays: Mapping[str, Array], rows: Rows, batch_size: int) -> dict[str, float]:
-        """Return loss (penalties included) and metrics over all rows, in batches."""
+    def over(
+        self, arrays: Mapping[str, Array], rows: Rows, batch_size: int, pulse: Pulse = unhurried
+    ) -> dict[str, float]:
+        """Return loss (penalties included) and metrics over all rows, in batches; `pulse` is called before each."""
         tracked: Mapping[str, Array] = self.initial()
         line = self.network.conventions
         with np.errstate(all="ignore"):
             for start in range(0, len(rows), batch_size):
+                pulse()
                 batch = rows.part(slice(start, start + batch_size))
                 run = Run(self.network.weight_specs, arrays, conventions=line)
                 predictions = self.network.forward(run, tensors(self.network, batch.inputs))

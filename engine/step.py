@@ -28,7 +28,7 @@ from engine.optimizers.overwriting import kept_scaled
 from engine.rows import Rows, tensors
 from engine.run import Noise
 from engine.scaler import UNSCALED, ScalerRule, ScalerState, update
-from engine.tape import Array, Tensor, rounded
+from engine.tape import Array, Pulse, Tensor, rounded, unhurried
 from engine.watching import UNWATCHED, Watch
 
 
@@ -94,6 +94,7 @@ def backward(
     loss_scale: float,
     noise: Noise,
     watch: Watch = UNWATCHED,
+    pulse: Pulse = unhurried,
 ) -> Backward:
     """Run the network on a batch and differentiate the scaled loss.
 
@@ -105,8 +106,11 @@ def backward(
         loss_scale: what the loss is multiplied by.
         noise: where random layers draw from.
         watch: who looks on.
+        pulse: called before each op; what it raises ends the step, and nothing has changed.
     """
     run = watch.run(network.weight_specs, settled, network.conventions, noise)
+    if run.tape is not None:
+        run.tape.pulse = pulse
     predictions = tuple(network.forward(run, tensors(network, batch.inputs)))
     run.forward_done()
     parts = losses_of(compilation, batch, predictions)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,14 +94,27 @@ class Tensor:
         return f"<Tensor {self.dtype.name}{list(self.shape)}>"
 
 
+Pulse: TypeAlias = Callable[[], None]
+"""Called between two ops or two batches, so that whoever waits for them can end what takes long, by raising."""
+
+
+def unhurried() -> None:
+    """Nobody waits."""
+
+
 class Tape:
     """The record of one forward pass. Single use: :meth:`gradient` consumes it and frees what it held.
 
     What is looked at is run by a subclass (:mod:`engine.watching`), so that nothing is asked here.
+
+    Attributes:
+        nodes: the ops recorded so far.
+        pulse: called before each op, forwards and backwards; what it raises ends the pass.
     """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self.pulse: Pulse = unhurried
 
     def leaf(self, data: Array, dtype: DType) -> Tensor:
         """Return a tensor to whose values gradients can be taken."""
@@ -138,6 +151,7 @@ class Tape:
         while self.nodes:
             node = self.nodes.pop()
             if node.gradient is not None and node.op is not None and node.op is not READ:
+                self.pulse()
                 self.push_back(node, node.op)
                 if id(node) not in kept:
                     node.gradient = None
@@ -147,6 +161,7 @@ class Tape:
 
     def record(self, op: Op, inputs: tuple[Tensor, ...], dtype: DType, attributes: Mapping[str, Any]) -> Tensor:
         """Run an op, some of whose inputs are on this tape, and note it."""
+        self.pulse()
         data, saved = op.forward(dtype, *[tensor.data for tensor in inputs], **attributes)
         data = np.asarray(data)  # arithmetic on 0-d arrays returns numpy scalars
         if dtype.low_precision and not op.on_grid:
@@ -157,6 +172,7 @@ class Tape:
 
     def record_parts(self, op: Op, inputs: tuple[Tensor, ...], attributes: Mapping[str, Any]) -> list[Tensor]:
         """Run an op of several results, some of whose inputs are on this tape, and note it."""
+        self.pulse()
         dtype = inputs[0].dtype
         arrays, saved = _parts(op, inputs, attributes)
         parent = Node(self, op, inputs, saved, dtype)

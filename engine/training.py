@@ -34,7 +34,7 @@ from engine.run import Noise
 from engine.schedules import Schedule
 from engine.state import TrainState
 from engine.step import Backward, Judged, apply_gradients, backward, judge
-from engine.tape import Array
+from engine.tape import Array, Pulse, unhurried
 from engine.watching import watching
 
 __all__ = ["HOPELESS_SKIPS", "EpochRecord", "FitOptions", "StepRecord", "Trainer", "TrainingFailed"]
@@ -183,22 +183,27 @@ class Trainer:
         """Return whether every epoch is done, or a callback stopped the training."""
         return state.epoch >= self.fit.epochs or (state.stopped and state.batch == 0)
 
-    def advance(self, state: TrainState) -> tuple[TrainState, StepRecord | EpochRecord]:
+    def advance(self, state: TrainState, pulse: Pulse = unhurried) -> tuple[TrainState, StepRecord | EpochRecord]:
         """Do the next step, or end the epoch if its steps are done.
 
         The state that goes in is consumed: its arrays are written and belong to the state that comes out.
+
+        Args:
+            state: before it.
+            pulse: called between the ops of the step and between the batches of the validation. If it raises, the
+                state that went in is as it was.
 
         Raises:
             TrainingFailed: with ``terminate_on_nonfinite``, when going on is pointless.
         """
         ended = state.batch >= self.steps_per_epoch or state.stopped
-        return self._end_epoch(state) if ended else self.step(state)
+        return self._end_epoch(state, pulse) if ended else self.step(state, pulse)
 
     def empty_totals(self) -> dict[str, Array]:
         """Return the totals of loss and metrics with which an epoch begins."""
         return self._evaluation.initial()
 
-    def step(self, state: TrainState) -> tuple[TrainState, StepRecord]:
+    def step(self, state: TrainState, pulse: Pulse = unhurried) -> tuple[TrainState, StepRecord]:
         """Do the next step; see :meth:`advance`."""
         rows = self._rows(state)
         batch = self.train.part(rows)
@@ -208,7 +213,7 @@ class Trainer:
         model, scaler = (self.network, compilation), state.scaler
         with np.errstate(all="ignore"):
             noise = Noise(state.seed, state.step + 1)
-            done = backward(*model, settled, batch, scaler.loss_scale, noise, watch)
+            done = backward(*model, settled, batch, scaler.loss_scale, noise, watch, pulse)
             judged = judge(*model, settled, done.gradients, scaler.loss_scale, watch)
             loss = float(done.loss.data)
             sound = judged.finite and math.isfinite(loss)
@@ -312,10 +317,10 @@ class Trainer:
             done = (state, record)
             raise TrainingFailed(found.message, code=found.code, step=found.step, layer=found.layer, done=done)
 
-    def _end_epoch(self, state: TrainState) -> tuple[TrainState, EpochRecord]:
+    def _end_epoch(self, state: TrainState, pulse: Pulse) -> tuple[TrainState, EpochRecord]:
         logs = self._evaluation.results(state.tracked)
         if len(self.validation):
-            checked = self._evaluation.over(state.variables, self.validation, self.fit.batch_size)
+            checked = self._evaluation.over(state.variables, self.validation, self.fit.batch_size, pulse)
             logs |= {f"val_{name}": value for name, value in checked.items()}
         called = self._crew.after_epoch(state, self._moment(state, None, logs))
         following = replace(

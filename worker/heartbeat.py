@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from worker.jobs.errors import LeaseLost
 from worker.jobs.records import Claim, Directive
+from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
 from worker.settings import WorkerSettings
 
@@ -18,19 +19,40 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RETRY_SECONDS = 0.25
+HASTE_SECONDS = 1.0
+"""After which a cancel is carried out here: no op of numpy can be interrupted, and a cancelled job needs no state."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Heartbeat:
     """Renews the claim's lease while its block runs; `directive` and `insist` are for the slice's own thread.
 
     The lease counts as lost when the store says so, or when nobody could renew it for as long as it lasts.
+
+    Args:
+        store: the book of jobs.
+        claim: the slice.
+        settings: how often to look.
+        stopping: whether the worker was asked to end.
+
+    Attributes:
+        cancelled: whether the job was cancelled here, because the slice did not hear of it in time.
     """
 
-    def __init__(self, store: JobStore, claim: Claim, settings: WorkerSettings) -> None:
+    def __init__(
+        self, store: JobStore, claim: Claim, settings: WorkerSettings, stopping: Callable[[], bool] = _never
+    ) -> None:
         self._store = store
         self._claim = claim
         self._settings = settings
+        self._stopping = stopping
         self._directive = Directive.CONTINUE
+        self._wanted = Event()
+        self._cancel_at: float | None = None
+        self.cancelled = False
         self._lost = Event()
         self._stop = Event()
         self._ends = time.monotonic() + settings.lease_seconds
@@ -57,6 +79,10 @@ class Heartbeat:
             raise LeaseLost(self._claim.job_id, self._claim.attempt)
         return self._directive
 
+    def wanted(self) -> bool:
+        """Whether the slice should end as soon as it can: it is asked to, or has lost its lease."""
+        return self._wanted.is_set()
+
     def insist(self, write: Callable[[], T]) -> T:
         """Call `write` until the database takes it, for as long as the lease holds.
 
@@ -81,11 +107,13 @@ class Heartbeat:
                 self._beat()
         except LeaseLost as lost:
             self._lost.set()
+            self._wanted.set()
             logger.warning("%s", lost)
         finally:
             # Also if this thread dies of something else: nobody would renew the lease.
             if not self._stop.is_set():
                 self._lost.set()
+                self._wanted.set()
 
     def _beat(self) -> None:
         now = time.monotonic()
@@ -96,9 +124,21 @@ class Heartbeat:
                 self._renew_at = now + self._settings.heartbeat_seconds
             else:
                 self._directive = self._store.directive(self._claim)
+            self._cancel(now)
         except DBAPIError as error:
             if not is_passing(error) or now >= self._ends:
                 raise LeaseLost(self._claim.job_id, self._claim.attempt) from error
+        if self._directive is not Directive.CONTINUE or self._stopping():
+            self._wanted.set()
+
+    def _cancel(self, now: float) -> None:
+        """End a cancelled job whose slice is still busy; from then on the slice can write nothing."""
+        if self._directive is not Directive.CANCEL:
+            return
+        self._cancel_at = self._cancel_at or now + HASTE_SECONDS
+        if now >= self._cancel_at:
+            self.cancelled = self._store.release(self._claim) is JobStatus.CANCELLED
+            raise LeaseLost(self._claim.job_id, self._claim.attempt)
 
 
 def is_passing(error: DBAPIError) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from engine import allocation
 from engine.starting import begun_with
 from engine.state import TrainState
-from engine.tape import Array
+from engine.tape import Array, Pulse, unhurried
 from engine.training import EpochRecord, StepRecord, TrainingFailed
 from worker import outcomes, results
 from worker.failures import WorkerTrouble, explain, foreseen
@@ -42,8 +42,12 @@ class Trainer(results.Trained, Protocol):
     def finished(self, state: TrainState) -> bool:
         """Whether there is nothing left to do."""
 
-    def advance(self, state: TrainState) -> tuple[TrainState, StepRecord | EpochRecord]:
-        """One step, or the end of an epoch; consumes the state."""
+    def advance(self, state: TrainState, pulse: Pulse = unhurried) -> tuple[TrainState, StepRecord | EpochRecord]:
+        """One step, or the end of an epoch; consumes the state, unless `pulse` raises on the way."""
+
+
+class Halted(Exception):
+    """A step or a validation was left, because the slice has to end; the state is the one before it."""
 
 
 MOST_RACES = 20
@@ -113,13 +117,13 @@ def run_slice(job_id: str, deps: RunnerDeps) -> SliceOutcome:
     if claim is None:
         return SliceOutcome.NOT_CLAIMED
     begun, outcome = deps.monotonic(), SliceOutcome.FAILED
-    with belonging(job_id=job_id), Heartbeat(deps.store, claim, deps.settings) as heartbeat:
+    with belonging(job_id=job_id), Heartbeat(deps.store, claim, deps.settings, deps.stopping) as heartbeat:
         running = _Slice(deps, claim, heartbeat)
         try:
             outcome = running.run()
         except (LeaseLost, JobNotFound) as lost:
-            logger.warning("slice ended without a word: %s", lost)
-            outcome = SliceOutcome.LOST
+            outcome = SliceOutcome.CANCELLED if heartbeat.cancelled else SliceOutcome.LOST
+            logger.warning("slice ended without a word, %s: %s", outcome, lost)
         except Exception as error:
             outcome = running.fail(error)
             if not foreseen(error):
@@ -231,7 +235,10 @@ class _Slice:
         save_at = now() + self._deps.settings.checkpoint_seconds
         flush_at = now()
         while not trainer.finished(state):
-            state = self._advance(trainer, state)
+            try:
+                state = self._advance(trainer, state)
+            except Halted:
+                break
             if self._heartbeat.directive() is not Directive.CONTINUE or now() >= ends or self._deps.stopping():
                 break
             if now() >= save_at:
@@ -250,7 +257,7 @@ class _Slice:
     def _advance(self, trainer: Trainer, state: TrainState) -> TrainState:
         """One step or the end of an epoch, noted; also of the step that ends the training."""
         try:
-            state, record = trainer.advance(state)
+            state, record = trainer.advance(state, self._heed)
         except TrainingFailed as failed:
             if failed.done is not None:
                 self._note(*failed.done)
@@ -259,6 +266,10 @@ class _Slice:
             self._keeper.save(trainer, saving)
         self._note(state, record)
         return state
+
+    def _heed(self) -> None:
+        if self._heartbeat.wanted():
+            raise Halted
 
     def _note(self, state: TrainState, record: StepRecord | EpochRecord) -> None:
         self._journal.add(record)

@@ -31,6 +31,12 @@ class Limits(BaseModel):
     max_activation_values: int = Field(
         default=200_000_000, gt=0, description="values of all layer outputs of one step together"
     )
+    max_step_multiply_adds: int = Field(
+        default=200_000_000_000, gt=0, description="multiply-adds of one step, forwards; a call counts as a million"
+    )
+    max_validation_multiply_adds: int = Field(
+        default=1_000_000_000_000, gt=0, description="multiply-adds of one pass over the validation rows, likewise"
+    )
     saved_models: int = Field(default=100, gt=0, description="files that one ModelCheckpoint of a job may leave")
     sweep_jobs: int = Field(default=64, gt=0, description="jobs of one sweep")
     inline_rows: int = Field(default=20_000, gt=0, description="samples of data sent inside the job")

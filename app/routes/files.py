@@ -15,6 +15,7 @@ from app.deps import Services, ServicesDep
 from app.downloads import ANSWERS, Download, WantedDep, answered
 from app.problems import declared
 from app.query_route import QueryRoute
+from app.quotas import require_bytes
 from app.thread_pools import in_writes
 from app.uploads import Upload, received
 from worker.jobs.errors import JobNotFound
@@ -102,7 +103,9 @@ async def create_file(request: Request, services: ServicesDep, response: Respons
 
 def _take(services: Services, upload: Upload) -> StoredFile:
     try:
-        return take(services.files, upload.file, upload.filename, upload.purpose, services.shared.limits)
+        require_bytes(services, 0)  # before anything is read
+        allow = partial(require_bytes, services)
+        return take(services.files, upload.file, upload.filename, upload.purpose, services.shared.limits, allow)
     except OSError as error:
         raise uploads.full() if uploads.is_full(error) else error from error
 

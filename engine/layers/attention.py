@@ -16,6 +16,7 @@ from engine.layers.entering import Integers
 from engine.layers.masks import attention_input
 from engine.layers.noise import dropped
 from engine.layers.operands import check_match
+from engine.losses.sums import summed
 from engine.run import Run
 from engine.tape import Array, Tensor
 from engine.weights import WeightSpec
@@ -110,8 +111,8 @@ class Attention(OneHead):
         wide = pairwise_sums(query, key)
         if self.use_scale:
             wide = ops.multiply(wide, self.weight(run, "scale"))
-        summed = ops.reduce_sum(ops.tanh(wide), axis=-1)
-        return ops.multiply(summed, self.weight(run, "concat_score_weight"))
+        total = summed(ops.tanh(wide), self.conventions, axis=-1)
+        return ops.multiply(total, self.weight(run, "concat_score_weight"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,4 +137,4 @@ class AdditiveAttention(OneHead):
             scale = self.weight(run, "scale")
             check_match("Mul", "y", wide.dtype, "x", scale.dtype)
             wide = ops.multiply(scale, wide)
-        return ops.reduce_sum(wide, axis=-1)
+        return summed(wide, self.conventions, axis=-1)

@@ -158,7 +158,8 @@ class Depthwise(Windowed):
     def _depthwise(self, run: Run, x: Tensor) -> Tensor:
         kernel = self._kernel(self.weight(run, self._depthwise_name()))
         strides, rate = self._pair(self.strides), self._pair(self.dilation_rate)
-        return ops.depthwise_conv(self._image(x), kernel, strides, rate, self.padding)
+        fused = self.conventions.fused_terms
+        return ops.depthwise_conv(self._image(x), kernel, strides, rate, self.padding, fused=fused)
 
 
 @dataclass(frozen=True, kw_only=True)

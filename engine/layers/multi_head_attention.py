@@ -110,11 +110,18 @@ class Projected(Layer):
     def _projected(self, run: Run, x: Tensor, name: str) -> Tensor:
         """Return (batch, heads, steps, features) of a projection."""
         kernel = self.weight(run, f"{name}/kernel")
-        flat = ops.reshape(kernel, (kernel.shape[0], -1))
-        y = ops.reshape(ops.matmul(x, flat), (*x.shape[:-1], *kernel.shape[1:]))
+        if self.conventions.keras3:
+            flat = ops.reshape(kernel, (kernel.shape[0], -1))
+            y = ops.reshape(ops.matmul_each(x, flat), (*x.shape[:-1], *kernel.shape[1:]))
+        else:
+            y = self._einsum("btc,chd->bthd", x, kernel)
         if self.use_bias:
             y = ops.add(y, self.weight(run, f"{name}/bias"))
         return ops.transpose(y, (0, 2, 1, 3))
+
+    def _einsum(self, equation: str, left: Tensor, right: Tensor) -> Tensor:
+        """Return what ``tf.einsum`` gives."""
+        return ops.einsum(equation, left, right, narrow=True, fused=self.conventions.fused_terms)
 
     def call(
         self,
@@ -142,7 +149,10 @@ class Projected(Layer):
         weights = self._weights(q, k, mask, fused=fused)
         shown = weights
         weights = dropped(run, weights, self.dropout, self.seed)
-        mixed = ops.transpose(ops.batch_matmul(weights, v), (0, 2, 1, 3))
+        if fused or not self.conventions.keras3:
+            mixed = self._einsum("bhts,bhsd->bthd", weights, v)
+        else:
+            mixed = ops.transpose(ops.batch_matmul(weights, v), (0, 2, 1, 3))
         result = self._output(run, mixed)
         return [result, shown] if return_attention_scores else result
 
@@ -153,8 +163,12 @@ class Projected(Layer):
         """
         scale = 1 / math.sqrt(float(self.widths()[0]))
         if fused:
-            return wide_softmax(ops.batch_matmul(q, k, transpose_right=True), scale, mask)
-        scores = ops.batch_matmul(ops.scale(q, float(np.float32(scale))), k, transpose_right=True)
+            return wide_softmax(self._einsum("bhtd,bhsd->bhts", q, k), scale, mask)
+        q = ops.scale(q, float(np.float32(scale)))
+        if self.conventions.keras3:
+            scores = ops.batch_matmul(q, k, transpose_right=True)
+        else:
+            scores = self._einsum("bhsd,bhtd->bhts", k, q)
         if mask is None:
             return ops.softmax(scores)
         seen = np.broadcast_to(mask, scores.shape)
@@ -164,8 +178,8 @@ class Projected(Layer):
     def _output(self, run: Run, mixed: Tensor) -> Tensor:
         kernel = self.weight(run, "attention_output/kernel")
         rows = kernel.shape[0] * kernel.shape[1]
-        flat = ops.reshape(mixed, (*mixed.shape[:2], rows))
-        y = ops.matmul(flat, ops.reshape(kernel, (rows, -1)))
+        flat, wide = ops.reshape(mixed, (*mixed.shape[:2], rows)), ops.reshape(kernel, (rows, -1))
+        y = ops.matmul_each(flat, wide) if self.conventions.keras3 else self._einsum("btr,ro->bto", flat, wide)
         y = ops.reshape(y, (*mixed.shape[:2], *kernel.shape[2:]))
         return ops.add(y, self.weight(run, "attention_output/bias")) if self.use_bias else y
 

@@ -254,9 +254,14 @@ class UpSampling2D(Layer):
         x = inputs[0]
         if self.interpolation == "nearest":
             return ops.repeat(ops.repeat(x, self.size[0], axis=1), self.size[1], axis=2)
-        return ops.resize_bilinear(x, self.size, self.output_dtype(x.dtype))
+        mixed = ops.resize_bilinear(x, self.size)
+        return mixed if self._stays_float32 else ops.cast_image(mixed, x.dtype)
+
+    @property
+    def _stays_float32(self) -> bool:
+        """Whether the image is float32 then: ``tf.image.resize`` makes it so, and Keras 3 alone casts it back."""
+        return self.interpolation == "bilinear" and not self.conventions.keras3 and self.size != (1, 1)
 
     def output_dtype(self, *entered: DType) -> DType:
-        """float32 where Keras 2 mixes neighbours, else that of the images."""
-        mixed = self.interpolation == "bilinear" and not self.conventions.keras3
-        return FLOAT32 if mixed else entered[0]
+        """Float32 of a bilinear image in Keras 2, else that of the input."""
+        return FLOAT32 if self._stays_float32 else super().output_dtype(*entered)

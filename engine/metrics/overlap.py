@@ -89,11 +89,12 @@ class Overlap(Metric):
             raise ShapeMismatch(f"{self.class_name} got {labels.size} labels for {predictions.size} predictions.")
         labels, predictions = labels.astype(np.int64).ravel(), predictions.astype(np.int64).ravel()
         given = self.kind.type(1) if sample_weight is None else np.asarray(sample_weight).astype(self.kind).ravel()
-        if given.ndim and given.size not in {1, labels.size}:
-            raise ShapeMismatch(
-                f"{self.class_name} got {given.size} sample weights, but has {labels.size} predictions to count; Keras "
-                "takes one weight for each prediction. Make it a metric without weights (`metrics` of compile)."
+        if given.size not in {1, labels.size}:
+            message = (
+                f"{self.class_name} counts {labels.size} predictions, but there are {given.size} sample weights. "
+                "Give one for each prediction, or list it among `metrics`, which see no weights."
             )
+            raise ShapeMismatch(message)
         weights = np.broadcast_to(given, labels.shape)
         kept = (labels >= 0) & (labels < self.size) & (predictions >= 0) & (predictions < self.size)
         ignored = getattr(self, "ignore_class", None)

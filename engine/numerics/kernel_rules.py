@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.dtypes import BFLOAT16, FLOAT16, DType
+from engine.metrics.overlap import Overlap
 from engine.numerics.case import Case, Rule
 from engine.numerics.findings import About, Finding
 
@@ -39,6 +40,14 @@ LOSSES = (
         "SparseSoftmaxCrossEntropyWithLogits has no bfloat16 kernel",
     ),
 )
+SMOOTHED = (
+    Lack(
+        "tf2.4",
+        ("BinaryCrossentropy", "CategoricalCrossentropy"),
+        (FLOAT16, BFLOAT16),
+        "label_smoothing is a float32 tensor, which multiplies no other",
+    ),
+)
 METRICS = (
     Lack(
         "keras3",
@@ -66,7 +75,8 @@ def of_head(case: Case) -> Iterator[Finding]:
     """A loss or metric that the model's line of Keras cannot compute of predictions in their dtype."""
     line, loss = case.subject.conventions.name, case.subject.loss
     if loss is not None:
-        yield from _of_head(case, "loss", loss.class_name, lacking(LOSSES, line, loss.class_name, case.head_dtype))
+        table = (*LOSSES, *SMOOTHED) if getattr(loss, "label_smoothing", 0) else LOSSES
+        yield from _of_head(case, "loss", loss.class_name, lacking(table, line, loss.class_name, case.head_dtype))
     for metric in case.subject.metrics:
         ranked = getattr(metric, "from_sorted_ids", False)  # these need no kernel
         lack = None if ranked else lacking(METRICS, line, metric.class_name, case.head_dtype)
@@ -83,6 +93,16 @@ def of_variables(case: Case) -> Iterator[Finding]:
         yield from _of_variables(optimizer.class_name, dtype, lacking(OPTIMIZERS, line, optimizer.class_name, dtype))
         if clipped:
             yield from _of_variables("global_clipnorm", dtype, lacking(CLIPPING, line, "global_clipnorm", dtype))
+
+
+def along_axes(case: Case) -> Iterator[Finding]:
+    """An overlap of classes along another axis than the last: Keras 3 sums its few results along that axis too."""
+    for metric in case.subject.metrics:
+        axis = getattr(metric, "axis", -1)
+        if case.subject.conventions.keras3 and isinstance(metric, Overlap) and axis not in {-1, 0}:
+            lack = Lack("keras3", (), (), f"result() sums one number a class along axis {axis}")
+            fix = "Put the classes last, and leave out `axis`."
+            yield _finding("metric_without_kernel", case.head, metric.class_name, case.head_dtype, lack, fix, "model")
 
 
 def _of_head(case: Case, what: str, name: str, lack: Lack | None) -> Iterator[Finding]:
@@ -109,4 +129,4 @@ def _finding(code: str, layer: str | None, name: str, dtype: DType, lack: Lack, 
     )
 
 
-KERNEL_RULES: tuple[Rule, ...] = (of_head, of_variables)
+KERNEL_RULES: tuple[Rule, ...] = (of_head, of_variables, along_axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.numerics.case import Case, Rule
+from engine.numerics.dtype_rules import DTYPE_RULES
 from engine.numerics.findings import Finding, Severity
 from engine.numerics.kernel_rules import KERNEL_RULES
 from engine.numerics.layer_rules import LAYER_RULES
@@ -23,6 +24,7 @@ RULES: tuple[Rule, ...] = (
     *LAYER_RULES,
     *SUM_RULES,
     *REFUSAL_RULES,
+    *DTYPE_RULES,
 )
 """Every rule; each looks for one thing, and says its code, its severity, why, and what to do."""
 

@@ -1,122 +1,80 @@
-"""Rules about trainings that the original refuses for their dtypes, and that are done here all the same."""
+"""Rules about what the original refuses to train, while this engine trains it: a finding names each such thing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from engine.constraints import NonNeg
-from engine.dtypes import FLOAT32, DType
-from engine.layers.wrappers import TimeDistributed
-from engine.losses import CategoricalCrossentropy
 from engine.numerics.case import Case, Rule
 from engine.numerics.findings import Finding
-from engine.numerics.plan import penalized
-from engine.optimizers import Nadam
+from engine.numerics.refusals.refusal import Cause, Library, Refusal
+from engine.numerics.refusals.tensorflow_24 import TENSORFLOW_24
+from engine.numerics.refusals.tensorflow_221 import KERAS_3, TF_KERAS
+from engine.numerics.refusals.uses import Use, uses_of
 
-CODE = "original_refuses"
-
-
-def penalties(case: Case) -> Iterator[Finding]:
-    """Penalties in another dtype than float32, in which Keras 3 computes losses: it stacks them all to add them."""
-    if not case.subject.conventions.floatx_losses:
-        return
-    found: dict[str, DType] = {
-        layer.name or "": dtype
-        for plan in case.plans
-        for call in plan.calls
-        for layer, dtype in penalized(call)
-        if dtype is not FLOAT32
-    }
-    for spec in case.subject.network.weight_specs:
-        if spec.regularizer is not None and spec.dtype is not FLOAT32:
-            found.setdefault(spec.path.rpartition("/")[0], spec.dtype)
-    for layer, dtype in found.items():
-        yield Finding(
-            code=CODE,
-            severity="warning",
-            layer=layer,
-            why=f"The penalty of {layer!r} is {dtype.name} and the loss float32: Keras 3 cannot add them, and refuses "
-            "the first step. Here each is cast to float32 and added.",
-            fix='To train it in Keras 3 as well, give the layer the dtype "float32" (a mixed policy is enough for '
-            "penalties on weights), or remove its regularizer.",
-            source="keras.trainers.Trainer.compute_loss of Keras 3.15 (observed)",
-            evidence={"dtype": dtype.name},
-        )
+LIBRARIES: Mapping[str, Library] = {"tf2.4": TENSORFLOW_24, "tf_keras": TF_KERAS, "keras3": KERAS_3}
+"""By the name of the line."""
+_WHERE: Mapping[Cause, str] = {
+    "kernel": "has no kernel for it in the build for CPUs (a GPU may have one)",
+    "types": "does not take it on any device",
+}
 
 
-def several_dtypes(case: Case) -> Iterator[Finding]:
-    """Variables of several dtypes, where Keras 2 computes one number from all of them, or for all of them."""
-    optimizer = None if case.subject.optimizer is None else case.subject.optimizer.inner_optimizer
-    names = [dtype.name for dtype in case.variable_dtypes]
-    if optimizer is None or case.subject.conventions.keras3 or len(names) < 2:
-        return
-    line = case.subject.conventions
-    norm = getattr(optimizer, "global_clipnorm", None) is not None
-    product = isinstance(optimizer, Nadam) and not line.fused_updates
-    for happens, what in ((norm, "one norm of all gradients"), (product, "one product of momenta")):
-        if happens:
+def layers(case: Case) -> Iterator[Finding]:
+    """Layers that the original does not train in their dtype."""
+    library = LIBRARIES[case.subject.conventions.name]
+    done = set()
+    for use in uses_of(case.subject.network):
+        refusal = next((each for each in library.layers if each.holds(use)), None)
+        if refusal is not None and use.layer.name not in done:
+            done.add(use.layer.name)
+            yield _of_layer(library, refusal, use)
+
+
+def _of_layer(library: Library, refusal: Refusal, use: Use) -> Finding:
+    dtype = use.compute.name
+    error = refusal.error.format(dtype=dtype)
+    where = _WHERE[refusal.cause]
+    need = f"{refusal.op} in {dtype}" if refusal.dtypes else refusal.op
+    fix = (
+        f'To compute {refusal.op} there as well, give the layer dtype "float32".'
+        if refusal.dtypes
+        else f"To compute {refusal.op} there as well, train on a GPU, or change the settings of the layer."
+    )
+    return Finding(
+        code="original_refuses",
+        severity="warning",
+        layer=use.layer.name,
+        why=f"{use.layer.class_name} needs {need}, and {library.name} {where}: training raises {error}. This engine "
+        "trains the layer.",
+        fix=fix,
+        source=f"{library.name}, observed",
+        evidence={"library": library.name, "dtype": dtype, "op": refusal.op, "cause": refusal.cause},
+    )
+
+
+def compiled(case: Case) -> Iterator[Finding]:
+    """Losses, optimizers and policies with which the original does not train."""
+    library = LIBRARIES[case.subject.conventions.name]
+    for refusal in library.compiled:
+        if refusal.where(case):
+            dtype = refusal.dtype.name
             yield Finding(
-                code=CODE,
+                code="original_refuses",
                 severity="warning",
                 layer=None,
-                why=f"{optimizer.class_name} computes {what}, and the variables are {' and '.join(names)}: "
-                "TensorFlow does not mix them, so Keras 2 refuses the first step. Here each casts the number.",
-                fix="Give all layers one variable dtype, as mixed policies do, or change optimizer or clipping.",
-                source="tf.linalg.global_norm and tf_keras.optimizers.Nadam.update_step (2.21.0), observed",
-                evidence={"dtypes": ", ".join(names)},
-                about="optimizer",
+                why=f"This {refusal.about} needs {refusal.op} in {dtype}, and {library.name} {_WHERE[refusal.cause]}: "
+                f"training raises {refusal.error}. This engine trains it.",
+                fix=_FIXES[refusal.about],
+                source=f"{library.name}, observed",
+                evidence={"library": library.name, "dtype": dtype, "op": refusal.op, "cause": refusal.cause},
+                about=refusal.about,
             )
 
 
-def constrained(case: Case) -> Iterator[Finding]:
-    """NonNeg of variables in another dtype than float32, which Keras 2 multiplies with a float32 mask."""
-    if case.subject.conventions.keras3:
-        return
-    for spec in case.subject.network.trainable_specs:
-        if isinstance(spec.constraint, NonNeg) and spec.dtype is not FLOAT32:
-            yield Finding(
-                code=CODE,
-                severity="warning",
-                layer=spec.path.rpartition("/")[0],
-                why=f"{spec.path} is {spec.dtype.name}, and its constraint NonNeg multiplies it with float32 numbers: "
-                "Keras 2 refuses the first step. Here negative numbers become 0.",
-                fix="Keep variables in float32, as mixed policies do, or remove the constraint.",
-                source="tf.keras.constraints.NonNeg.__call__ of TF 2.4.4 and tf_keras 2.21 (observed)",
-                evidence={"dtype": spec.dtype.name},
-            )
+_FIXES = {
+    "policy": 'To train there as well, take "mixed_bfloat16".',
+    "optimizer": "To train there as well, take a mixed policy, so that variables are float32.",
+    "loss": 'To train there as well, give the last layer dtype "float32".',
+}
 
-
-def smoothed_labels(case: Case) -> Iterator[Finding]:
-    """Label smoothing of another dtype than float32 in TF 2.4, where the smoothing is a float32 tensor."""
-    loss, dtype = case.subject.loss, case.head_dtype
-    smooths = isinstance(loss, CategoricalCrossentropy) and loss.label_smoothing
-    if smooths and case.subject.conventions.fused_updates and dtype is not FLOAT32:
-        yield Finding(
-            code=CODE,
-            severity="warning",
-            layer=case.head,
-            why=f"The output is {dtype.name} and `label_smoothing` float32: TF 2.4 does not multiply them, and refuses "
-            "the first step. Here the labels are smoothed all the same.",
-            fix='Give the last layer the dtype "float32", as its guide to mixed precision says.',
-            source="tf.keras.losses.categorical_crossentropy of TF 2.4.4 (observed)",
-            evidence={"dtype": dtype.name},
-        )
-
-
-def idle_penalties(case: Case) -> Iterator[Finding]:
-    """Penalties on activities of layers in a TimeDistributed of Keras 3, which adds none."""
-    for plan in case.plans:
-        layer = plan.layer
-        if isinstance(layer, TimeDistributed) and layer.idle_penalty is not None:
-            yield Finding(
-                code="penalty_without_effect",
-                severity="warning",
-                layer=layer.name,
-                why=f"The layer in TimeDistributed {layer.name!r} has an activity regularizer, which Keras 3 does not "
-                "apply there: it adds nothing to the loss, there and here.",
-                fix="Put an ActivityRegularization layer behind the TimeDistributed, or remove the regularizer.",
-                source="keras.layers.TimeDistributed.call of Keras 3.15 (observed)",
-            )
-
-
-REFUSAL_RULES: tuple[Rule, ...] = (penalties, several_dtypes, constrained, smoothed_labels, idle_penalties)
+REFUSAL_RULES: tuple[Rule, ...] = (layers, compiled)

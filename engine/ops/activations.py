@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.dtypes import DType
+from engine.dtypes import FLOAT16, DType
+from engine.ops.half_rows import EIGEN_2025, row_sums
 from engine.ops.sums import total
 from engine.tape import Array, Op, Tensor, apply, rounded
 
@@ -47,8 +48,21 @@ def _of_input(name: str, function: Callable[..., Array], derivative: Callable[..
     return Op(name, forward, backward)
 
 
+def _slope_of_sigmoid(dtype: DType, gradient: Array, y: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    return (gradient * rounded(y * rounded(1 - y, dtype), dtype),)
+
+
+def _slope_of_tanh(dtype: DType, gradient: Array, y: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    # Near 1 the rounded square decides: TensorFlow's kernel rounds after every step.
+    return (gradient * rounded(1 - rounded(y * y, dtype), dtype),)
+
+
 def _logistic(x: Array) -> Array:
     return np.reciprocal(np.exp(-x) + x.dtype.type(1))
+
+
+def _twice(y: Array) -> tuple[Array, Array]:
+    return y, y  # what is saved is rounded in place with the result
 
 
 def _softplus(x: Array) -> Array:
@@ -150,8 +164,8 @@ RELU = _of_output(
     "relu", lambda x: np.maximum(x, x.dtype.type(0)), lambda gradient, y: gradient * (y > 0), on_grid=True
 )
 RELU6 = _of_output("relu6", lambda x: _clamp(x, 0, 6), _relu6_slope, on_grid=True)
-SIGMOID = _of_output("sigmoid", _logistic, lambda gradient, y: gradient * (y * (1 - y)))
-TANH = _of_output("tanh", np.tanh, lambda gradient, y: gradient * (1 - y * y))
+SIGMOID = Op("sigmoid", lambda dtype, x: _twice(_logistic(x)), _slope_of_sigmoid)
+TANH = Op("tanh", lambda dtype, x: _twice(np.tanh(x)), _slope_of_tanh)
 EXPONENTIAL = _of_output("exp", np.exp, lambda gradient, y: gradient * y)
 SOFTPLUS = _of_input("softplus", _softplus, lambda gradient, x: gradient * _logistic(x))
 SOFTSIGN = Op("softsign", lambda dtype, x: (x / (1 + np.abs(x)), x), _softsign_backward)
@@ -169,15 +183,33 @@ LEAKY_RELU = _of_input(
 
 
 def _softmax_forward(dtype: DType, x: Array, axis: int) -> tuple[Array, Any]:
-    exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
-    y = rounded(exponentials / total(exponentials, axis), dtype)
+    shifted = x - x.max(axis=axis, keepdims=True)
+    if dtype is FLOAT16:
+        y = _half_softmax(shifted, axis)
+    else:
+        exponentials = np.exp(shifted)
+        y = rounded(exponentials / total(exponentials, axis), dtype)
     return y, (y, axis)
+
+
+def _half_softmax(shifted: Array, axis: int) -> Array:
+    """Return the softmax of float16 numbers: every step of TensorFlow's kernel rounds, each addition too."""
+    exponentials = rounded(np.exp(rounded(shifted, FLOAT16)), FLOAT16)
+    inverse = rounded(np.reciprocal(_half_total(exponentials, axis)), FLOAT16)
+    return rounded(exponentials * inverse, FLOAT16)
+
+
+def _half_total(x: Array, axis: int) -> Array:
+    turned = x.swapaxes(axis, -1)
+    sums = row_sums(np.ascontiguousarray(turned).reshape(-1, turned.shape[-1]), EIGEN_2025, FLOAT16)
+    return sums.reshape(*turned.shape[:-1], 1).swapaxes(axis, -1)
 
 
 def _softmax_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     # TensorFlow's gradient is four ops, each of which rounds: (g - sum(g * y)) * y.
     y, axis = saved
-    inner = rounded(total(rounded(gradient * y, dtype), axis), dtype)
+    terms = rounded(gradient * y, dtype)
+    inner = _half_total(terms, axis) if dtype is FLOAT16 else rounded(total(terms, axis), dtype)
     return (rounded(gradient - inner, dtype) * y,)
 
 

@@ -1,48 +1,56 @@
-"""Matrix products of narrow floats as Eigen's CPU kernel forms them: the running sum is narrow and rounds at each term.
+"""Matrix products in float16 as Eigen's CPU kernel forms them: the running sum is float16 and rounds at each term.
 
-TensorFlow takes them so in the backward pass of convolutions. The order was found by comparing bits with TF 2.4.4 and
-TF 2.21. Sums of many terms are cut where the caches of the processor are full, and cost a hundred times what a float32
-product costs; so products beyond ``SHORT`` and ``TERMS`` are summed in float32 and rounded once.
+TensorFlow takes them so in ``tf.einsum`` and in the backward pass of convolutions. The order was found by comparing
+bits with TF 2.4.4 and TF 2.21. Sums of many terms are cut where the caches of the processor are full, and cost a
+hundred times what a float32 product costs; so larger products than :func:`is_short` allows are summed in float32 and
+rounded once. So is bfloat16, as by the kernels of oneDNN that TensorFlow takes by default.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from engine.dtypes import DType
+from engine.dtypes import FLOAT16, DType
 from engine.tape import Array, rounded
 
-SHORT = 1024
-"""Terms of the longest sum that is summed in the dtype."""
-TERMS = 2**17
-"""Terms of all sums of the largest such product, where a step of a small product counts as ``_STEP`` terms."""
+_SHORT = 1024
+_TERMS = 2**18
 _STEP = 64
 _PACKET = 8
 _UNROLLED = 8
 _TOGETHER = 4
 
 
+def is_short(terms: int, sums: int) -> bool:
+    """Return whether so many sums of so many terms each are summed in float16.
+
+    The bounds keep a product below a few milliseconds: each step costs as much as ``_STEP`` terms.
+    """
+    return terms <= _SHORT and terms * max(sums, _STEP) <= _TERMS
+
+
 def narrow_product(a: Array, b: Array, dtype: DType, *, fused: bool) -> Array:
-    """Return ``a @ b``, summed in the dtype if it is narrow and the product small, else in float32 or wider.
+    """Return ``a @ b``, summed in float16 if that is the dtype and the product is short, else in float32 or wider.
 
     Args:
-        a: (rows, terms).
-        b: (terms, columns).
+        a: (..., rows, terms).
+        b: (..., terms, columns), with the same leading axes.
         dtype: of both and of the result.
         fused: columns that fill no packet are summed by fused multiply-adds (TF 2.21); else products are rounded (2.4).
 
     Returns:
-        (rows, columns), on the grid of the dtype where it was summed there.
+        (..., rows, columns), on the grid of the dtype where it was summed there.
     """
-    (rows, terms), columns = a.shape, b.shape[1]
-    if not dtype.low_precision or terms > SHORT or terms * max(rows * columns, _STEP) > TERMS:
-        return a @ b
-    found = np.empty((rows, columns), a.dtype)
+    (*batch, rows, terms), columns = a.shape, b.shape[-1]
+    if dtype is not FLOAT16 or not is_short(terms, math.prod(batch) * rows * columns):
+        return np.asarray(a @ b)
+    found = np.empty((*batch, rows, columns), a.dtype)
     for part, own, alternating in _parts(rows, columns):
         unfused = own.stop % _PACKET == 0 or not fused
-        found[part, own] = _summed(a[part], b[:, own], dtype, alternating=alternating, unfused=unfused)
+        found[..., part, own] = _summed(a[..., part, :], b[..., own], alternating=alternating, unfused=unfused)
     return found
 
 
@@ -64,15 +72,15 @@ def _parts(rows: int, columns: int) -> Iterator[tuple[slice, slice, bool]]:
         yield everything, slice(filled, columns), False
 
 
-def _summed(a: Array, b: Array, dtype: DType, *, alternating: bool, unfused: bool) -> Array:
-    products = a.T[:, :, np.newaxis] * b[:, np.newaxis]
+def _summed(a: Array, b: Array, *, alternating: bool, unfused: bool) -> Array:
+    products = np.moveaxis(a, -1, 0)[..., np.newaxis] * np.moveaxis(b, -2, 0)[..., np.newaxis, :]
     if unfused:
-        products = rounded(products, dtype)
+        products = rounded(products, FLOAT16)
     unrolled = len(products) // _UNROLLED * _UNROLLED if alternating else 0
     sums = np.zeros((2, *products.shape[1:]), products.dtype)
     for start in range(0, unrolled, 2):
-        sums = rounded(sums + products[start : start + 2], dtype)
-    found = rounded(sums[0] + sums[1], dtype) if unrolled else sums[0]
+        sums = rounded(sums + products[start : start + 2], FLOAT16)
+    found = rounded(sums[0] + sums[1], FLOAT16) if unrolled else sums[0]
     for term in products[unrolled:]:
-        found = rounded(found + term, dtype)
+        found = rounded(found + term, FLOAT16)
     return found

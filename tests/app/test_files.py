@@ -227,6 +227,34 @@ def test_a_full_disk_is_a_507_and_keeps_nothing(tmp_path):
         assert (stored(served), served.http.get(FILES).json()["data"]) == ([], [])
 
 
+def test_files_count_in_the_quota_of_bytes_as_they_are_stored(tmp_path):
+    zeros = npz(x=np.zeros((10_000, 8), "f4"), y=np.zeros(10_000, "u1"))
+    with serving(tmp_path, AppSettings(quota_bytes=400_000)) as served:
+        first = uploaded(served, zeros)
+        assert served.services.files.stored_bytes() > 330_000
+        full = upload(served, zeros)
+        assert (full.status_code, full.json()["error"]["code"]) == (429, "quota_bytes_reached")
+        assert len(stored(served)) == 1
+        served.http.delete(f"{FILES}/{first}")
+        assert served.services.files.stored_bytes() == 0
+        assert upload(served, zeros).status_code == 201
+
+
+def test_jobs_count_in_the_quota_with_what_they_were_sent(tmp_path):
+    rows = {"x": [[0.5] * 64] * 100, "y": [1] * 100}
+    with serving(tmp_path, AppSettings(quota_bytes=20_000)) as served:
+        served.submit(data=rows)
+        assert served.services.store.stored_bytes() > 100 * 64 * 3
+        assert served.http.post(JOBS, json=SPEC).json()["error"]["code"] == "quota_bytes_reached"
+        assert upload(served, DIGITS).json()["error"]["code"] == "quota_bytes_reached"
+
+
+def test_what_unpacks_a_thousandfold_is_refused(served: Served):
+    response = upload(served, npz(x=np.zeros((2_500_000, 8), "f4"), y=np.zeros(2_500_000, "u1")))
+    assert (response.status_code, response.json()["error"]["code"]) == (422, "resource_limit")
+    assert stored(served) == []
+
+
 def test_another_tenants_file_is_not_there(served: Served):
     file_id = uploaded(served)
     other = served.services.files.of("other")

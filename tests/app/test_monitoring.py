@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.serve import cut
 from app.settings import AppSettings
+from tests.app.keyed import keyed
 from tests.app.serving import JOBS, serving
 from worker.jobs import figures, logs
 from worker.jobs.figures import SliceFigures
@@ -122,3 +124,34 @@ def test_changes_and_refusals_get_a_line_each(served, lines):
 def test_every_answer_gets_a_line_if_wanted(tmp_path, lines):
     with serving(tmp_path, AppSettings(log_answers="all")) as served:
         assert [status for _, _, status in asked(served, lines)] == [200, 200, 201, 404]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_line_is_short_however_long_the_path(served, lines, form):
+    logs.configure(form)
+    served.http.get("/v1/" + "a" * 40_000)
+    (line,) = [line for line in lines().splitlines() if "answered" in line]
+    assert len(line) < 2000
+    assert "characters left out" in line
+
+
+def test_what_the_gate_turns_away_by_its_rate_gets_no_line_each(tmp_path, lines):
+    with keyed(tmp_path, rate_of_failures=3) as service, service.http("") as nobody:
+        logs.configure("json")
+        codes = [nobody.get("/v1/queue").status_code for _ in range(10)]
+    told = [json.loads(line) for line in lines().splitlines()]
+    assert codes.count(429) == 7
+    assert [line["status"] for line in told if line["event"] == "answered"] == [401, 401, 401]
+
+
+def test_a_log_is_cut_while_it_is_written_to(tmp_path):
+    log = tmp_path / "http.log"
+    with log.open("a") as written:
+        written.write("early\n" * 100)
+        written.flush()
+        cut(log, most=1000)
+        assert log.read_text() == "early\n" * 100
+        cut(log, most=100)
+        written.write("late\n")
+    assert log.read_text() == "late\n"
+    assert (tmp_path / "http.log.1").read_text() == "early\n" * 100

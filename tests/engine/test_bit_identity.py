@@ -81,3 +81,40 @@ def test_a_run_is_repeated_and_resumed_at_every_step_to_the_same_bits(optimizer:
     while not (of := trainer(optimizer, given, policy)).finished(state):
         state, _ = of.advance(saved_and_read(state))
     assert fingerprint(state) == whole
+
+
+class Left(Exception):
+    """A step or a validation that was left in the middle."""
+
+
+class LeavesOnce:
+    """Raises at one of its calls, counted through the whole training."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.calls = at, 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+        if self.calls == self.at:
+            raise Left
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_step_that_is_left_between_any_two_ops_is_done_again_to_the_same_bits(settings: str):
+    given = SETTINGS[settings]
+    whole = fingerprint(trained("Adam", given, "mixed_float16"))
+    counting = LeavesOnce(0)
+    state, of = trainer("Adam", given, "mixed_float16").initial_state(), trainer("Adam", given, "mixed_float16")
+    for _ in range(4):  # an epoch of three steps, and its end with a validation of one batch
+        state, _ = of.advance(state, counting)
+    assert counting.calls > 400
+    for at in (*range(1, counting.calls, 37), counting.calls):
+        pulse, of = LeavesOnce(at), trainer("Adam", given, "mixed_float16")
+        state, left = of.initial_state(), 0
+        while not of.finished(state):
+            try:
+                state, _ = of.advance(state, pulse)
+            except Left:
+                left += 1
+        assert left == 1
+        assert fingerprint(state) == whole

@@ -16,7 +16,7 @@ SMALLEST = {"float32": 1.2e-7, "float16": 1.2e-7, "bfloat16": 1.2e-7}
 """A number up to which two may differ: what rounding makes of numbers around 1, or two subnormals of float16."""
 BITES = 0.05
 """How far a number in 16 bits lies from that in float32 where the precision is what the case shows."""
-STRANGE = ("has no attribute", "is not a valid argument", "Unexpected keyword argument")
+STRANGE = ("has no attribute", "is not a valid argument", "nexpected keyword argument")
 """How a library says that it has no such class or setting."""
 VERDICTS = ("agree", "reproduced", "finding", "beyond", "refused", "absent", "open")
 KEYS = ("value", "gradient", "results", "after", "averaged")
@@ -48,6 +48,8 @@ def compared(case: Mapping[str, Any], ours: Answer, real: Answer, wide: Answer |
         real: of the library.
         wide: of the engine in float32; None where the case is in float32.
     """
+    if ours.get("crash"):
+        return Row(case, "open", f"ours crashes with {ours['error']}: {ours['message']}; real {_outcome(real)}")
     if "error" in real:
         if "error" in ours:
             return Row(case, "refused")
@@ -60,6 +62,10 @@ def compared(case: Mapping[str, Any], ours: Answer, real: Answer, wide: Answer |
         return Row(case, "open", why)
     bites = wide is not None and ("error" in wide or bool(difference(case, wide, real, BITES)))
     return Row(case, "reproduced" if bites else "agree")
+
+
+def _outcome(answer: Answer) -> str:
+    return f"raises {answer['error']}" if "error" in answer else "answers"
 
 
 def difference(case: Mapping[str, Any], ours: Answer, real: Answer, tolerance: float | None = None) -> str:

@@ -23,12 +23,13 @@ def _keras(library):
     return tf.keras if library == "tf2.4" else importlib.import_module({"keras3": "keras"}.get(library, library))
 
 
-def _stored(array):
-    values = np.asarray(array)
-    return values.astype(np.float32) if values.dtype.name == "bfloat16" else values
+def _stored(tensor):
+    return (tf.cast(tensor, "float32") if tensor.dtype == tf.bfloat16 else tensor).numpy()
 
 
 def _read(keras, library, serialized):
+    if not hasattr(keras.layers, serialized["class_name"]):
+        raise Absent(serialized["class_name"])
     if library == "keras3":
         return keras.saving.deserialize_keras_object(serialized)
     config = dict(serialized["config"])

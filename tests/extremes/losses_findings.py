@@ -20,8 +20,9 @@ def findings(case: dict[str, Any], library: str) -> set[str]:
     """
     line = CONVENTIONS[library]
     given = {"class_name": case["name"], "config": case["config"]}
-    layer = {"name": "head", "units": case.get("shape", [3])[-1]}
-    entry = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 4], "name": "entry"}}
+    shape = case.get("shape", [4, 3])
+    layer = {"name": "head", "units": shape[-1]}
+    entry = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, *shape[1:-1], 4], "name": "entry"}}
     subject = Subject(
         config={
             "class_name": "Sequential",

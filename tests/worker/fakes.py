@@ -13,7 +13,7 @@ from engine.model import model_from_config
 from engine.network import Network
 from engine.scaler import ScalerState
 from engine.state import TrainState
-from engine.tape import Array
+from engine.tape import Array, Pulse, unhurried
 from engine.training import EpochRecord, StepRecord
 from worker.jobs.records import Wakeup
 from worker.queue import QueueUnavailable
@@ -75,7 +75,7 @@ class FakeTrainer:
     def finished(self, state: TrainState) -> bool:
         return state.epoch >= EPOCHS
 
-    def advance(self, state: TrainState) -> tuple[TrainState, StepRecord | EpochRecord]:
+    def advance(self, state: TrainState, pulse: Pulse = unhurried) -> tuple[TrainState, StepRecord | EpochRecord]:
         return self._end_epoch(state) if state.batch >= STEPS_PER_EPOCH else self._step(state)
 
     def _step(self, state: TrainState) -> tuple[TrainState, StepRecord]:

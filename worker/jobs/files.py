@@ -71,7 +71,7 @@ class FileStore:
         """The same store as one tenant sees it."""
         return FileStore(self._engine, self._artifacts, self._clock, tenant)
 
-    def _query(self, *columns: sa.Column[Any]) -> sa.Select[Any]:
+    def _query(self, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
         """Every look at files begins here: only the caller's, and none that are deleted."""
         return sa.select(*(columns or (files,))).where(*self._mine, files.c.deleted_at.is_(None))
 
@@ -93,6 +93,7 @@ class FileStore:
                 "size": content.size,
                 "sha256": content.sha256,
                 "arrays_sha256": arrays.sha256,
+                "stored": content.size + arrays.size,
                 "described": dict(new.described),
                 "created_at": self._clock(),
             }
@@ -102,6 +103,12 @@ class FileStore:
             self._artifacts.delete(file_id)
             raise
         return StoredFile(**values)
+
+    def stored_bytes(self) -> int:
+        """How many bytes files take: as they came, and what jobs read of them."""
+        total = self._query(sa.func.coalesce(sa.func.sum(files.c.stored), 0))
+        with database.reading(self._engine) as connection:
+            return int(connection.execute(total).scalar_one())
 
     def get(self, file_id: str) -> StoredFile:
         """The file of that id.

@@ -14,6 +14,8 @@ from structlog.contextvars import bound_contextvars
 from structlog.typing import EventDict, Processor
 
 Format = Literal["console", "json"]
+LONGEST, LONGEST_TRACE = 1000, 20_000
+"""Characters of one value of a line, and of a traceback."""
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -46,14 +48,24 @@ def configure(form: Format) -> None:
 
 
 def _on_one_line(_logger: object, _method: str, entry: EventDict) -> EventDict:
-    """Escape what would begin a line that we did not write, or steer a terminal: a path is what its caller likes."""
-    return {key: value if key == "exception" else _escaped(value) for key, value in entry.items()}
+    """Cut what is long, and escape what would begin a line that we did not write, or steer a terminal.
+
+    A path is what its caller likes, and as long.
+    """
+    return {key: _cut(value, LONGEST_TRACE) if key == "exception" else _escaped(value) for key, value in entry.items()}
 
 
 def _escaped(value: object) -> object:
     if not isinstance(value, str):
         return value
-    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), value)
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(_cut(value, LONGEST)))
+
+
+def _cut(value: object, longest: int) -> object:
+    """Return a text without its middle, if it is longer than that."""
+    if not isinstance(value, str) or len(value) <= longest:
+        return value
+    return f"{value[: longest // 2]} ... ({len(value) - longest:,} characters left out) ... {value[-longest // 2 :]}"
 
 
 def belonging(**names: str) -> AbstractContextManager[None]:

@@ -224,13 +224,14 @@ def count_in_flight(connection: sa.Connection, mine: Mine) -> int:
 
 
 def sum_bytes(connection: sa.Connection, mine: Mine) -> int:
-    """How much the files of the caller's jobs take, checkpoints too."""
+    """How much the caller's jobs take: what was sent, their files and their checkpoints."""
 
     def total(table: sa.Table) -> int:
         size = sa.select(sa.func.coalesce(sa.func.sum(table.c.size), 0))
         return int(connection.execute(size.join(jobs, jobs.c.id == table.c.job_id).where(*mine)).scalar_one())
 
-    return total(artifacts) + total(checkpoints)
+    sent = sa.select(sa.func.coalesce(sa.func.sum(jobs.c.stored), 0)).where(*mine)
+    return total(artifacts) + total(checkpoints) + int(connection.execute(sent).scalar_one())
 
 
 def read_queue(connection: sa.Connection, mine: Mine) -> QueueState:

@@ -91,7 +91,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """An uploaded file. `sha256` is of the content as it came, `arrays_sha256` of what jobs read of it."""
+    """An uploaded file: `sha256` of its content, `arrays_sha256` of what jobs read of it, `stored` bytes of both."""
 
     id: str
     tenant: str
@@ -100,6 +100,7 @@ class StoredFile:
     size: int
     sha256: str
     arrays_sha256: str
+    stored: int
     described: Mapping[str, Any]
     created_at: float
 

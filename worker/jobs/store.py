@@ -284,7 +284,7 @@ class JobStore:
             return reading.count_in_flight(connection, self._mine)
 
     def stored_bytes(self) -> int:
-        """How many bytes the files of jobs take, checkpoints too."""
+        """How many bytes jobs take: what was sent, their files and their checkpoints."""
         with database.reading(self._engine) as connection:
             return reading.sum_bytes(connection, self._mine)
 

@@ -1,5 +1,6 @@
 """How a job comes in and goes: creation in one transaction, what users ask of it, deletion."""
 
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -153,6 +154,7 @@ def _columns(new: NewJob, now: float) -> dict[str, Any]:
         "lost_leases": 0,
         "last_event_id": 2,
         "told_place": 0,
+        "stored": len(json.dumps(new.spec)),
     }
 
 

@@ -65,6 +65,7 @@ jobs = Table(
     Column("lost_leases", Integer, nullable=False),  # in a row, without a checkpoint between
     Column("last_event_id", BigInteger, nullable=False),
     Column("told_place", BigInteger, nullable=False),  # events up to this place are in the log
+    Column("stored", BigInteger, nullable=False, server_default="0"),  # bytes of the JobSpec as JSON, inline data too
     Index(None, "status", "number"),
     Index(None, "status", "queued_at"),
     Index(None, "status", "turn_at"),
@@ -200,6 +201,7 @@ files = Table(
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),  # of the content as it was uploaded
     Column("arrays_sha256", String(64), nullable=False),  # of what jobs read of it
+    Column("stored", BigInteger, nullable=False, server_default="0"),  # bytes of both
     Column("described", JSON, nullable=False),  # format, rows, columns, dtypes, shapes
     Column("created_at", Double, nullable=False),
     Column("deleted_at", Double),  # the row stays, so that a second delete is told from a wrong id

@@ -30,7 +30,7 @@ from worker.specs.graph import check_graph
 from worker.specs.job import JobSpec
 from worker.specs.labels import check_labels
 from worker.specs.notices import Notice
-from worker.specs.resources import check_fit, check_metrics, check_network
+from worker.specs.resources import check_fit, check_metrics, check_network, check_work
 from worker.specs.samples import Samples
 from worker.specs.savings import check_savings
 from worker.specs.scale_limits import check_scale, scale_place
@@ -186,6 +186,7 @@ def _trainer(findings: Findings, limits: Limits, model: Model, samples: Samples,
             return None
         check_labels(findings, model, samples, place)
         check_savings(findings, limits, trainer)
+        check_work(findings, limits, model.network, min(fit.batch_size, len(samples)), len(trainer.validation))
         return trainer
     return None
 

@@ -15,6 +15,7 @@ from worker.settings import Limits
 from worker.specs.extent import extent_of
 from worker.specs.findings import Findings
 from worker.specs.outputs import measures_of
+from worker.specs.products import multiply_adds
 from worker.specs.working import working_values
 
 CODE = "resource_limit"
@@ -84,6 +85,34 @@ def check_network(findings: Findings, limits: Limits, network: Network, batch: i
     _note(findings, parameters, limits.max_parameters, "parameters", places, "Use smaller layers.")
     hint = f"Use smaller layers or a `batch_size` below {batch}." if batch > 1 else "Use smaller layers."
     _note(findings, outputs, limits.max_activation_values, f"values in a step of {batch} samples", places, hint)
+
+
+def check_work(findings: Findings, limits: Limits, network: Network, batch: int, validation: int) -> None:
+    """Note a step, or a pass over the validation rows, that computes too much.
+
+    Args:
+        findings: where to note it.
+        limits: the limits.
+        network: the model.
+        batch: samples of one step, and of one batch of the validation.
+        validation: rows of the validation.
+    """
+    step = multiply_adds(network.graph.calls, batch)
+    if step > limits.max_step_multiply_adds:
+        text = (
+            f"A step of {batch} samples takes about {_count(step)} multiply-adds; the limit is "
+            f"{limits.max_step_multiply_adds:,}. Use smaller layers, or a smaller `batch_size`."
+        )
+        findings.add(CODE, text, *(("fit", "batch_size") if batch > 1 else ("model",)))
+    whole, rest = divmod(validation, batch)
+    passes = whole * step + (multiply_adds(network.graph.calls, rest) if rest else 0)
+    if passes > limits.max_validation_multiply_adds:
+        text = (
+            f"The validation of each epoch takes about {_count(passes)} multiply-adds for {validation:,} samples in "
+            f"batches of {batch}, a call of a layer counted as a million at least; the limit is "
+            f"{limits.max_validation_multiply_adds:,}. Keep fewer rows for it, or raise `batch_size`."
+        )
+        findings.add(CODE, text, "fit", "validation_split")
 
 
 def check_metrics(findings: Findings, limits: Limits, model: Model) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedIOBase
@@ -15,14 +17,25 @@ from worker.jobs.files import ARRAYS, FileStore, NewFile, is_whole
 from worker.jobs.records import StoredFile
 from worker.settings import Limits
 from worker.specs.errors import FieldError, SpecError, pointer_to
-from worker.specs.files.content import Content
+from worker.specs.files.content import Content, check_unpacked
 from worker.specs.files.formats import understand
 from worker.specs.sources import Source
 
 _COPY_BYTES = 1 << 20
 
 
-def take(store: FileStore, file: BinaryIO, filename: str, purpose: str, limits: Limits) -> StoredFile:
+def _anything(_size: int) -> None:
+    return
+
+
+def take(
+    store: FileStore,
+    file: BinaryIO,
+    filename: str,
+    purpose: str,
+    limits: Limits,
+    allow: Callable[[int], None] = _anything,
+) -> StoredFile:
     """Read a file of strangers, and store it with the arrays that jobs will read.
 
     Args:
@@ -31,13 +44,17 @@ def take(store: FileStore, file: BinaryIO, filename: str, purpose: str, limits: 
         filename: its end tells the format.
         purpose: the caller's word.
         limits: the most numbers and columns.
+        allow: is called with the bytes that it will take before any is stored; may raise.
 
     Raises:
-        Unreadable, BadRows: it is no data to train on.
+        Unreadable, BadRows: it is no data to train on, or nothing but a fraction of it is.
         OSError: there is no room for it.
     """
     found = understand(file, filename, limits)
     arrays, record = found.content.packed()
+    sent, unpacked = file.seek(0, os.SEEK_END), sum(array.nbytes for array in arrays.values())
+    check_unpacked(sent, unpacked)
+    allow(sent + unpacked)
     file.seek(0)
     return store.add(
         NewFile(

@@ -197,15 +197,12 @@ def _plain(text: str) -> Wording:
 
 
 def _bare_model(_name: str, value: Any, _context: Mapping[str, Any]) -> tuple[str, str, str]:
-    return (
-        "not_a_job",
-        "ValueError",
-        (
-            f"This is a serialized {shown(value.get('class_name'))}, not a job. Send it as `model` of one: "
-            '{"model": <this object>, "compile": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"}, '
-            '"data": {"file": "file-..."}}. To inspect it, `model` alone is enough.'
-        ),
+    form = (
+        '{"model": <this object>, "compile": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"}, '
+        '"data": {"file": "file-..."}}'
     )
+    text = f"This is a serialized {shown(value.get('class_name'))}, not a job. Send it as `model` of one: {form}."
+    return "not_a_job", "ValueError", f"{text} To inspect it, `model` alone is enough."
 
 
 OTHERWISE: Wording = _said

@@ -136,6 +136,24 @@ class Content:
         }
 
 
+MOST_UNPACKED, FREE_BYTES = 100, 64 << 20
+"""How many times as large as a file its arrays may be, beyond so many bytes: data that says anything packs less."""
+
+
+def check_unpacked(sent: int, unpacked: int) -> None:
+    """Make sure that a file does not ask for far more room than it takes itself.
+
+    Raises:
+        Unreadable: it does.
+    """
+    if unpacked > max(MOST_UNPACKED * sent, FREE_BYTES):
+        text = (
+            f"The file of {sent:,} bytes unpacks to {unpacked:,}, more than {MOST_UNPACKED} times as much: nearly all "
+            "of it is the same number. Send fewer rows, or a format that does not pack."
+        )
+        raise Unreadable(text, "resource_limit")
+
+
 def checked(content: Content) -> Content:
     """Return the content if it holds numbers, all of them finite.
 

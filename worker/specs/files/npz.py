@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from worker.settings import Limits
 from worker.specs.files import npy
-from worker.specs.files.content import Content, Unreadable, check_names, check_size
+from worker.specs.files.content import Content, Unreadable, check_names, check_size, check_unpacked
 from worker.zips import DAMAGES
 
 LONGEST_READ = 4 << 20
@@ -61,6 +61,8 @@ def _read(archive: zipfile.ZipFile, limits: Limits) -> Content:
     headers = {name: _header(archive, info, name) for name, info in members.items()}
     check_size(sum(math.prod(header.shape) for header in headers.values()), limits.file_values)
     usable = {name: header for name, header in headers.items() if header.dtype is not None and header.shape}
+    packed = sum(info.compress_size for info in members.values())
+    check_unpacked(packed, sum(header.nbytes for header in usable.values()))
     for name, header in usable.items():
         if not header.nbytes:
             raise Unreadable(f"Array {name!r} has shape {list(header.shape)}: no values.", "empty_data")
