@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.dtypes import BFLOAT16
+from engine.dtypes import BFLOAT16, FLOAT64
 from engine.layers.attention import OneHead
 from engine.layers.convolutional import (
     Conv2D,
@@ -108,7 +108,7 @@ def _mismatch(op: str) -> str:
 
 _LAYERS: tuple[Refusal, ...] = (
     Refusal("Sub", HALF, _masked_scores, _mismatch("Sub"), "types"),
-    Refusal("Mul", HALF, _masked_mean, _mismatch("Mul"), "types"),
+    Refusal("Mul", (*HALF, FLOAT64), _masked_mean, _mismatch("Mul"), "types"),
     Refusal(
         "Conv2D",
         (),
