@@ -146,8 +146,10 @@ class JobAnswer(Answer):
     )
     warnings: list[Notice] = Field(description="What was accepted but is doubtful.")
     progress: ProgressAnswer
-    estimated_finish: float | None
-    queue_position: int | None = Field(description="1 is the next to run; null unless queued.")
+    estimated_finish: float | None = Field(
+        description="Unix seconds; at the job's own pace so far and its present share of the workers."
+    )
+    queue_position: int | None = Field(description="Place of its next slice among all queued jobs; null unless queued.")
     attempt: int = Field(description="Slices begun so far.")
     metrics: dict[str, Any] = Field(description="The latest of each.")
     loss_scale: float | None

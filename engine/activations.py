@@ -42,6 +42,8 @@ def _with_logits(function: Callable[[Tensor], Tensor]) -> Function:
 
 
 def _hard_sigmoid(x: Tensor, conventions: Conventions) -> Tensor:
+    if conventions.keras3:  # where the gradient is infinite, that of relu6 makes nan of it
+        return ops.divide(ops.relu6(ops.add(x, ops.constant(3, x.dtype))), ops.constant(6, x.dtype))
     return ops.hard_sigmoid(x, conventions.hard_sigmoid_slope)
 
 

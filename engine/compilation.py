@@ -107,7 +107,8 @@ def read_losses(network: Network, loss: Any) -> list[Loss | None]:
     """
     try:
         given = losses_by_output(loss, network.output_names, partial=not network.conventions.keras3)
-        found = [None if item is None else _loss(network, item) for item in given]
+        ends = zip(given, network.output_shapes, strict=True)
+        found = [None if item is None else _loss(network, item, len(shape)) for item, shape in ends]
     except EngineError as error:
         raise error.at("loss") from None
     if all(item is None for item in found):
@@ -115,10 +116,12 @@ def read_losses(network: Network, loss: Any) -> list[Loss | None]:
     return found
 
 
-def _loss(network: Network, placed: Placed) -> Loss:
+def _loss(network: Network, placed: Placed, axes: int) -> Loss:
     path, identifier = placed
     try:
-        return losses.get(identifier, network.conventions)
+        loss = losses.get(identifier, network.conventions)
+        loss.takes(axes)
+        return loss
     except EngineError as error:
         raise error.at(*path) from None
 
@@ -148,7 +151,7 @@ def _metric(network: Network, placed: Placed, loss: Loss | None, output: Shape) 
     path, identifier = placed
     try:
         metric = metrics.get(identifier, loss, output[-1], network.conventions)
-        metric.shapes(output)  # whether it takes such an output; nothing is allocated
+        metric.takes(output)
     except EngineError as error:
         raise error.at(*path) from None
     return metric

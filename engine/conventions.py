@@ -28,14 +28,17 @@ class Conventions:
             epsilon inside the logs (Keras 2).
         float32_reduction: losses are weighted and reduced in float32 and cast back (TF 2.4); else in their own dtype.
         mean_of_unmasked: a masked loss is averaged over the entries that count; else over all (TF 2.4).
+        masked_layers: batch normalization and multi-head attention count what masks leave; not in TF 2.4.
         fused_updates: optimizers run in TF's kernels, which take 1 - beta of a float32 beta (TF 2.4); else in Python.
         idle_momentum: SGD keeps and multiplies a momentum even where it is 0 (tf_keras).
         labels_as_predicted: class numbers are cast to the prediction's dtype first, so that in float16 2049 is 2048
             (TF 2.4); else they stay integers.
         row_gradients: the gradient of an embedding stays rows, as on TensorFlow; else it is dense, as on JAX and torch.
         floatx: Keras's ``backend.floatx()``: dtype of inputs, of Keras 3's losses, of metrics.
-        float16_lanes: partial sums that the CPU kernel keeps for each channel of a float16 sum along outer axes: one
-            in TF 2.4, four in TF 2.21.
+        sum_lanes: partial sums that the CPU kernel keeps for each channel of a sum along outer axes: one in TF 2.4,
+            four in TF 2.21.
+        fused_terms: matrix products that the CPU kernel sums in a narrow dtype add some terms by fused multiply-adds
+            (TF 2.21); else every product is rounded first (TF 2.4).
     """
 
     name: str
@@ -46,12 +49,14 @@ class Conventions:
     clipped_binary_logs: bool
     float32_reduction: bool
     mean_of_unmasked: bool
+    masked_layers: bool = True
     fused_updates: bool = False
     idle_momentum: bool = False
     labels_as_predicted: bool = False
     row_gradients: bool = True
     floatx: DType = FLOAT32
-    float16_lanes: int = 4
+    sum_lanes: int = 4
+    fused_terms: bool = True
 
     @property
     def keras3(self) -> bool:
@@ -61,7 +66,9 @@ class Conventions:
 
 TF24 = Conventions(
     name="tf2.4",
-    float16_lanes=1,
+    sum_lanes=1,
+    fused_terms=False,
+    masked_layers=False,
     fused_updates=True,
     labels_as_predicted=True,
     floatx_losses=False,

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.dtype_policy import DTypePolicy, QuantizedDTypePolicy, QuantizedFloat8DTypePolicy
 from engine.dtype_policy_map import DTypePolicyMap, check_key
+from engine.dtypes import FLOAT32, DType
 from engine.errors import InvalidValue, Unsupported, located
 from engine.policy import Policy
 
@@ -84,6 +85,33 @@ class MapPolicy(Policy):
             InvalidValue: several keys of the map match the path.
         """
         return trainable_policy(self.policies.policy_of(path))
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class JoinedPolicy(Policy):
+    """The policy of a layer inside another, which in Keras 3 computes as the outer one says with variables of its own.
+
+    Args:
+        outer: casts the inputs, and variables too if it is a mixed one; else inputs and variables meet in the wider.
+        inner: has the variables.
+    """
+
+    def __init__(self, outer: Policy, inner: Policy) -> None:
+        plain = outer.compute_dtype == outer.variable_dtype
+        met = promoted(outer.compute, inner.variable) if plain else outer.compute
+        object.__setattr__(self, "name", inner.name)
+        object.__setattr__(self, "compute_dtype", met.name)
+        object.__setattr__(self, "variable_dtype", inner.variable_dtype)
+        object.__setattr__(self, "warnings", ())
+
+
+def promoted(first: DType, second: DType) -> DType:
+    """Return the dtype in which Keras 3 computes with floats of two dtypes."""
+    if first is second:
+        return first
+    if first.bits == second.bits:  # float16 and bfloat16
+        return FLOAT32
+    return first if first.bits > second.bits else second
 
 
 def _check_entry(key: str, policy: DTypePolicy) -> None:

@@ -39,6 +39,10 @@ _BEFORE_POLICIES = re.compile(r"(1|2\.[012])\.")
 """Versions of Keras whose layers have no policy: `dtype` beside `batch_input_shape` is the dtype of the input there."""
 _WRITTEN = frozenset({*MIXED, "float16", "bfloat16", "float32", "float64", "half", "float", "double"} - {"_infer"})
 """Policies that an export writes into its layers; quantized ones and integers are chosen for single layers."""
+_FORGETFUL = ("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
+"""Layers of Keras 3 that write the dtype of their variables in place of their policy."""
+_FLOAT32_IN_TF24 = ("Normalization",)
+"""Layers that no global policy reaches in TF 2.4: without a dtype of their own they are float32."""
 _INTEGERS = re.compile(r"u?int\d+|bool")
 
 
@@ -66,10 +70,12 @@ class Scoped:
     Attributes:
         config: ``{"class_name", "config"}``.
         replaced: how many layers that compute named each of the replaced policies.
+        rivals: policies that more than half as many layers name; any of them may be what the export wrote.
     """
 
     config: Mapping[str, Any]
     replaced: Mapping[str, int]
+    rivals: tuple[str, ...] = ()
 
 
 def scoped(config: Mapping[str, Any], scope: Scope) -> Scoped:
@@ -91,11 +97,13 @@ def scoped(config: Mapping[str, Any], scope: Scope) -> Scoped:
     for layer in dropped:
         del layer.config["dtype"]
     rest = [layer for layer in found if "dtype" in layer.config]
-    replaced = {"all": rest, "auto": _exported(changed, found, rest), "unset": []}[scope]
+    export = _exported(changed, found, rest) if scope == "auto" else None
+    replaced = {"all": rest, "auto": export.layers if export else [], "unset": []}[scope]
     for layer in replaced:
         del layer.config["dtype"]
     counts = Counter(layer.own for layer in replaced if layer.own is not None and not layer.container)
-    return Scoped(changed if dropped or replaced else config, MappingProxyType(counts))
+    rivals = export.rivals if export else ()
+    return Scoped(changed if dropped or replaced else config, MappingProxyType(counts), rivals)
 
 
 def _layers(model: Mapping[str, Any]) -> Iterator[_Found]:
@@ -134,18 +142,30 @@ def _is_input_dtype(layer: _Found, version: str) -> bool:
     return bool(_BEFORE_POLICIES.match(version) or (integers and layer.class_name == Embedding.__name__))
 
 
-def _exported(model: Mapping[str, Any], found: list[_Found], named: list[_Found]) -> list[_Found]:
-    """Return the layers with the dtype that an export wrote; none where some layer names no dtype.
+@dataclass(frozen=True)
+class _Export:
+    """The layers with the dtype that an export wrote, and the policies that it may have been instead."""
+
+    layers: list[_Found]
+    rivals: tuple[str, ...]
+
+
+def _exported(model: Mapping[str, Any], found: list[_Found], named: list[_Found]) -> _Export | None:
+    """Return the layers with the dtype that an export wrote; None where some layer names no dtype.
 
     Of several dtypes it is the one of the model itself if that is not float32, else the most frequent one, else the
     one that is not float32: single float32 layers in a model of narrow ones are chosen on purpose, as quantized ones.
     """
     computing = [layer for layer in found if not layer.container]
     if any(layer.own is None for layer in computing):
-        return []
-    counts = Counter(layer.own for layer in computing if layer.own is not None and layer.own in _WRITTEN)
+        return None
+    forgotten = [layer for layer in computing if _forgets_policy(layer, computing)]
+    version = str(model.get("keras_version", ""))
+    always = [layer for layer in computing if version.startswith("2.4.") and layer.class_name in _FLOAT32_IN_TF24]
+    telling = [layer for layer in computing if layer not in (*forgotten, *always)] or computing
+    counts = Counter(layer.own for layer in telling if layer.own is not None and layer.own in _WRITTEN)
     if not counts:
-        return []
+        return None
     config = model["config"]
     whole = _named(config.get("dtype")) if isinstance(config, Mapping) else None
 
@@ -153,7 +173,18 @@ def _exported(model: Mapping[str, Any], found: list[_Found], named: list[_Found]
         return (name == whole and name != "float32", counts[name], name == whole, name != "float32")
 
     common = max(counts, key=rank)
-    return [layer for layer in named if layer.own == common]
+    rivals = () if common == whole else tuple(n for n in counts if n != common and 2 * counts[n] > counts[common])
+    variables = Policy(common).variable_dtype
+    same = [layer for layer in named if layer.own == common or (layer in forgotten and layer.own == variables)]
+    return _Export([layer for layer in same if layer not in always], rivals)
+
+
+def _forgets_policy(layer: _Found, others: list[_Found]) -> bool:
+    """Whether a layer's config has the dtype of its variables in place of its policy, which Keras 3 forgets there."""
+    if layer.class_name not in _FORGETFUL or not isinstance(layer.config.get("dtype"), str):
+        return False
+    dtypes = [other.config.get("dtype") for other in others]
+    return any(isinstance(dtype, Mapping) and dtype.get("class_name") == "DTypePolicy" for dtype in dtypes)
 
 
 @dataclass(frozen=True)
@@ -189,8 +220,8 @@ class PolicyReach:
 
 
 _WHY: Mapping[Scope, str] = {
-    "auto": "The layer names {own!r} itself, which is not the dtype that the export wrote into the other layers. "
-    'With "policy_scope": "all" it follows the policy of the job.',
+    "auto": "The layer names {own!r} itself, and the policy of the job replaces only what the export wrote into all "
+    'layers. With "policy_scope": "all" it follows the policy of the job.',
     "all": "The policy of the job gives this layer {own!r}.",
     "unset": 'The layer names {own!r} itself, and "policy_scope": "unset" lets a layer\'s own dtype override the '
     'policy of the job. With "policy_scope": "auto" or "all" it follows the policy of the job.',

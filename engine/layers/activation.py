@@ -5,22 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from engine import activations, constraints, initializers, ops, regularizers
 from engine.activations import Activation as ActivationFunction
 from engine.configured import not_negative, optional, setting
 from engine.constraints import Constraint
-from engine.dtypes import FLOAT16, DType
+from engine.dtypes import DType
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Zeros
 from engine.layers.base import Layer, Shape
 from engine.layers.entering import Integers
+from engine.layers.masks import softmax_input, softmax_output, spread
 from engine.layers.operands import FLOATS, check_match, check_taken
 from engine.layers.readers import along, axes, axis_or_axes
 from engine.regularizers import Regularizer
 from engine.run import Run
-from engine.tape import Array, Tensor
+from engine.tape import Tensor
 from engine.weights import WeightSpec
 
 
@@ -91,25 +90,20 @@ class Softmax(Layer):
         return shapes[0]
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
-        """Return the softmax; masked-out entries (mask 0) get a large negative number added first."""
+        """Return the softmax; what a mask leaves out gets a large negative number first, and 0 after it in Keras 3."""
         x = inputs[0]
         if not self.conventions.keras3:
             check_taken("logits", x.dtype, FLOATS)
-        if x.mask is not None:
-            x = ops.add(x, self._adder(x, x.mask))
+        mask = None if x.mask is None else spread(f"Softmax {self.name!r}", x.mask, x.shape)
+        if mask is not None:
+            x = softmax_input(x, mask, self.conventions)
         given = along(self.axis)
         if len(given) > 1:
-            return ops.exponential(ops.subtract(x, ops.logsumexp(x, given)))
-        y = ops.softmax(x, given[0])
-        y.logits = x
-        return y
-
-    def _adder(self, x: Tensor, mask: Array) -> Tensor:
-        # -1e9 does not fit into float16: TF 2.4 adds its smallest number there, Keras 3 half of that.
-        narrow = -FLOAT16.max / 2 if self.conventions.keras3 else -FLOAT16.max
-        low = narrow if x.dtype is FLOAT16 else -1e9
-        adder = (1 - np.asarray(mask, dtype=x.data.dtype)) * x.data.dtype.type(low)
-        return ops.cast(Tensor(adder, x.dtype), x.dtype)
+            y = ops.exponential(ops.subtract(x, ops.logsumexp(x, given)))
+        else:
+            y = ops.softmax(x, given[0])
+            y.logits = x
+        return y if mask is None else softmax_output(y, mask, self.conventions)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""Attention of one head over sequences: by products, or by sums (additive).
-
-The softmax runs in float32 at least, whatever the compute dtype, and a fully masked row attends to all alike.
-"""
+"""Attention of one head over sequences: by products, or by sums (additive)."""
 
 from __future__ import annotations
 
@@ -12,26 +9,17 @@ import numpy as np
 
 from engine import ops
 from engine.configured import any_integer, boolean, fraction, one_of, optional, setting
-from engine.dtypes import FLOAT32, FLOAT64
 from engine.errors import ShapeMismatch
 from engine.initializers import GlorotUniform, Ones
 from engine.layers.base import Layer, Shape
 from engine.layers.entering import Integers
+from engine.layers.masks import attention_input
 from engine.layers.noise import dropped
 from engine.layers.operands import check_match
+from engine.losses.sums import summed
 from engine.run import Run
 from engine.tape import Array, Tensor
 from engine.weights import WeightSpec
-
-_FAR = -1e9
-
-
-def masked_softmax(scores: Tensor, mask: Array | None) -> Tensor:
-    """Return the softmax over the last axis, in float32 at least, of scores where the mask (if any) is true."""
-    wide = ops.cast(scores, FLOAT64 if scores.dtype is FLOAT64 else FLOAT32)
-    if mask is not None:
-        wide = ops.where(mask, wide, ops.constant(_FAR, wide.dtype))
-    return ops.cast(ops.softmax(wide), scores.dtype)
 
 
 def causal_mask(queries: int, keys: int) -> Array:
@@ -89,7 +77,7 @@ class OneHead(Layer):
         if use_causal_mask or self.causal:
             seen = causal_mask(scores.shape[-2], scores.shape[-1])
             mask = seen if mask is None else mask & seen
-        weights = masked_softmax(scores, mask)
+        weights = ops.softmax(attention_input(scores, mask, self.conventions))
         weights = dropped(run, weights, self.dropout, self.seed)
         result = ops.batch_matmul(weights, value)
         if query.mask is not None:
@@ -123,8 +111,8 @@ class Attention(OneHead):
         wide = pairwise_sums(query, key)
         if self.use_scale:
             wide = ops.multiply(wide, self.weight(run, "scale"))
-        summed = ops.reduce_sum(ops.tanh(wide), axis=-1)
-        return ops.multiply(summed, self.weight(run, "concat_score_weight"))
+        total = summed(ops.tanh(wide), self.conventions, axis=-1)
+        return ops.multiply(total, self.weight(run, "concat_score_weight"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,4 +137,4 @@ class AdditiveAttention(OneHead):
             scale = self.weight(run, "scale")
             check_match("Mul", "y", wide.dtype, "x", scale.dtype)
             wide = ops.multiply(scale, wide)
-        return ops.reduce_sum(wide, axis=-1)
+        return summed(wide, self.conventions, axis=-1)

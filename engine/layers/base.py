@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -69,8 +69,8 @@ class Layer(Configured):
     """The number that Keras 2 gives to the first of its calls in a config."""
     multiplies_in_float8: ClassVar[bool] = False
     """Whether a float8 policy means something to it; the others follow the policy beneath."""
-    supports_masking: ClassVar[bool] = False
-    """Whether the mask of the input is the mask of the output."""
+    supports_masking: ClassVar[bool | Literal["keras3"]] = False
+    """Whether the mask of the input is the mask of the output; of some layers in Keras 3 only."""
     integers: ClassVar[Integers] = "kept"
     """What becomes of integers in Keras 3, where autocasting leaves them alone: the call takes them as they are,
     converts them to the compute dtype, or has no kernel for them."""
@@ -138,6 +138,7 @@ class Layer(Configured):
         if mask is not None:
             cast[0] = Tensor(cast[0].data, cast[0].dtype, cast[0].node)
             cast[0].mask = np.asarray(mask, dtype=bool)
+        kept = self.output_mask(*cast)
         if training is None:
             output = self.call(run, *cast, **keywords)
         else:
@@ -149,7 +150,7 @@ class Layer(Configured):
             # Keras divides the penalty by the batch size and keeps it in the dtype of the output.
             penalty = regularizer(output)
             run.add_loss(ops.divide(penalty, constant(output.shape[0], penalty.dtype)))
-        return self._masked(output, self.output_mask(*cast))
+        return self._masked(output, kept)
 
     def _entered(self, argument: Any) -> Any:
         """Return an argument with the tensors in it cast as the layer casts them."""
@@ -206,11 +207,16 @@ class Layer(Configured):
 
     def output_mask(self, *inputs: Tensor) -> Array | None:
         """Return the mask of the output: the first input's, where the layer keeps the steps apart."""
-        return inputs[0].mask if self.supports_masking and inputs else None
+        return inputs[0].mask if self.keeps_mask and inputs else None
+
+    @property
+    def keeps_mask(self) -> bool:
+        """Whether the mask of the input is the mask of the output in its line of Keras."""
+        return self.conventions.keras3 if self.supports_masking == "keras3" else self.supports_masking
 
     @staticmethod
     def _masked(output: Any, mask: Array | None) -> Any:
-        if mask is None or not isinstance(output, Tensor) or output.mask is mask:
+        if not isinstance(output, Tensor) or output.mask is mask:
             return output
         # The output may be an input, or belong to another layer: the mask goes onto a tensor of its own.
         marked = Tensor(output.data, output.dtype, output.node)

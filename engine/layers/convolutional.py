@@ -112,8 +112,9 @@ class Conv2D(Windowed):
         """Convolve, add the bias, activate."""
         strides, rate = self._pair(self.strides), self._pair(self.dilation_rate)
         kernel = self._kernel(self.weight(run, "kernel"))
-        y = self._sequence(ops.conv(self._image(inputs[0]), kernel, strides, rate, self.padding, self.groups))
-        return self.finished(run, y)
+        fused = self.conventions.fused_terms
+        y = ops.conv(self._image(inputs[0]), kernel, strides, rate, self.padding, self.groups, fused=fused)
+        return self.finished(run, self._sequence(y))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +158,8 @@ class Depthwise(Windowed):
     def _depthwise(self, run: Run, x: Tensor) -> Tensor:
         kernel = self._kernel(self.weight(run, self._depthwise_name()))
         strides, rate = self._pair(self.strides), self._pair(self.dilation_rate)
-        return ops.depthwise_conv(self._image(x), kernel, strides, rate, self.padding)
+        fused = self.conventions.fused_terms
+        return ops.depthwise_conv(self._image(x), kernel, strides, rate, self.padding, fused=fused)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +229,8 @@ class SeparableConv2D(Depthwise):
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Convolve each channel, mix, add the bias, activate."""
         kernel = self._kernel(self.weight(run, "pointwise_kernel"))
-        mixed = ops.conv(self._depthwise(run, inputs[0]), kernel, (1, 1), (1, 1), "valid")
+        seen, fused = self._depthwise(run, inputs[0]), self.conventions.fused_terms
+        mixed = ops.conv(seen, kernel, (1, 1), (1, 1), "valid", fused=fused)
         return self.finished(run, self._sequence(mixed))
 
 
@@ -264,6 +267,15 @@ class Conv2DTranspose(Windowed):
     output_padding: tuple[int, ...] | None = setting(_output_padding(2), None)
     groups: int = setting(unsupported_unless(1), 1, only="set")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(extra >= stride for extra, stride in zip(self.output_padding or (), self.strides, strict=False)):
+            message = (
+                f"`output_padding` must be below `strides` along every axis, got {list(self.output_padding or ())} and "
+                f"strides {list(self.strides)}. Accepted is at most {[stride - 1 for stride in self.strides]}, or null."
+            )
+            raise InvalidValue(message, path=("output_padding",))
+
     def weight_specs(self, *shapes: Shape) -> tuple[WeightSpec, ...]:
         """Kernel and, with ``use_bias``, bias."""
         return self.kernel_and_bias((*self.kernel_size, self.filters, self._channels(shapes[0])), (self.filters,))
@@ -282,14 +294,27 @@ class Conv2DTranspose(Windowed):
         """Lengths whose convolution has the input's places, then filters."""
         self._channels(shapes[0])
         lengths = tuple(self._length(axis, places) for axis, places in enumerate(shapes[0][1:-1]))
+        self._check_lengths(lengths, shapes[0])
         return (shapes[0][0], *lengths, self.filters)
+
+    def _check_lengths(self, lengths: tuple[int | None, ...], shape: Shape) -> None:
+        # Even kernels with the padding "same": TensorFlow finds out when it computes, and refuses.
+        if None not in lengths and self._places((None, *lengths, None)) != shape[1:-1]:
+            message = (
+                f"{self.class_name} {self.name!r} with kernel_size {list(self.kernel_size)}, strides "
+                f"{list(self.strides)} and output_padding {list(self.output_padding or ())} would give lengths "
+                f"{list(lengths)}, whose convolution has not the {list(shape[1:-1])} places of the input. Leave "
+                "`output_padding` out, or take a larger one."
+            )
+            raise ShapeMismatch(message, path=("output_padding",))
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Spread every place over its window, add the bias, activate."""
         size = tuple(length or 0 for length in self.compute_output_shape(inputs[0].shape)[1:-1])
         kernel = self._kernel(self.weight(run, "kernel"))
         strides, rate = self._pair(self.strides), self._pair(self.dilation_rate)
-        y = ops.conv_transpose(self._image(inputs[0]), kernel, self._pair(size), strides, rate, self.padding)
+        image, size, fused = self._image(inputs[0]), self._pair(size), self.conventions.fused_terms
+        y = ops.conv_transpose(image, kernel, size, strides, rate, self.padding, fused=fused)
         return self.finished(run, self._sequence(y))
 
 

@@ -15,7 +15,7 @@ from engine.layers.base import Shape, last_axis
 from engine.layers.entering import Integers
 from engine.layers.float8 import factors_of
 from engine.layers.weighted import Weighted
-from engine.ops.einsum import parse_einsum
+from engine.ops.einsum import BY_MATMUL, parse_einsum, renamed
 from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Tensor
@@ -142,8 +142,17 @@ class EinsumDense(Weighted):
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Multiply, add the bias, activate."""
         factors = factors_of(self)
-        y = ops.einsum(self.equation, factors.inputs(self, run, inputs[0]), factors.kernel(self, run))
-        y = factors.product(self, run, y)
+        y = factors.product(self, run, self._product(factors.inputs(self, run, inputs[0]), factors.kernel(self, run)))
         if self.bias_axes is not None:
             y = ops.add(y, factors.bias(self, run))
         return self.activation(y, self.conventions)
+
+    def _product(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """Return the product: by ``tf.einsum`` in Keras 2; Keras 3 takes ``tf.matmul`` for the usual equations."""
+        terms = parse_einsum(self.equation, (x.ndim, kernel.ndim))
+        fused = self.conventions.fused_terms
+        if not self.conventions.keras3:
+            return ops.einsum(self.equation, x, kernel, narrow=True, fused=fused)
+        if renamed(terms) == "abc,cd->abd":
+            return ops.matmul_each(x, kernel)
+        return ops.einsum(self.equation, x, kernel, narrow=renamed(terms) not in BY_MATMUL, fused=fused)

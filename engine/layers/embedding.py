@@ -84,8 +84,10 @@ class Masking(Layer):
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return the inputs with zeros at masked steps."""
         x = inputs[0]
-        counts = self._counts(x)[..., np.newaxis].astype(x.data.dtype)
-        return ops.multiply(x, Tensor(counts, x.dtype))
+        counts = self._counts(x)[..., np.newaxis]
+        if self.conventions.keras3:
+            return ops.where(counts, x, ops.constant(0, x.dtype))
+        return ops.multiply(x, Tensor(counts.astype(x.data.dtype), x.dtype))
 
     def output_mask(self, *inputs: Tensor) -> Array | None:
         """The steps with any other value."""

@@ -10,13 +10,15 @@ import numpy as np
 from engine import constraints, initializers, ops, regularizers
 from engine.configured import any_integer, boolean, not_negative, refuse, setting
 from engine.constraints import Constraint
-from engine.dtypes import FLOAT32, DType
+from engine.dtypes import FLOAT32, FLOAT64, DType
 from engine.errors import ShapeMismatch
 from engine.initializers import Initializer, Ones, Zeros
 from engine.layers.base import Layer, Shape
 from engine.layers.entering import Integers
+from engine.layers.masks import spread
 from engine.layers.operands import FLOATS, HALVES_AND_FLOAT, check_attribute, check_match, check_taken
 from engine.layers.readers import along, axes, axis, axis_or_axes, write_axes
+from engine.ops.powers import reciprocal_root
 from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Array, Tensor
@@ -97,6 +99,16 @@ class CentredNormalization(RowNormalization):
         """As everywhere in Keras 2; in Keras 3 the result is cast to the compute dtype."""
         return self.converted(entered[0]) if self.conventions.keras3 else super().output_dtype(*entered)
 
+    @property
+    def scaled(self) -> bool:
+        """Whether there is a scale."""
+        return self.scale
+
+    @property
+    def shifted(self) -> bool:
+        """Whether there is an offset."""
+        return self.center
+
     def finished(self, y: Tensor) -> Tensor:
         """Return the result in the compute dtype."""
         return ops.cast(y, self.converted(y.dtype))
@@ -106,7 +118,7 @@ class CentredNormalization(RowNormalization):
         size = self._parameter_shape(shapes[0])
         gamma = self.spec("gamma", size, self.gamma_initializer, self.gamma_regularizer)
         beta = self.spec("beta", size, self.beta_initializer, self.beta_regularizer)
-        return (*((gamma,) if self.scale else ()), *((beta,) if self.center else ()))
+        return (*((gamma,) if self.scaled else ()), *((beta,) if self.shifted else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +141,8 @@ class LayerNormalization(CentredNormalization):
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Normalize, scale, shift."""
         x = inputs[0]
-        gamma = self._spread(self.variable(run, "gamma"), x) if self.scale else None
-        beta = self._spread(self.variable(run, "beta"), x) if self._shifted else None
+        gamma = self._spread(self.variable(run, "gamma"), x) if self.scaled else None
+        beta = self._spread(self.variable(run, "beta"), x) if self.shifted else None
         if self.conventions.keras3:
             return self.finished(self._in_float32(x, gamma, beta, folded=True))
         if self._is_fused(x.ndim):
@@ -144,7 +156,13 @@ class LayerNormalization(CentredNormalization):
         return ops.normalize_by(x, *ops.moments(x, self.positions(x.ndim)), gamma, beta, self.epsilon)
 
     @property
-    def _shifted(self) -> bool:
+    def scaled(self) -> bool:
+        """Whether there is a scale: with ``rms_scaling`` always."""
+        return self.scale or self.rms_scaling
+
+    @property
+    def shifted(self) -> bool:
+        """Whether there is an offset: with ``rms_scaling`` never."""
         return self.center and not self.rms_scaling
 
     def _is_fused(self, ndim: int) -> bool:
@@ -156,8 +174,14 @@ class LayerNormalization(CentredNormalization):
     def _in_float32(self, x: Tensor, gamma: Tensor | None, beta: Tensor | None, *, folded: bool = False) -> Tensor:
         """Return it in x's dtype, computed in float32 at least."""
         scale, offset = gamma or _constant(x, 1), beta or _constant(x, 0)
-        places, centred = self.positions(x.ndim), not self.rms_scaling
-        return ops.layer_normalization(x, scale, offset, places, self.epsilon, centred=centred, folded=folded)
+        places = self.positions(x.ndim)
+        if not self.rms_scaling:
+            return ops.layer_normalization(x, scale, offset, places, self.epsilon, folded=folded)
+        # By the deviation, but the mean stays: so Keras 3 has it, where a warning calls it incorrect.
+        wide = ops.cast(x, FLOAT64 if x.dtype is FLOAT64 else FLOAT32)
+        spread = ops.add(ops.moments(wide, places)[1], ops.constant(self.epsilon, wide.dtype))
+        y = ops.multiply(ops.multiply(wide, reciprocal_root(spread)), ops.cast(scale, wide.dtype))
+        return ops.cast(y, x.dtype)
 
 
 def _groups(key: str, value: Any) -> int:
@@ -200,27 +224,16 @@ class GroupNormalization(CentredNormalization):
         """Normalize group by group, scale, shift."""
         x, last = inputs[0], inputs[0].ndim - 1
         (place,) = self.positions(x.ndim)
-        counts = None if x.mask is None or self.conventions.keras3 else self._counts(x, x.mask)
+        counts = (
+            None
+            if x.mask is None or self.conventions.keras3
+            else spread(f"{self.class_name} {self.name!r}", x.mask, x.shape)
+        )
         order = (*(axis for axis in range(x.ndim) if axis != place), place)
         back = (*range(place), last, *range(place, last))
         moved = x if place == last else ops.transpose(x, order)
         y = self._normalized(run, moved, counts if counts is None else counts.transpose(order))
         return y if place == last else ops.transpose(y, back)
-
-    def _counts(self, x: Tensor, mask: Array) -> Array:
-        """Return which numbers count: tf_keras spreads the mask over the input as numpy does, from the last axis.
-
-        Raises:
-            ShapeMismatch: the mask cannot be spread so.
-        """
-        try:
-            return np.broadcast_to(mask, x.shape).astype(x.data.dtype)
-        except ValueError:
-            raise ShapeMismatch(
-                f"GroupNormalization {self.name!r} gets a mask of shape {list(mask.shape)} with its input of shape "
-                f"{list(x.shape)}: tf_keras broadcasts the mask to the input from the last axis, which does not fit. "
-                "Put it before the layer that makes the mask."
-            ) from None
 
     def _normalized(self, run: Run, x: Tensor, counts: Array | None) -> Tensor:
         count = self._count(x.shape[-1])
@@ -299,4 +312,4 @@ class UnitNormalization(Layer):
         x, line = inputs[0], self.conventions
         check_attribute(x.dtype, FLOATS)
         largest = _LARGEST_INVERSE if line.keras3 else None
-        return ops.unit_normalization(x, along(self.axis), largest_inverse=largest, lanes=line.float16_lanes)
+        return ops.unit_normalization(x, along(self.axis), largest_inverse=largest, lanes=line.sum_lanes)

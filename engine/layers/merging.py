@@ -70,9 +70,11 @@ class Merge(Layer):
         return reduce(type(self).pairwise, inputs)
 
     def output_mask(self, *inputs: Tensor) -> Array | None:
-        """The steps that count in every input, where all carry a mask."""
+        """The steps that count in any input, where all carry a mask (Keras 3); in every one that does (Keras 2)."""
         masks = [x.mask for x in inputs if x.mask is not None]
-        return np.logical_and.reduce(masks) if len(masks) == len(inputs) else None
+        if self.conventions.keras3:
+            return np.logical_or.reduce(masks) if len(masks) == len(inputs) else None
+        return np.logical_and.reduce(masks) if masks else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +158,19 @@ class Concatenate(Merge):
             check_listed("ConcatV2", "values", [x.dtype for x in inputs])
         return ops.concatenate(inputs, axis=self.axis % inputs[0].ndim)
 
+    def output_mask(self, *inputs: Tensor) -> Array | None:
+        """The masks joined as the inputs are, then any along the last axis (Keras 3), or all (Keras 2)."""
+        if all(x.mask is None for x in inputs):
+            return None
+        whole = [
+            True if x.mask is None else x.mask.reshape(*x.mask.shape, *[1] * (x.ndim - x.mask.ndim)) for x in inputs
+        ]
+        spread = [np.broadcast_to(mask, x.shape) for mask, x in zip(whole, inputs, strict=True)]
+        joined = np.concatenate(spread, axis=self.axis)
+        return (
+            np.logical_or.reduce(joined, axis=-1) if self.conventions.keras3 else np.logical_and.reduce(joined, axis=-1)
+        )
+
 
 def _dot_axes(key: str, value: Any) -> int | tuple[int, int]:
     """Read one axis, which is meant for both inputs, or two; configs show which it was."""
@@ -199,7 +214,7 @@ class Dot(Merge):
         left, right = self._axes_of([x.shape for x in inputs])
         a, b = inputs
         if self.normalize:
-            largest, lanes = 1e7 if self.conventions.keras3 else None, self.conventions.float16_lanes
+            largest, lanes = 1e7 if self.conventions.keras3 else None, self.conventions.sum_lanes
             a = ops.unit_normalization(a, (left,), largest_inverse=largest, lanes=lanes)
             b = ops.unit_normalization(b, (right,), largest_inverse=largest, lanes=lanes)
         letters = "abcdefghijklm"
@@ -210,3 +225,7 @@ class Dot(Merge):
         out = (first + second[1:]).replace("z", "")
         y = ops.einsum(f"{first},{second}->{out}", a, b)
         return y if y.ndim > 1 else ops.reshape(y, (y.shape[0], 1))
+
+    def output_mask(self, *inputs: Tensor) -> Array | None:
+        """None: no axis of steps is left."""
+        return None

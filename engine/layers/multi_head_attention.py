@@ -24,9 +24,10 @@ from engine.constraints import Constraint
 from engine.conventions import Conventions
 from engine.errors import InvalidValue, ShapeMismatch, Unsupported
 from engine.initializers import GlorotUniform, Initializer, Zeros
-from engine.layers.attention import causal_mask, masked_softmax
+from engine.layers.attention import causal_mask
 from engine.layers.base import Layer, Shape, Shapes
 from engine.layers.entering import Integers
+from engine.layers.masks import softmax_input, softmax_output, wide_softmax
 from engine.layers.noise import dropped
 from engine.layers.readers import axes
 from engine.regularizers import Regularizer
@@ -109,11 +110,18 @@ class Projected(Layer):
     def _projected(self, run: Run, x: Tensor, name: str) -> Tensor:
         """Return (batch, heads, steps, features) of a projection."""
         kernel = self.weight(run, f"{name}/kernel")
-        flat = ops.reshape(kernel, (kernel.shape[0], -1))
-        y = ops.reshape(ops.matmul(x, flat), (*x.shape[:-1], *kernel.shape[1:]))
+        if self.conventions.keras3:
+            flat = ops.reshape(kernel, (kernel.shape[0], -1))
+            y = ops.reshape(ops.matmul_each(x, flat), (*x.shape[:-1], *kernel.shape[1:]))
+        else:
+            y = self._einsum("btc,chd->bthd", x, kernel)
         if self.use_bias:
             y = ops.add(y, self.weight(run, f"{name}/bias"))
         return ops.transpose(y, (0, 2, 1, 3))
+
+    def _einsum(self, equation: str, left: Tensor, right: Tensor) -> Tensor:
+        """Return what ``tf.einsum`` gives."""
+        return ops.einsum(equation, left, right, narrow=True, fused=self.conventions.fused_terms)
 
     def call(
         self,
@@ -125,40 +133,63 @@ class Projected(Layer):
         query_mask: Array | None = None,
         value_mask: Array | None = None,
         key_mask: Array | None = None,
+        folded: bool = False,
     ) -> Any:
         """Project, attend in every head, project back; a key's or value's mask that is given goes before its own."""
         # Keras 2 casts the first argument only; the others are as good as cast, for they are multiplied with it.
         query, value, key = (self._entering(x) for x in (*inputs, inputs[1])[:3])
         value, key = _under(value, value_mask), _under(key, key_mask)
         many, few = self.heads()
-        q = ops.scale(self._projected(run, query, "query"), float(np.float32(1 / np.sqrt(float(self.widths()[0])))))
+        q = self._projected(run, query, "query")
         k, v = self._projected(run, key, "key"), self._projected(run, value, "value")
         if many != few:
             k, v = ops.repeat(k, many // few, axis=1), ops.repeat(v, many // few, axis=1)
-        scores = ops.batch_matmul(q, k, transpose_right=True)
         mask = self._mask(query, value, key, attention_mask, use_causal_mask)
-        weights = masked_softmax(scores, mask)
+        fused = self.conventions.keras3 and not (self.dropout or return_attention_scores or folded)
+        weights = self._weights(q, k, mask, fused=fused)
         shown = weights
         weights = dropped(run, weights, self.dropout, self.seed)
-        mixed = ops.transpose(ops.batch_matmul(weights, v), (0, 2, 1, 3))
+        if fused or not self.conventions.keras3:
+            mixed = self._einsum("bhts,bhsd->bthd", weights, v)
+        else:
+            mixed = ops.transpose(ops.batch_matmul(weights, v), (0, 2, 1, 3))
         result = self._output(run, mixed)
         return [result, shown] if return_attention_scores else result
+
+    def _weights(self, q: Tensor, k: Tensor, mask: Array | None, *, fused: bool) -> Tensor:
+        """Return how much each query takes of each key: (batch, heads, queries, keys).
+
+        Keras 3 has a function for it, which scales in float32 after the product; else queries are scaled before it.
+        """
+        scale = 1 / math.sqrt(float(self.widths()[0]))
+        if fused:
+            return wide_softmax(self._einsum("bhtd,bhsd->bhts", q, k), scale, mask)
+        q = ops.scale(q, float(np.float32(scale)))
+        if self.conventions.keras3:
+            scores = ops.batch_matmul(q, k, transpose_right=True)
+        else:
+            scores = self._einsum("bhsd,bhtd->bhts", k, q)
+        if mask is None:
+            return ops.softmax(scores)
+        seen = np.broadcast_to(mask, scores.shape)
+        y = ops.softmax(softmax_input(scores, seen, self.conventions))
+        return softmax_output(y, seen, self.conventions)
 
     def _output(self, run: Run, mixed: Tensor) -> Tensor:
         kernel = self.weight(run, "attention_output/kernel")
         rows = kernel.shape[0] * kernel.shape[1]
-        flat = ops.reshape(mixed, (*mixed.shape[:2], rows))
-        y = ops.matmul(flat, ops.reshape(kernel, (rows, -1)))
+        flat, wide = ops.reshape(mixed, (*mixed.shape[:2], rows)), ops.reshape(kernel, (rows, -1))
+        y = ops.matmul_each(flat, wide) if self.conventions.keras3 else self._einsum("btr,ro->bto", flat, wide)
         y = ops.reshape(y, (*mixed.shape[:2], *kernel.shape[2:]))
         return ops.add(y, self.weight(run, "attention_output/bias")) if self.use_bias else y
 
-    @staticmethod
-    def _mask(query: Tensor, value: Tensor, key: Tensor, given: Array | None, causal: bool) -> Array | None:
+    def _mask(self, query: Tensor, value: Tensor, key: Tensor, given: Array | None, causal: bool) -> Array | None:
         """Return the mask of shape (batch, 1, queries, keys) or one that broadcasts to it, or None."""
         parts: list[Array] = []
-        if query.mask is not None:
+        counts = self.conventions.masked_layers
+        if query.mask is not None and counts:
             parts.append(query.mask[:, np.newaxis, :, np.newaxis])
-        keys = {id(x): x.mask for x in (value, key) if x.mask is not None}
+        keys = {id(x): x.mask for x in (value, key) if x.mask is not None and counts}
         parts.extend(mask[:, np.newaxis, np.newaxis, :] for mask in keys.values())
         if given is not None:
             whole = np.asarray(given, dtype=bool)
@@ -174,7 +205,7 @@ class Projected(Layer):
 
     def output_mask(self, *inputs: Tensor) -> Array | None:
         """The query's mask."""
-        return inputs[0].mask if inputs else None
+        return inputs[0].mask if inputs and self.conventions.masked_layers else None
 
 
 def _under(x: Tensor, mask: Array | None) -> Tensor:
@@ -262,7 +293,11 @@ class MultiHeadAttention(Projected):
         """Attend along one axis, or along several as if they were one, for each entry of the axes left out."""
         ndim, along = inputs[0].ndim, self.attended(inputs[0].ndim)
         if ndim == 3:
-            return super().call(run, *inputs, **options)
+            result = super().call(run, *inputs, **options)
+            if self.conventions.keras3:  # which takes the masks off its inputs: later layers see none
+                for x in inputs:
+                    x.mask = None
+            return result
         asked = [name for name, value in options.items() if value is not None and value is not False]
         if asked or any(x.mask is not None for x in inputs):
             what = ", ".join(asked) or "masks"
@@ -272,7 +307,7 @@ class MultiHeadAttention(Projected):
         moved = [ops.transpose(x, order) for x in inputs]
         batch = moved[0].shape[: 1 + len(rest)]
         folded = [ops.reshape(x, (math.prod(batch), -1, x.shape[-1])) for x in moved]
-        result = super().call(run, *folded, **options)
+        result = super().call(run, *folded, **options, folded=True)
         outputs = result.shape[2:]
         unfolded = ops.reshape(result, (*moved[0].shape[:-1], *outputs))
         back = tuple(int(place) for place in np.argsort(order[:-1]))

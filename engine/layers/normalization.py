@@ -17,6 +17,7 @@ from engine.layers.base import Layer, Shape
 from engine.layers.entering import Integers
 from engine.layers.operands import NUMBERS, check_match, check_taken
 from engine.layers.readers import axis
+from engine.ops.normalization import Features
 from engine.ops.powers import reciprocal_root
 from engine.regularizers import Regularizer
 from engine.run import Run
@@ -34,7 +35,7 @@ class BatchNormalization(Layer):
     Statistics of the batch while training (moving averages follow), moving averages else, and always when frozen.
     Arithmetic is float32 under every 16-bit policy, and in Keras 2 so are the parameters.
 
-    In Keras 3 what a mask leaves out does not count in the statistics of a batch.
+    What a mask leaves out does not count in the statistics of a batch, but in TF 2.4 and in Keras 2's fused kernel.
 
     Source: ``keras.layers.BatchNormalization``.
     """
@@ -101,11 +102,12 @@ class BatchNormalization(Layer):
         mean, variance = self.variable(run, "moving_mean"), self.variable(run, "moving_variance")
         gamma = self.variable(run, "gamma") if self.scale else Tensor(np.ones_like(mean.data), mean.dtype)
         beta = self.variable(run, "beta") if self.center else Tensor(np.zeros_like(mean.data), mean.dtype)
+        at = Features(axis, self.conventions.sum_lanes)
         if not (run.training and self.trainable):
-            return ops.normalize_with(x, gamma, beta, mean, variance, axis, self.epsilon)
-        if x.mask is not None and self.conventions.keras3:
+            return ops.normalize_with(x, gamma, beta, mean, variance, at, self.epsilon)
+        if x.mask is not None and self.conventions.masked_layers and not self._corrects(x):
             return self._masked_batch(run, x, gamma, beta, axis)
-        y, batch_mean, batch_variance = ops.batch_normalization(x, gamma, beta, axis, self.epsilon)
+        y, batch_mean, batch_variance = ops.batch_normalization(x, gamma, beta, at, self.epsilon)
         count = x.data.size // mean.data.size
         bessel = count / (count - 1) if self._corrects(x) and count > 1 else 1.0
         self._move(run, "moving_mean", batch_mean.data, 1.0)
@@ -124,7 +126,8 @@ class BatchNormalization(Layer):
         wide = ops.cast(x, FLOAT64 if x.dtype is FLOAT64 else FLOAT32)
         counts = np.broadcast_to(x.mask[..., np.newaxis], x.shape).astype(wide.data.dtype)
         kept, others = Tensor(counts, wide.dtype), tuple(place for place in range(x.ndim) if place != axis)
-        number = Tensor(counts.sum(axis=others, keepdims=True) + wide.data.dtype.type(_FUZZ), wide.dtype)
+        fuzz = wide.data.dtype.type(_FUZZ if self.conventions.keras3 else 0)
+        number = Tensor(counts.sum(axis=others, keepdims=True) + fuzz, wide.dtype)
         shape = [x.shape[axis] if place == axis else 1 for place in range(x.ndim)]
         mean = ops.divide(ops.reduce_sum(ops.multiply(wide, kept), axis=others, keepdims=True), number)
         apart = ops.multiply(ops.subtract(wide, mean), kept)

@@ -134,7 +134,7 @@ class GlobalAveragePooling2D(GlobalPooling):
         """Return the mean of every channel: Keras 3 takes it in float32, Keras 2 in x's dtype."""
         if self.conventions.keras3:
             return ops.mean(x, axis=self._axes)
-        return ops.narrow_mean(x, self._axes, self.conventions.float16_lanes)
+        return ops.narrow_mean(x, self._axes, self.conventions.sum_lanes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +166,7 @@ class GlobalAveragePooling1D(GlobalAveragePooling2D):
         x = inputs[0]
         if x.mask is None:
             return self._kept(self._mean(x))
-        weights, lanes = Tensor(x.mask[..., np.newaxis].astype(x.data.dtype), x.dtype), self.conventions.float16_lanes
+        weights, lanes = Tensor(x.mask[..., np.newaxis].astype(x.data.dtype), x.dtype), self.conventions.sum_lanes
         kept = ops.where(weights.data > 0, x, ops.constant(0, x.dtype)) if self.conventions.keras3 else None
         total = ops.narrow_sum(kept or ops.multiply(x, weights), 1, lanes)
         counts = ops.narrow_sum(weights, 1, lanes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def write_numbers(value: Any, conventions: Conventions) -> Any:
 class Identity(Layer):
     """Gives what it takes. Source: ``keras.layers.Identity``."""
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: ClassVar[bool | Literal["keras3"]] = "keras3"
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return the input."""
@@ -88,7 +88,7 @@ class Identity(Layer):
 class Rescaling(Layer):
     """``x * scale + offset``. Source: ``keras.layers.Rescaling``."""
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: ClassVar[bool | Literal["keras3"]] = "keras3"
 
     scale: Numbers = setting(nested_numbers, write=write_numbers)
     offset: Numbers = setting(nested_numbers, 0.0, write=write_numbers)
@@ -133,7 +133,7 @@ class Normalization(Layer):
 
     integers: ClassVar[Integers] = "cast"
 
-    supports_masking: ClassVar[bool] = True
+    supports_masking: ClassVar[bool | Literal["keras3"]] = "keras3"
 
     axis: tuple[int, ...] = setting(_axes, (-1,))
     invert: bool = setting(boolean, False, only="newer")

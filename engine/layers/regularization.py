@@ -169,9 +169,9 @@ class ActivityRegularization(Layer):
     l2: float = setting(not_negative, 0.0)
 
     @property
-    def activity_regularizer(self) -> Regularizer:
-        """The penalty."""
-        return L1L2(self.l1, self.l2)
+    def activity_regularizer(self) -> Regularizer | None:
+        """The penalty, if there is one."""
+        return L1L2(self.l1, self.l2) if self.l1 or self.l2 else None
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return the inputs."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from engine import ops
 from engine.configured import any_integer, one_of, positive_integer, refuse, setting
+from engine.dtypes import FLOAT32, DType
 from engine.errors import ShapeMismatch
 from engine.layers.base import Layer, Shape
 from engine.layers.readers import data_format, sizes
@@ -253,4 +254,14 @@ class UpSampling2D(Layer):
         x = inputs[0]
         if self.interpolation == "nearest":
             return ops.repeat(ops.repeat(x, self.size[0], axis=1), self.size[1], axis=2)
-        return ops.resize_bilinear(x, self.size)
+        mixed = ops.resize_bilinear(x, self.size)
+        return mixed if self._stays_float32 else ops.cast_image(mixed, x.dtype)
+
+    @property
+    def _stays_float32(self) -> bool:
+        """Whether the image is float32 then: ``tf.image.resize`` makes it so, and Keras 3 alone casts it back."""
+        return self.interpolation == "bilinear" and not self.conventions.keras3 and self.size != (1, 1)
+
+    def output_dtype(self, *entered: DType) -> DType:
+        """Float32 of a bilinear image in Keras 2, else that of the input."""
+        return FLOAT32 if self._stays_float32 else super().output_dtype(*entered)

@@ -13,9 +13,14 @@ from engine.configured import one_of, optional, refuse, setting
 from engine.conventions import Conventions
 from engine.dtypes import DType
 from engine.errors import InvalidValue, ShapeMismatch
+from engine.layered_policy import JoinedPolicy
 from engine.layers.base import Layer, Shape, Shapes
+from engine.layers.layer_normalization import RowNormalization
+from engine.layers.normalization import BatchNormalization
 from engine.layers.recurrent import Recurrent
+from engine.layers.regularization import ActivityRegularization
 from engine.policy import Policy
+from engine.regularizers import Regularizer
 from engine.run import Run
 from engine.tape import Array, Tensor
 from engine.weights import WeightSpec
@@ -51,7 +56,8 @@ class Wrapper(Layer):
 
     @staticmethod
     def _inside(outer: Layer, layer: Layer, policy: Policy) -> Layer:
-        placed = layer.placed(layer.name or layer.class_name.lower(), outer.dtype or policy)
+        """Place a layer inside: the policy of the model reaches it, whatever that of the layer around it."""
+        placed = layer.placed(layer.name or layer.class_name.lower(), policy)
         return dataclasses.replace(placed, trainable=placed.trainable and outer.trainable)
 
     def _inner(self) -> dict[str, Layer]:
@@ -166,9 +172,51 @@ def _listed(value: Any) -> list[Tensor]:
     return value if isinstance(value, list) else [value]
 
 
+def _silent(layer: Layer) -> Layer:
+    """Return a layer without penalty on activities."""
+    if isinstance(layer, ActivityRegularization):
+        return dataclasses.replace(layer, l1=0.0, l2=0.0)
+    settings: dict[str, Any] = {"activity_regularizer": None}
+    return dataclasses.replace(layer, **settings)
+
+
+_OWN_DTYPE = (BatchNormalization, RowNormalization)
+"""Layers that cast what they give to their own compute dtype, whoever calls them."""
+
+
 @dataclass(frozen=True)
 class TimeDistributed(Wrapper):
-    """The same layer applied to every step. Source: ``keras.layers.TimeDistributed``."""
+    """The same layer applied to every step. Source: ``keras.layers.TimeDistributed``.
+
+    Keras 3 does not call the layer inside but its `call`, step by step: inputs and, under a mixed policy, weights are
+    cast as the outer layer's policy says, a penalty on activities is not added, and the statistics of a batch are
+    those of one step.
+    """
+
+    @cached_property
+    def _applied(self) -> Layer:
+        """The inner layer as it computes here."""
+        inner = self.inner_layers()[0]
+        own = not self.conventions.keras3 or self.policy == inner.policy or isinstance(inner, _OWN_DTYPE)
+        return inner if own else dataclasses.replace(inner, dtype=JoinedPolicy(self.policy, inner.policy))
+
+    @property
+    def idle_penalty(self) -> Regularizer | None:
+        """The penalty on activities of the layer inside, which is not added."""
+        return getattr(self.layer, "activity_regularizer", None) if self.conventions.keras3 else None
+
+    @cached_property
+    def _insides(self) -> tuple[Layer, ...]:
+        """The layer inside, without a penalty that is not added."""
+        return (self._scoped(self.layer if self.idle_penalty is None else _silent(self.layer)),)
+
+    def output_dtype(self, *entered: DType) -> DType:
+        """What the inner layer makes of it."""
+        return self._applied.output_dtype(*self._applied.entering_dtypes(*entered))
+
+    def read_dtype(self, spec: WeightSpec) -> DType:
+        """As the inner layer reads it."""
+        return self._applied.read_dtype(spec)
 
     def _step(self, shape: Shape) -> Shape:
         if len(shape) < 3:
@@ -188,10 +236,15 @@ class TimeDistributed(Wrapper):
         return (shapes[0][0], shapes[0][1], *inner[1:])
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
-        """Apply the inner layer to all steps of all rows at once."""
-        x = inputs[0]
+        """Apply the inner layer to all steps of all rows at once; in Keras 3 to step after step, where that differs."""
+        x, inner = inputs[0], self._applied
+        if self.conventions.keras3 and isinstance(inner, BatchNormalization):
+            steps = [ops.take(x, (slice(None), index)) for index in range(x.shape[1])]
+            masks = [None if x.mask is None else x.mask[:, index] for index in range(x.shape[1])]
+            return ops.stack([inner(run, step, mask=mask) for step, mask in zip(steps, masks, strict=True)], axis=1)
         flat = ops.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
-        y = self.inner_layers()[0](run, flat)
+        takes = x.mask is not None and isinstance(inner, BatchNormalization)
+        y = inner(run, flat, mask=x.mask.reshape(-1) if takes and x.mask is not None else None)
         return ops.reshape(y, (x.shape[0], x.shape[1], *y.shape[1:]))
 
     def output_mask(self, *inputs: Tensor) -> Array | None:

@@ -16,7 +16,7 @@ from engine import ops
 from engine.configured import Configured, one_of, optional, setting, text, unsupported_unless
 from engine.conventions import TF24, Conventions
 from engine.dtypes import FLOAT32, FLOAT64, DType
-from engine.errors import ShapeMismatch
+from engine.errors import DataInvalid, ShapeMismatch
 from engine.losses.sums import averaged, summed
 from engine.ops.reduce import Axes
 from engine.tape import Array, Tensor, constant, rounded
@@ -57,6 +57,14 @@ class Loss(Configured):
         """Return the losses before reduction: as a rule y_pred's shape without its last axis."""
         raise AssertionError(f"{self.class_name} does not define its losses")
 
+    def takes(self, axes: int) -> None:
+        """Check that predictions with so many axes, the batch's among them, have those that the loss names.
+
+        Raises:
+            ShapeMismatch: they have not; ``path`` is the setting.
+        """
+        check_axes(self, axes)
+
     def seen(self, y_true: Array, dtype: DType) -> Array:
         """Return labels as the loss reads them beside predictions of a dtype."""
         return y_true
@@ -86,6 +94,7 @@ class Loss(Configured):
             Shape () in the dtype that Keras computes in; the weighted losses themselves for reduction "none".
         """
         mask = y_pred.mask if mask is None else np.asarray(mask, bool)
+        self.takes(y_pred.ndim)
         if not self.labels_are_classes:
             y_true = compiled_labels(y_true, y_pred.dtype, self.conventions)
         if self.conventions.floatx_losses and y_pred.dtype is not self.conventions.floatx:
@@ -178,6 +187,22 @@ def labels_like(y_true: Array, y_pred: Tensor) -> Tensor:
     return Tensor(on_grid(y_true, y_pred.dtype), y_pred.dtype)
 
 
+def check_axes(of: Configured, axes: int) -> None:
+    """Check that predictions with so many axes have the one, or those, that a loss or metric is set to.
+
+    Raises:
+        ShapeMismatch: they have not; ``path`` is the setting.
+    """
+    given = getattr(of, "axis", None)
+    for axis in given if isinstance(given, tuple) else () if given is None else (given,):
+        if not -axes <= axis < axes:
+            message = (
+                f"{of.class_name} is set to axis {axis}, but the output has {axes} axes, the batch's among them: "
+                f"give one from {-axes} to {axes - 1}."
+            )
+            raise ShapeMismatch(message, path=("axis",))
+
+
 def compiled_labels(y_true: Array, dtype: DType, line: Conventions) -> Array:
     """Return labels as a compiled model hands them on: Keras 2 casts those that are floats to the predictions' dtype.
 
@@ -216,6 +241,18 @@ def row_labels(y_true: Array, y_pred: Tensor) -> Array:
 def at_least(tensor: Tensor, floor: float) -> Tensor:
     """Return ``max(tensor, floor)``, the floor rounded to the dtype."""
     return ops.maximum_scalar(tensor, float(constant(floor, tensor.dtype).data))
+
+
+def check_classes(labels: Array, classes: int) -> None:
+    """Check class numbers before they are used as places.
+
+    Raises:
+        DataInvalid: one is not among the classes (in TF 2.4, perhaps because float16 rounded it up).
+    """
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        strange = labels.min() if labels.min() < 0 else labels.max()
+        message = f"Label {strange} is none of the {classes} classes, which are numbered from 0 to {classes - 1}."
+        raise DataInvalid(message, code="label_out_of_range", path=("y",))
 
 
 def one_minus(tensor: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from engine import ops
 from engine.configured import any_integer, boolean, fraction, number, optional, setting, text, unsupported_unless
 from engine.dtypes import DType
-from engine.losses.base import EPSILON, Loss, on_grid, one_minus, row_labels, same_rank
+from engine.losses.base import EPSILON, Loss, check_classes, on_grid, one_minus, row_labels, same_rank
 from engine.ops.powers import power
 from engine.tape import Array, Tensor, constant
 
@@ -105,6 +105,7 @@ class SparseCategoricalCrossentropy(Loss):
         labels = self.seen(row_labels(y_true, y_pred), y_pred.dtype).astype(np.int64)
         kept = None if self.ignore_class is None else labels != self.ignore_class
         chosen = labels if kept is None else np.where(kept, labels, 0)
+        check_classes(chosen, y_pred.shape[-1])
         losses = ops.sparse_softmax_crossentropy(self._logits(y_pred), chosen)
         if kept is None:
             return losses
@@ -128,6 +129,7 @@ class CategoricalGeneralizedCrossEntropy(Loss):
     def losses(self, y_true: Array, y_pred: Tensor) -> Tensor:
         """One loss a row, in y_pred's dtype."""
         labels = row_labels(y_true, y_pred).astype(np.int64)
+        check_classes(labels, y_pred.shape[-1])
         chosen = np.zeros(y_pred.shape, y_pred.data.dtype)
         np.put_along_axis(chosen, labels[..., np.newaxis], 1, axis=-1)
         p = self._sum(ops.multiply(y_pred, Tensor(chosen, y_pred.dtype)), axis=-1)

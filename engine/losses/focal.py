@@ -28,9 +28,11 @@ class BinaryFocalCrossentropy(Loss):
         """Mean over the axis, in y_pred's dtype."""
         labels, y_pred = same_rank(y_true, y_pred)
         labels = smoothed(labels, self.label_smoothing, 2)
+        # First of all, so that its gradient is added last, as TensorFlow adds it.
+        crossentropy = self._crossentropy(labels, y_pred)
         p = ops.sigmoid(y_pred) if self.from_logits else y_pred
         of_true = ops.add(ops.multiply(labels, p), ops.multiply(one_minus(labels), one_minus(p)))
-        losses = ops.multiply(power(one_minus(of_true), self.gamma), self._crossentropy(labels, y_pred))
+        losses = ops.multiply(power(one_minus(of_true), self.gamma), crossentropy)
         if self.apply_class_balancing:
             alpha = constant(self.alpha, labels.dtype)
             weights = ops.add(ops.multiply(labels, alpha), ops.multiply(one_minus(labels), one_minus(alpha)))

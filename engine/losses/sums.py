@@ -10,7 +10,8 @@ from __future__ import annotations
 from engine import ops
 from engine.conventions import TF24, Conventions
 from engine.dtypes import BFLOAT16, FLOAT16
-from engine.ops.half_sums import EIGEN_2020, EIGEN_2025, Kernel, half_sum
+from engine.ops.half_rows import EIGEN_2020, EIGEN_2025, Kernel
+from engine.ops.half_sums import half_sum
 from engine.ops.reduce import Axes
 from engine.tape import Tensor, constant
 

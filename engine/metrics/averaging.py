@@ -76,19 +76,30 @@ class Averaged(Metric):
         return ratio(state["total"], state["count"])
 
 
-@dataclass(frozen=True)
-class Mean(Averaged):
-    """Mean of plain values, which are given as predictions."""
+@dataclass(frozen=True, kw_only=True)
+class OfValues(Metric):
+    """Base: of plain values, which are given as predictions. In Keras 3 their mask counts only beside weights."""
 
     takes_labels: ClassVar[bool] = False
-    name: str | None = setting(optional(text), "mean")
+
+    @property
+    def sees_masks(self) -> bool:
+        """It does."""
+        return True
 
     def updated(
         self, state: State, y_true: Array, y_pred: Tensor, sample_weight: Array | None = None
     ) -> dict[str, Array]:
-        """As other means; in Keras 3 a mask counts only where there are weights."""
-        seen = detached(y_pred) if self.conventions.keras3 and sample_weight is None else y_pred
-        return super().updated(state, y_true, seen, sample_weight)
+        """Return the state after one more batch; see :meth:`Metric.updated`."""
+        unmasked = self.conventions.keras3 and sample_weight is None
+        return super().updated(state, y_true, detached(y_pred) if unmasked else y_pred, sample_weight)
+
+
+@dataclass(frozen=True)
+class Mean(OfValues, Averaged):
+    """Mean of plain values."""
+
+    name: str | None = setting(optional(text), "mean")
 
     def values(self, y_true: Array, y_pred: Tensor) -> Array:
         """The values as they are."""
@@ -96,10 +107,9 @@ class Mean(Averaged):
 
 
 @dataclass(frozen=True)
-class Sum(Metric):
-    """Sum of plain values, which are given as predictions."""
+class Sum(OfValues):
+    """Sum of plain values."""
 
-    takes_labels: ClassVar[bool] = False
     name: str | None = setting(optional(text), "sum")
 
     def shapes(self, output: Shape) -> dict[str, tuple[int, ...]]:

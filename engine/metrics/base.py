@@ -15,7 +15,7 @@ from engine.configured import Configured, optional, setting, text, unsupported_u
 from engine.conventions import TF24, Conventions
 from engine.dtypes import as_dtype
 from engine.errors import ShapeMismatch
-from engine.losses.base import compiled_labels, fitted
+from engine.losses.base import check_axes, compiled_labels, fitted
 from engine.tape import Array, Tensor
 
 Shape = tuple[int | None, ...]
@@ -71,6 +71,15 @@ class Metric(Configured):
         """
         raise AssertionError(f"{self.class_name} does not define its state")
 
+    def takes(self, output: Shape) -> None:
+        """Check that the metric takes predictions of a shape, batch axis first; nothing is allocated.
+
+        Raises:
+            ShapeMismatch: it does not.
+        """
+        check_axes(self, len(output))
+        self.shapes(output)
+
     def initial(self, output: Shape = ()) -> dict[str, Array]:
         """Return the state before anything was seen: zeros."""
         return {name: np.zeros(shape, self.kind) for name, shape in self.shapes(output).items()}
@@ -89,6 +98,7 @@ class Metric(Configured):
         if y_pred.mask is not None and self.sees_masks:
             mask = y_pred.mask.astype(self.kind)
             sample_weight = mask if sample_weight is None else fitted(np.asarray(sample_weight), mask.ndim) * mask
+        check_axes(self, y_pred.ndim)
         if not self.labels_are_classes:
             y_true = compiled_labels(y_true, y_pred.dtype, self.conventions)
         added = self.counted(y_true, detached(y_pred), sample_weight)

@@ -73,6 +73,13 @@ class Overlap(Metric):
 
     def shapes(self, output: Shape) -> dict[str, tuple[int, ...]]:
         """Labels by predictions."""
+        axis, count = getattr(self, "axis", -1), len(output)
+        scores = not (self._sparse("sparse_y_true") and self._sparse("sparse_y_pred"))
+        if scores and not -count <= axis < count:
+            raise ShapeMismatch(
+                f"{self.class_name} has axis {axis}, but the output has {count} axes, batch first: {list(output)}.",
+                path=("config", "axis"),
+            )
         return {_MATRIX: (self.size, self.size)}
 
     def counted(self, y_true: Array, y_pred: Tensor, sample_weight: Array | None) -> Mapping[str, Any]:
@@ -82,6 +89,12 @@ class Overlap(Metric):
             raise ShapeMismatch(f"{self.class_name} got {labels.size} labels for {predictions.size} predictions.")
         labels, predictions = labels.astype(np.int64).ravel(), predictions.astype(np.int64).ravel()
         given = self.kind.type(1) if sample_weight is None else np.asarray(sample_weight).astype(self.kind).ravel()
+        if given.size not in {1, labels.size}:
+            message = (
+                f"{self.class_name} counts {labels.size} predictions, but there are {given.size} sample weights. "
+                "Give one for each prediction, or list it among `metrics`, which see no weights."
+            )
+            raise ShapeMismatch(message)
         weights = np.broadcast_to(given, labels.shape)
         kept = (labels >= 0) & (labels < self.size) & (predictions >= 0) & (predictions < self.size)
         ignored = getattr(self, "ignore_class", None)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from engine.numerics.case import Case, Rule
+from engine.numerics.dtype_rules import DTYPE_RULES
 from engine.numerics.findings import Finding, Severity
+from engine.numerics.kernel_rules import KERNEL_RULES
 from engine.numerics.layer_rules import LAYER_RULES
 from engine.numerics.loss_rules import LOSS_RULES
 from engine.numerics.reach_rules import REACH_RULES
+from engine.numerics.refusal_rules import REFUSAL_RULES
 from engine.numerics.scaling_rules import SCALING_RULES
 from engine.numerics.subject import Subject
 from engine.numerics.sum_rules import SUM_RULES
@@ -16,9 +19,12 @@ RULES: tuple[Rule, ...] = (
     *REACH_RULES,
     *SCALING_RULES,
     *LOSS_RULES,
+    *KERNEL_RULES,
     *UPDATE_RULES,
     *LAYER_RULES,
     *SUM_RULES,
+    *REFUSAL_RULES,
+    *DTYPE_RULES,
 )
 """Every rule; each looks for one thing, and says its code, its severity, why, and what to do."""
 

@@ -110,19 +110,22 @@ def loss_dtype(subject: Subject) -> DType:
         return subject.conventions.floatx
     network, plans = subject.network, plan_of_calls(subject.network)
     heads = [plans[call].output for call, _ in network.graph.outputs]
-    losses = [_computed_in(subject.loss, dtype) for dtype in heads]
+    losses = [
+        _computed_in(subject.loss, dtype, len(shape)) for dtype, shape in zip(heads, network.output_shapes, strict=True)
+    ]
     activity = [dtype for plan in plans for _, dtype in penalized(plan)]
     weights = [spec.dtype for spec in network.weight_specs if spec.regularizer is not None]
     return widest([*losses, *weights, *activity])
 
 
-def _computed_in(loss: Loss | None, dtype: DType) -> DType:
-    """Return the dtype of a loss of predictions of a dtype, by asking the loss about one row."""
+def _computed_in(loss: Loss | None, dtype: DType, axes: int) -> DType:
+    """Return the dtype of a loss of predictions of a dtype and so many axes, by asking the loss about one row."""
     if loss is None or not dtype.is_floating:
         return dtype
-    labels = np.zeros((1,), np.int64) if loss.labels_are_classes else np.zeros((1, 2), np.float32)
+    shape = (1,) * (axes - 1)
+    labels = np.zeros(shape, np.int64) if loss.labels_are_classes else np.zeros((*shape, 2), np.float32)
     with np.errstate(all="ignore"):
-        return loss(labels, Tensor(np.full((1, 2), 0.5, dtype.storage), dtype)).dtype
+        return loss(labels, Tensor(np.full((*shape, 2), 0.5, dtype.storage), dtype)).dtype
 
 
 def _is_given_scaler(subject: Subject) -> bool:

@@ -41,6 +41,7 @@ class Subject:
         policy_scope: which layers were to follow the policy (``config`` went through ``scoped``); None where nobody
             asked for a policy.
         replaced: how many layers named each of the policies that ``scoped`` removed.
+        rivals: policies that the export may have written instead of the replaced one.
         inputs: data of the one input, or of several by name; None where they are not known.
         made: the network, where it has been read from the config already; None reads it when it is asked for.
     """
@@ -57,6 +58,7 @@ class Subject:
     input_shape: Shape | None = None
     policy_scope: Scope | None = None
     replaced: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    rivals: tuple[str, ...] = ()
     inputs: Array | Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
     made: Network | None = field(default=None, repr=False)
 

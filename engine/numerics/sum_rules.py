@@ -86,7 +86,7 @@ def _added(layer: Layer, call: Call, dtype: DType) -> tuple[int, int]:
         return math.prod(min(size, length or size) for size, length in window), ones
     if layer.conventions.keras3 or dtype is not FLOAT16:
         return 0, 0  # Keras 3 takes this mean in float32, TensorFlow that of bfloat16
-    lanes = layer.conventions.float16_lanes if (call.input_shapes[0][-1] or 0) >= _VECTOR else 1
+    lanes = layer.conventions.sum_lanes if (call.input_shapes[0][-1] or 0) >= _VECTOR else 1
     return _product(lengths), ones * lanes
 
 

@@ -9,7 +9,6 @@ from engine.ops.activations import (
     hard_tanh,
     leaky_relu,
     log_softmax,
-    mish,
     relu,
     relu6,
     selu,
@@ -41,14 +40,14 @@ from engine.ops.elementwise import (
 )
 from engine.ops.float8 import float8_input, float8_output
 from engine.ops.gelu import erf, gelu
-from engine.ops.linear import bias_add, matmul
+from engine.ops.linear import bias_add, matmul, matmul_each
 from engine.ops.losses import sigmoid_crossentropy, softmax_crossentropy, sparse_softmax_crossentropy
 from engine.ops.narrow_sums import narrow_mean, narrow_sum
 from engine.ops.normalization import batch_normalization, normalize_with
 from engine.ops.pooling import average_pool, max_pool
 from engine.ops.recurrent import lstm_gates
 from engine.ops.reduce import logsumexp, mean, reduce_max, reduce_sum
-from engine.ops.resize import resize_bilinear
+from engine.ops.resize import cast_image, resize_bilinear
 from engine.ops.row_normalization import (
     layer_normalization,
     moments,
@@ -61,6 +60,7 @@ from engine.ops.shrinking import (
     glu,
     hard_shrink,
     log_sigmoid,
+    mish,
     soft_shrink,
     sparse_plus,
     sparse_sigmoid,
@@ -78,6 +78,7 @@ __all__ = [
     "batch_normalization",
     "bias_add",
     "cast",
+    "cast_image",
     "celu",
     "clip",
     "concatenate",
@@ -107,6 +108,7 @@ __all__ = [
     "logsumexp",
     "lstm_gates",
     "matmul",
+    "matmul_each",
     "max_pool",
     "maximum",
     "maximum_scalar",

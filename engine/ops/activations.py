@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.dtypes import DType
+from engine.dtypes import FLOAT16, DType
+from engine.ops.half_rows import EIGEN_2025, row_sums
 from engine.ops.sums import total
 from engine.tape import Array, Op, Tensor, apply, rounded
 
@@ -47,17 +48,25 @@ def _of_input(name: str, function: Callable[..., Array], derivative: Callable[..
     return Op(name, forward, backward)
 
 
+def _slope_of_sigmoid(dtype: DType, gradient: Array, y: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    return (gradient * rounded(y * rounded(1 - y, dtype), dtype),)
+
+
+def _slope_of_tanh(dtype: DType, gradient: Array, y: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    # Near 1 the rounded square decides: TensorFlow's kernel rounds after every step.
+    return (gradient * rounded(1 - rounded(y * y, dtype), dtype),)
+
+
 def _logistic(x: Array) -> Array:
     return np.reciprocal(np.exp(-x) + x.dtype.type(1))
 
 
+def _twice(y: Array) -> tuple[Array, Array]:
+    return y, y  # what is saved is rounded in place with the result
+
+
 def _softplus(x: Array) -> Array:
     return np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0)
-
-
-def _mish_slope(gradient: Array, x: Array) -> Array:
-    inner = np.tanh(_softplus(x))
-    return gradient * (inner + x * (1 - inner * inner) * _logistic(x))
 
 
 def _silu_slope(gradient: Array, x: Array) -> Array:
@@ -69,23 +78,36 @@ def _leaky(x: Array, slope: float) -> Array:
     return np.where(x > 0, x, x * x.dtype.type(np.float32(slope)))  # TensorFlow keeps the slope in float32
 
 
-def _elu(x: Array, alpha: float) -> Array:
-    return np.where(x > 0, x, x.dtype.type(alpha) * np.expm1(np.minimum(x, 0)))
+def _below(x: Array, dtype: DType) -> Array:
+    """Return ``exp(x) - 1`` below 0, the exponential on the grid of the dtype first: TensorFlow's kernels round it."""
+    return rounded(np.exp(np.minimum(x, 0)), dtype) - x.dtype.type(1)
 
 
-def _elu_slope(gradient: Array, x: Array, alpha: float) -> Array:
-    return np.where(x > 0, gradient, gradient * x.dtype.type(alpha) * np.exp(np.minimum(x, 0)))
+def _elu_forward(dtype: DType, x: Array, alpha: float) -> tuple[Array, Any]:
+    below = rounded(_below(x, dtype), dtype)
+    return np.where(x > 0, x, x.dtype.type(alpha) * below), (x > 0, below, alpha)
 
 
-def _selu(x: Array) -> Array:
-    kind = x.dtype.type
-    return np.where(x > 0, kind(_SELU_SCALE) * x, kind(_SELU_SCALE * _SELU_ALPHA) * np.expm1(np.minimum(x, 0)))
+def _elu_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    above, below, alpha = saved
+    slope = rounded(below + 1, dtype)  # from the rounded output, as in TensorFlow's kernel
+    return (np.where(above, gradient, slope * rounded(gradient * gradient.dtype.type(alpha), dtype)),)
 
 
-def _selu_slope(gradient: Array, x: Array) -> Array:
-    kind = x.dtype.type
-    below = kind(_SELU_SCALE * _SELU_ALPHA) * np.exp(np.minimum(x, 0))
-    return gradient * np.where(x >= 0, kind(_SELU_SCALE), below)
+def _selu_forward(dtype: DType, x: Array) -> tuple[Array, Any]:
+    scale, far = rounded(np.array([_SELU_SCALE, _SELU_SCALE * _SELU_ALPHA], x.dtype), dtype)
+    y = rounded(np.where(x > 0, scale * x, far * rounded(_below(x, dtype), dtype)), dtype)
+    return y, y
+
+
+def _selu_backward(dtype: DType, gradient: Array, y: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    scale, far = rounded(np.array([_SELU_SCALE, _SELU_SCALE * _SELU_ALPHA], y.dtype), dtype)
+    return (gradient * np.where(y < 0, rounded(y + far, dtype), scale),)
+
+
+def _softsign_backward(dtype: DType, gradient: Array, x: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    # The square overflows in float16 from 255 on, as in TensorFlow's kernel.
+    return (gradient / rounded(np.square(rounded(1 + np.abs(x), dtype)), dtype),)
 
 
 def _celu(x: Array, alpha: float) -> Array:
@@ -118,7 +140,7 @@ def _hard_tanh_slope(gradient: Array, x: Array, low: float, high: float) -> Arra
 
 
 def _relu6_slope(gradient: Array, y: Array) -> Array:
-    return np.where((y > 0) & (y < 6), gradient, gradient.dtype.type(0))
+    return gradient * ((y > 0) & (y < 6))
 
 
 def _general_relu(x: Array, max_value: float | None, slope: float, threshold: float) -> Array:
@@ -142,15 +164,14 @@ RELU = _of_output(
     "relu", lambda x: np.maximum(x, x.dtype.type(0)), lambda gradient, y: gradient * (y > 0), on_grid=True
 )
 RELU6 = _of_output("relu6", lambda x: _clamp(x, 0, 6), _relu6_slope, on_grid=True)
-SIGMOID = _of_output("sigmoid", _logistic, lambda gradient, y: gradient * (y * (1 - y)))
-TANH = _of_output("tanh", np.tanh, lambda gradient, y: gradient * (1 - y * y))
+SIGMOID = Op("sigmoid", lambda dtype, x: _twice(_logistic(x)), _slope_of_sigmoid)
+TANH = Op("tanh", lambda dtype, x: _twice(np.tanh(x)), _slope_of_tanh)
 EXPONENTIAL = _of_output("exp", np.exp, lambda gradient, y: gradient * y)
 SOFTPLUS = _of_input("softplus", _softplus, lambda gradient, x: gradient * _logistic(x))
-SOFTSIGN = _of_input("softsign", lambda x: x / (1 + np.abs(x)), lambda gradient, x: gradient / np.square(1 + np.abs(x)))
+SOFTSIGN = Op("softsign", lambda dtype, x: (x / (1 + np.abs(x)), x), _softsign_backward)
 SILU = _of_input("silu", lambda x: x * _logistic(x), _silu_slope)
-MISH = _of_input("mish", lambda x: x * np.tanh(_softplus(x)), _mish_slope)
-ELU = _of_input("elu", _elu, _elu_slope)
-SELU = _of_input("selu", _selu, _selu_slope)
+ELU = Op("elu", _elu_forward, _elu_backward)
+SELU = Op("selu", _selu_forward, _selu_backward)
 CELU = _of_input("celu", _celu, _celu_slope)
 HARD_SIGMOID = _of_input("hard_sigmoid", _hard_sigmoid, _hard_sigmoid_slope)
 HARD_TANH = _of_input("hard_tanh", _clamp, _hard_tanh_slope)
@@ -162,15 +183,33 @@ LEAKY_RELU = _of_input(
 
 
 def _softmax_forward(dtype: DType, x: Array, axis: int) -> tuple[Array, Any]:
-    exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
-    y = rounded(exponentials / total(exponentials, axis), dtype)
+    shifted = x - x.max(axis=axis, keepdims=True)
+    if dtype is FLOAT16:
+        y = _half_softmax(shifted, axis)
+    else:
+        exponentials = np.exp(shifted)
+        y = rounded(exponentials / total(exponentials, axis), dtype)
     return y, (y, axis)
+
+
+def _half_softmax(shifted: Array, axis: int) -> Array:
+    """Return the softmax of float16 numbers: every step of TensorFlow's kernel rounds, each addition too."""
+    exponentials = rounded(np.exp(rounded(shifted, FLOAT16)), FLOAT16)
+    inverse = rounded(np.reciprocal(_half_total(exponentials, axis)), FLOAT16)
+    return rounded(exponentials * inverse, FLOAT16)
+
+
+def _half_total(x: Array, axis: int) -> Array:
+    turned = x.swapaxes(axis, -1)
+    sums = row_sums(np.ascontiguousarray(turned).reshape(-1, turned.shape[-1]), EIGEN_2025, FLOAT16)
+    return sums.reshape(*turned.shape[:-1], 1).swapaxes(axis, -1)
 
 
 def _softmax_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     # TensorFlow's gradient is four ops, each of which rounds: (g - sum(g * y)) * y.
     y, axis = saved
-    inner = rounded(total(rounded(gradient * y, dtype), axis), dtype)
+    terms = rounded(gradient * y, dtype)
+    inner = _half_total(terms, axis) if dtype is FLOAT16 else rounded(total(terms, axis), dtype)
     return (rounded(gradient - inner, dtype) * y,)
 
 
@@ -235,11 +274,6 @@ def softsign(x: Tensor) -> Tensor:
 def silu(x: Tensor) -> Tensor:
     """Return ``x * sigmoid(x)`` (swish)."""
     return apply(SILU, x)
-
-
-def mish(x: Tensor) -> Tensor:
-    """Return ``x * tanh(softplus(x))``."""
-    return apply(MISH, x)
 
 
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:

@@ -6,49 +6,53 @@ from typing import Any
 
 import numpy as np
 
-from engine.dtypes import DType
+from engine.dtypes import FLOAT16, DType
+from engine.ops.half_columns import sum_to
 from engine.rounding import round_to
 from engine.tape import Array, Op, Tensor, apply, rounded
 
 
-def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
-    """Return the gradient summed over the axes along which an input of this shape was broadcast."""
+def unbroadcast(gradient: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+    """Return the gradient, on the grid of the dtype, summed over the axes along which an input was broadcast."""
     if gradient.shape == shape:
         return gradient
     extra = gradient.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(
         extra + axis for axis, size in enumerate(shape) if size == 1 and gradient.shape[extra + axis] != 1
     )
+    if dtype is FLOAT16 and gradient.size:
+        return sum_to(gradient, axes).reshape(shape)
     return gradient.sum(axis=axes, keepdims=True).reshape(shape)
 
 
 def _add_backward(dtype: DType, gradient: Array, shapes: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    return tuple(unbroadcast(gradient, shape) if need else None for shape, need in zip(shapes, needed, strict=True))
+    pairs = zip(shapes, needed, strict=True)
+    return tuple(unbroadcast(gradient, shape, dtype) if need else None for shape, need in pairs)
 
 
 def _subtract_backward(
     dtype: DType, gradient: Array, shapes: Any, needed: tuple[bool, ...]
 ) -> tuple[Array | None, ...]:
-    left = unbroadcast(gradient, shapes[0]) if needed[0] else None
-    right = -unbroadcast(gradient, shapes[1]) if needed[1] else None
+    left = unbroadcast(gradient, shapes[0], dtype) if needed[0] else None
+    right = -unbroadcast(gradient, shapes[1], dtype) if needed[1] else None
     return left, right
 
 
 def _multiply_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     left, right = saved
     return (
-        unbroadcast(rounded(gradient * right, dtype), left.shape) if needed[0] else None,
-        unbroadcast(rounded(gradient * left, dtype), right.shape) if needed[1] else None,
+        unbroadcast(rounded(gradient * right, dtype), left.shape, dtype) if needed[0] else None,
+        unbroadcast(rounded(gradient * left, dtype), right.shape, dtype) if needed[1] else None,
     )
 
 
 def _divide_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     left, right = saved
-    by_left = unbroadcast(rounded(gradient / right, dtype), left.shape) if needed[0] else None
+    by_left = unbroadcast(rounded(gradient / right, dtype), left.shape, dtype) if needed[0] else None
     if not needed[1]:
         return by_left, None
     slope = rounded(rounded(-left / right, dtype) / right, dtype)
-    return by_left, unbroadcast(rounded(gradient * slope, dtype), right.shape)
+    return by_left, unbroadcast(rounded(gradient * slope, dtype), right.shape, dtype)
 
 
 ADD = Op("add", lambda dtype, a, b: (a + b, (a.shape, b.shape)), _add_backward)
@@ -61,8 +65,8 @@ def _choose_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bo
     first, left, right = saved  # `first`: where the left input was taken; ties belong to it
     zero = gradient.dtype.type(0)
     return (
-        unbroadcast(np.where(first, gradient, zero), left) if needed[0] else None,
-        unbroadcast(np.where(first, zero, gradient), right) if needed[1] else None,
+        unbroadcast(np.where(first, gradient, zero), left, dtype) if needed[0] else None,
+        unbroadcast(np.where(first, zero, gradient), right, dtype) if needed[1] else None,
     )
 
 

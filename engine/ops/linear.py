@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.dtypes import DType
-from engine.tape import Array, Op, Tensor, apply
+from engine.dtypes import BFLOAT16, DType
+from engine.ops.elementwise import unbroadcast
+from engine.ops.narrow_products import is_short
+from engine.tape import Array, Op, Tensor, apply, rounded
 
 LARGE = 65536
 """Elements from which on it matters how a kernel lies in memory (measured)."""
@@ -27,6 +29,15 @@ def _matmul_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bo
         _by_transpose(rows, right).reshape(left.shape) if needed[0] else None,
         as_rows(left).T @ rows if needed[1] else None,
     )
+
+
+def _each_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    left, right = saved
+    by_left, by_kernel = _matmul_backward(dtype, gradient, saved, (needed[0], needed[1] and not dtype.low_precision))
+    if needed[1] and dtype.low_precision:
+        products = rounded(left.swapaxes(-1, -2) @ gradient, dtype)
+        by_kernel = unbroadcast(products, right.shape, dtype)
+    return by_left, by_kernel
 
 
 def as_rows(x: Array) -> Array:
@@ -48,11 +59,22 @@ def _bias_forward(dtype: DType, x: Array, bias: Array) -> tuple[Array, Any]:
 
 
 def _bias_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    by_bias = as_rows(gradient).sum(axis=0) if needed[1] else None
-    return gradient, by_bias
+    return gradient, bias_gradient(gradient, dtype) if needed[1] else None
+
+
+def bias_gradient(gradient: Array, dtype: DType) -> Array:
+    """Return the sum over all axes but the last: in bfloat16 one by one, each rounded, as TensorFlow's BiasAddGrad."""
+    rows = as_rows(gradient)
+    if dtype is not BFLOAT16 or not is_short(*rows.shape):
+        return np.asarray(rows.sum(axis=0))
+    found = np.zeros_like(rows[0])
+    for row in rows:
+        found = rounded(found + row, dtype)
+    return found
 
 
 MATMUL = Op("matmul", _matmul_forward, _matmul_backward)
+MATMUL_EACH = Op("matmul", _matmul_forward, _each_backward)
 BIAS_ADD = Op("bias_add", _bias_forward, _bias_backward)
 
 
@@ -67,6 +89,19 @@ def matmul(x: Tensor, kernel: Tensor) -> Tensor:
         Shape (..., m).
     """
     return apply(MATMUL, x, kernel)
+
+
+def matmul_each(x: Tensor, kernel: Tensor) -> Tensor:
+    """Return ``x @ kernel`` as a batch of products: the gradient of the kernel is rounded for each, then summed.
+
+    Args:
+        x: shape (batch, m, n).
+        kernel: shape (n, k), of the same dtype.
+
+    Returns:
+        Shape (batch, m, k).
+    """
+    return apply(MATMUL_EACH, x, kernel)
 
 
 def bias_add(x: Tensor, bias: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.dtypes import FLOAT16, DType
-from engine.ops.half_sums import EIGEN_2025, LANES, Kernel, row_sums
+from engine.ops.half_rows import EIGEN_2025, LANES, Kernel, row_sums
 from engine.tape import Array, Op, Tensor, apply, rounded
 
 _EIGEN_EPSILON_OF_HALF = 2.0**-13

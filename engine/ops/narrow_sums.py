@@ -14,43 +14,9 @@ from typing import Any
 import numpy as np
 
 from engine.dtypes import FLOAT16, DType
+from engine.ops.half_columns import VECTOR, outer_sum
 from engine.ops.reduce import Axes
 from engine.tape import Array, Op, Tensor, apply, rounded
-
-VECTOR = 8
-"""Float16 numbers that Eigen adds at once."""
-_LEAST = 16
-"""Numbers from which on Eigen of TF 2.21 keeps several partial sums."""
-
-
-def in_order(rows: Array, dtype: DType, lanes: int = 1) -> Array:
-    """Return the sum of rows (n, ...), each addition rounded; row i belongs to partial sum ``i % lanes``.
-
-    The partial sums are added in their order, then the rows that are left over.
-    """
-    whole = len(rows) // lanes
-    grouped = rows[: whole * lanes].reshape(whole, lanes, *rows.shape[1:])
-    parts = np.zeros(grouped.shape[1:], rows.dtype)
-    for group in grouped:
-        parts = rounded(parts + group, dtype)
-    total: Array = parts[0]
-    for row in (*parts[1:], *rows[whole * lanes :]):
-        total = rounded(total + row, dtype)
-    return total
-
-
-def _outer(x: Array, axes: tuple[int, ...], dtype: DType, lanes: int) -> Array:
-    kept = [axis for axis in range(x.ndim) if axis not in axes]
-    count = math.prod(x.shape[axis] for axis in axes)
-    shape = [x.shape[axis] for axis in kept]
-    rows = np.ascontiguousarray(x.transpose(*axes, *kept)).reshape(count, *shape)
-    inner = math.prod(x.shape[axes[-1] + 1 :])
-    full = inner // VECTOR * VECTOR if lanes > 1 and count >= _LEAST else 0
-    if not full:
-        return in_order(rows, dtype)
-    flat = rows.reshape(count, -1, inner)
-    parts = [in_order(flat[..., :full], dtype, lanes), in_order(flat[..., full:], dtype)]
-    return np.concatenate(parts, axis=-1).reshape(shape)
 
 
 def _total(x: Array, axes: tuple[int, ...], dtype: DType, lanes: int) -> Array:
@@ -59,7 +25,7 @@ def _total(x: Array, axes: tuple[int, ...], dtype: DType, lanes: int) -> Array:
     short = math.prod(x.shape[axis] for axis in axes) < VECTOR
     if dtype is not FLOAT16 or (inward and not short):
         return np.asarray(x.sum(axis=axes))
-    return _outer(x, axes, dtype, lanes)
+    return outer_sum(x, axes, lanes)
 
 
 def _sum_forward(
@@ -88,7 +54,7 @@ def narrow_sum(x: Tensor, axes: Axes, lanes: int = 1, *, keepdims: bool = False)
     Args:
         x: any float dtype; only float16 is added otherwise than by :func:`~engine.ops.reduce.reduce_sum`.
         axes: one or several, not negative.
-        lanes: partial sums for each number of a vector: ``conventions.float16_lanes``.
+        lanes: partial sums for each number of a vector: ``conventions.sum_lanes``.
         keepdims: the axes stay, with length 1.
     """
     return apply(NARROW_SUM, x, axes=_ordered(axes), lanes=lanes, share=False, keepdims=keepdims)

@@ -33,6 +33,20 @@ def _root_backward(dtype: DType, gradient: Array, root: Array, needed: tuple[boo
 RECIPROCAL_ROOT = Op("rsqrt", _root_forward, _root_backward)
 
 
+def _square_root_forward(dtype: DType, a: Array) -> tuple[Array, Any]:
+    root = rounded(np.sqrt(a), dtype)
+    return root, root
+
+
+def _square_root_backward(
+    dtype: DType, gradient: Array, root: Array, needed: tuple[bool, ...]
+) -> tuple[Array | None, ...]:
+    return (rounded(gradient * gradient.dtype.type(0.5), dtype) / root,)
+
+
+SQUARE_ROOT = Op("sqrt", _square_root_forward, _square_root_backward)
+
+
 def power(tensor: Tensor, exponent: float) -> Tensor:
     """Return ``tensor ** exponent``; the exponent is rounded to the dtype, as TF casts a Python scalar."""
     on_grid = rounded(np.array([exponent], dtype=tensor.dtype.storage), tensor.dtype)[0]
@@ -42,3 +56,8 @@ def power(tensor: Tensor, exponent: float) -> Tensor:
 def reciprocal_root(tensor: Tensor) -> Tensor:
     """Return ``1 / sqrt(tensor)``, infinite at 0; where the gradient is 0 it stays so (as TensorFlow has it)."""
     return apply(RECIPROCAL_ROOT, tensor)
+
+
+def square_root(tensor: Tensor) -> Tensor:
+    """Return ``sqrt(tensor)``."""
+    return apply(SQUARE_ROOT, tensor)

@@ -49,19 +49,21 @@ def _backward(dtype: DType, gradient: Any, saved: Any, needed: tuple[bool, ...])
     by_cell = by_following
     if by_output is not None:
         np.multiply(by_output, shown, out=by_gates[2])
-        through = rounded(rounded(by_output * gates[2], dtype) * (1 - shown * shown), dtype)
+        slope = rounded(1 - rounded(shown * shown, dtype), dtype)
+        through = rounded(rounded(by_output * gates[2], dtype) * slope, dtype)
         by_cell = through if by_following is None else rounded(by_following + through, dtype)
     np.multiply(by_cell, gates[3], out=by_gates[0])
     np.multiply(by_cell, cell, out=by_gates[1])
     np.multiply(by_cell, gates[0], out=by_gates[3])
-    return _by_z(rounded(by_gates, dtype), gates), by_cell * gates[1] if needed[1] else None
+    return _by_z(rounded(by_gates, dtype), gates, dtype), by_cell * gates[1] if needed[1] else None
 
 
-def _by_z(by_gates: Array, gates: Array) -> Array:
+def _by_z(by_gates: Array, gates: Array, dtype: DType) -> Array:
     """Return the gradient to what the gates were made of, (batch, 4 * units), not rounded."""
-    slopes = 1 - gates
-    slopes[:3] *= gates[:3]
-    slopes[3] = 1 - gates[3] * gates[3]
+    slopes = np.empty_like(gates)
+    slopes[:3] = rounded(1 - gates[:3], dtype) * gates[:3]
+    slopes[3] = 1 - rounded(gates[3] * gates[3], dtype)
+    slopes = rounded(slopes, dtype)
     count, batch, units = gates.shape
     by_z = np.empty((batch, count, units), gates.dtype)
     parts = by_z.swapaxes(0, 1)

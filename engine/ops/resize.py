@@ -49,7 +49,11 @@ RESIZE_BILINEAR = Op("resize_bilinear", _forward, _backward)
 
 
 def resize_bilinear(x: Tensor, times: tuple[int, ...]) -> Tensor:
-    """Return images (batch, height, width, channels), enlarged by whole factors, in x's dtype; integers are rounded."""
+    """Return images (batch, height, width, channels), enlarged by whole factors, in float32."""
     rows, columns = (_neighbours(length, factor) for length, factor in zip(x.shape[1:3], times, strict=True))
-    mixed = apply(RESIZE_BILINEAR, x, dtype=FLOAT32, rows=rows, columns=columns)
-    return cast(mixed if x.dtype.is_floating else Tensor(np.rint(mixed.data), FLOAT32), x.dtype)
+    return apply(RESIZE_BILINEAR, x, dtype=FLOAT32, rows=rows, columns=columns)
+
+
+def cast_image(image: Tensor, dtype: DType) -> Tensor:
+    """Return an image of floats in another dtype; integers are rounded."""
+    return cast(image if dtype.is_floating else Tensor(np.rint(image.data), FLOAT32), dtype)

@@ -54,8 +54,8 @@ def _layer_forward(
 
 def _layer_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
     normalized, inverse, gamma, beta_shape, axes, centred = saved
-    by_gamma = unbroadcast(gradient * normalized, gamma.shape) if needed[1] else None
-    by_beta = unbroadcast(gradient, beta_shape) if needed[2] else None
+    by_gamma = unbroadcast(gradient * normalized, gamma.shape, FLOAT32) if needed[1] else None
+    by_beta = unbroadcast(gradient, beta_shape, FLOAT32) if needed[2] else None
     if not needed[0]:
         return None, by_gamma, by_beta
     inner = gradient * gamma

@@ -9,9 +9,10 @@ import numpy as np
 from engine.dtypes import DType
 from engine.errors import ShapeMismatch
 from engine.ops.activations import sigmoid, softplus, tanh
-from engine.ops.elementwise import multiply, negative, subtract
+from engine.ops.elementwise import add, multiply, negative, scale, square, subtract
+from engine.ops.powers import square_root
 from engine.ops.shape import split
-from engine.tape import Array, Op, Tensor, apply, rounded
+from engine.tape import Array, Op, Tensor, apply, constant, rounded
 
 _THRESHOLD = 0.5
 
@@ -30,11 +31,6 @@ def _sparse_plus(x: Array, dtype: DType) -> Array:
     return np.where(x <= -1, x.dtype.type(0), np.where(x < 1, quarter, x))
 
 
-def _squareplus(x: Array, dtype: DType) -> Array:
-    root = rounded(np.sqrt(rounded(rounded(np.square(x), dtype) + x.dtype.type(4), dtype)), dtype)
-    return rounded(x + root, dtype) * x.dtype.type(0.5)
-
-
 def _soft(x: Array, dtype: DType) -> Array:
     by = x.dtype.type(_THRESHOLD)
     return np.where(x > by, x - by, np.where(x < -by, x + by, x.dtype.type(0)))
@@ -50,34 +46,45 @@ SPARSE_SIGMOID = _op(
     lambda x, dtype: np.clip(x.dtype.type(0.5) * (x + x.dtype.type(1)), 0, 1).astype(x.dtype),
     lambda x: np.where((x > -1) & (x < 1), 0.5, 0),
 )
-SQUAREPLUS = _op("squareplus", _squareplus, lambda x: 0.5 * (1 + x / np.sqrt(np.square(x) + 4)))
 SOFT_SHRINK = _op("soft_shrink", _soft, lambda x: np.abs(x) > _THRESHOLD)
 HARD_SHRINK = _op("hard_shrink", _hard, lambda x: np.abs(x) > _THRESHOLD)
 
 
+def _running(x: Array, dtype: DType) -> Array:
+    """Return the running sums along the last axis, each addition rounded."""
+    if not dtype.low_precision:
+        return np.cumsum(x, axis=-1, dtype=x.dtype)
+    sums = x.copy()
+    for place in range(1, x.shape[-1]):
+        sums[..., place] = rounded(sums[..., place - 1] + x[..., place], dtype)
+    return sums
+
+
 def _sparsemax_forward(dtype: DType, x: Array) -> tuple[Array, Any]:
-    """Compute as Keras does, whose threshold adds up the running sums instead of taking the last one."""
+    """Compute as Keras does, op by op; its threshold adds up the running sums instead of taking the last one."""
     order = np.argsort(-x, axis=-1, kind="stable")
     ordered = np.take_along_axis(x, order, axis=-1)
-    sums = np.cumsum(ordered, axis=-1, dtype=x.dtype)
-    counts = np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
-    support = ordered - (sums - 1) / counts > 0
-    size = support.sum(axis=-1, keepdims=True).astype(x.dtype)
-    tau = (np.where(support, sums, 0).sum(axis=-1, keepdims=True) - 1) / size
-    y = np.maximum(x - tau, 0).astype(x.dtype)
-    return y, (y > 0, order, support, size)
+    sums = _running(ordered, dtype)
+    counts = _running(np.ones_like(x[:1]), dtype)
+    shares = rounded(rounded(sums - 1, dtype) / counts, dtype)
+    support = rounded(ordered - shares, dtype) > 0
+    size = rounded(support.sum(axis=-1, keepdims=True).astype(x.dtype), dtype)
+    whole = rounded(np.where(support, sums, 0).sum(axis=-1, keepdims=True).astype(x.dtype), dtype)
+    apart = rounded(x - rounded(rounded(whole - 1, dtype) / size, dtype), dtype)
+    return np.maximum(apart, 0), (apart >= 0, order, support, size)
 
 
 def _sparsemax_backward(
     dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]
 ) -> tuple[Array | None, ...]:
     above, order, support, size = saved
-    inside = np.where(above, gradient, 0)
+    inside = np.where(above, gradient, gradient.dtype.type(0))
+    share = rounded(rounded(-inside.sum(axis=-1, keepdims=True), dtype) / size, dtype)
     # A sorted entry stands in every running sum from its own on.
-    uses = np.cumsum(support[..., ::-1], axis=-1)[..., ::-1] / size
+    uses = _running(np.where(support, share, 0).astype(gradient.dtype)[..., ::-1], dtype)[..., ::-1]
     back = np.zeros_like(inside)
-    np.put_along_axis(back, order, -inside.sum(axis=-1, keepdims=True) * uses, axis=-1)
-    return ((inside + back).astype(gradient.dtype),)
+    np.put_along_axis(back, order, uses, axis=-1)
+    return (inside + back,)
 
 
 SPARSEMAX = Op("sparsemax", _sparsemax_forward, _sparsemax_backward)
@@ -94,8 +101,14 @@ def sparse_sigmoid(x: Tensor) -> Tensor:
 
 
 def squareplus(x: Tensor) -> Tensor:
-    """Return ``(x + sqrt(x**2 + 4)) / 2``."""
-    return apply(SQUAREPLUS, x)
+    """Return ``(x + sqrt(x**2 + 4)) / 2``, op by op: in float16 the square overflows from 256 on."""
+    root = square_root(add(square(x), constant(4, x.dtype)))
+    return scale(add(x, root), 0.5)
+
+
+def mish(x: Tensor) -> Tensor:
+    """Return ``x * tanh(softplus(x))``."""
+    return multiply(x, tanh(softplus(x)))
 
 
 def soft_shrink(x: Tensor) -> Tensor:
@@ -131,5 +144,16 @@ def glu(x: Tensor) -> Tensor:
 
 
 def sparsemax(x: Tensor) -> Tensor:
-    """Return what Keras calls sparsemax of the last axis (Martins 2016)."""
+    """Return what Keras calls sparsemax of the last axis (Martins 2016).
+
+    Raises:
+        ShapeMismatch: Keras counts the numbers in their dtype, which cannot count so many.
+    """
+    length = x.shape[-1]
+    last = rounded(np.array([length + 1], x.dtype.storage), x.dtype)
+    if rounded(last - 1, x.dtype)[0] != length:
+        raise ShapeMismatch(
+            f"sparsemax over {length} numbers cannot run in {x.dtype.name}: Keras counts them in that dtype, where "
+            f"{length} is not exact, and TensorFlow refuses the result. Give the layer the dtype float32."
+        )
     return apply(SPARSEMAX, x)

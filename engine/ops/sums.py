@@ -22,3 +22,18 @@ def average(x: Array, axes: tuple[int, ...]) -> Array:
     """Return the mean over the axes, which stay with length 1."""
     found = total(x, axes)
     return found / x.dtype.type(x.size // max(found.size, 1))
+
+
+def column_sums(x: Array, lanes: int) -> Array:
+    """Return the sum over all axes but the last, in the order of TensorFlow's CPU kernel.
+
+    Args:
+        x: (..., columns).
+        lanes: sums that the kernel keeps for each column, one for every so many-th row, which it adds in the end.
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    together = len(rows) // lanes * lanes
+    found, *others = rows[:together].reshape(-1, lanes * rows.shape[1]).sum(axis=0).reshape(lanes, -1)
+    for term in (*others, *rows[together:]):
+        found = found + term
+    return np.asarray(found)

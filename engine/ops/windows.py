@@ -7,13 +7,15 @@ Padding follows TensorFlow: "same" pads ``(ceil(n / stride) - 1) * stride + span
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from engine.dtypes import FLOAT16, DType
 from engine.errors import ShapeMismatch
-from engine.tape import Array
+from engine.rounding import round_to
+from engine.tape import Array, rounded
 
 Pair = tuple[int, int]
 
@@ -146,23 +148,22 @@ def _overlapping(padded: Array, at: Windows) -> Array:
     return np.lib.stride_tricks.as_strided(padded, shape, (image, *steps, channel), writeable=False)
 
 
-def _as_it_is(block: Array) -> Array:
-    return block
-
-
-def scatter(seen: Array, at: Windows, prepared: Callable[[Array], Array] = _as_it_is) -> Array:
+def scatter(seen: Array, at: Windows, dtype: DType) -> Array:
     """Return the image on which every place has added what it sees: the transpose of :func:`patches`.
 
     Args:
         seen: (batch, places high, places wide, taps, channels); may be written.
         at: the places.
-        prepared: what is done to the numbers before they are added, some images at a time, which stay in the cache.
+        dtype: to whose grid numbers are rounded before they are added, and in float16 after each addition.
     """
     batch = seen.shape[0]
     image = np.zeros((batch, *at.padded, seen.shape[4]), seen.dtype)
     images = max(1, _IN_CACHE * batch // max(seen.size, 1))
     for start in range(0, batch, images):
-        block, part = prepared(seen[start : start + images]), image[start : start + images]
-        for tap, (rows, columns) in at.taps():
+        # Some images at a time, which stay in the cache.
+        block, part = rounded(seen[start : start + images], dtype), image[start : start + images]
+        for tap, (rows, columns) in reversed([*at.taps()]):  # TensorFlow adds place by place
             part[:, rows, columns] += block[:, :, :, tap]
+            if dtype is FLOAT16:
+                part[:, rows, columns] = round_to(part[:, rows, columns], dtype)
     return at.crop(image)

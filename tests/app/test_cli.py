@@ -1,6 +1,7 @@
 """The command line: what it says, and with which exit code."""
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,15 @@ def test_a_bad_file_is_exit_code_2(run, tmp_path, content, said):
     result = run("submit", str(file))
     assert result.exit_code == cli.USAGE
     assert said in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+def test_an_exported_model_in_place_of_a_job_is_one_fault_that_says_what_to_send(run, arguments):
+    export = resources.files("tests.recorded") / "exports" / "keras3__cnn__float32.json"
+    result = run("submit", "-", *arguments, stdin=export.read_text(encoding="utf-8"))
+    (fault, _) = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "(whole job): This is a serialized 'Sequential', not a job. Send it as `model`" in fault.replace('"', "'")
 
 
 def test_a_missing_file_is_exit_code_2(run):

@@ -1,5 +1,6 @@
 """The policy that was asked for reaches an exported model, by every route, and the answers say which layers follow."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,17 @@ def test_the_dtype_that_is_replaced_is_named(served: Served):
         (notice,) = [found for found in warnings if found["code"] == "export_dtype_replaced"]
         assert "2 layers name 'float32'" in notice["message"]
         assert notice["pointer"] == "/policy_scope"
+
+
+def test_a_guess_at_the_dtype_of_the_export_is_named(served: Served):
+    body = copy.deepcopy(EXPORTED)
+    body["model"]["config"].pop("dtype", None)
+    body["model"]["config"]["layers"][-1]["config"]["dtype"] = "float64"
+    for path in (INSPECT, f"{JOBS}?dry_run=true", JOBS):
+        warnings = served.http.post(path, json=body).json()["warnings"]
+        (notice,) = [found for found in warnings if found["code"] == "export_dtype_guessed"]
+        assert "'float32'" in notice["message"]
+        assert "'float64'" in notice["message"]
 
 
 def test_a_sweep_over_policies_trains_in_each_of_them(served: Served):

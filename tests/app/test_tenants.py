@@ -79,11 +79,12 @@ def test_a_stream_of_another_tenants_job_is_not_found(service):
     assert streamed.json()["detail"].replace(job, "") == absent.json()["detail"].replace("job-absent", "")
 
 
-def test_counts_cursors_and_places_in_the_queue_are_the_tenants_own(service):
+def test_counts_and_cursors_are_the_tenants_own_and_places_count_turns(service):
     with service.http("anna") as anna, service.http("ben") as ben:
         theirs = [anna.post(JOBS, json=SPEC).json()["id"] for _ in range(3)]
         mine = ben.post(JOBS, json=SPEC).json()
-        assert mine["queue_position"] == 1
+        assert mine["queue_position"] == 2  # the two take turns, and neither has begun
+        assert anna.get(f"{JOBS}/{theirs[2]}").json()["queue_position"] == 4
         assert ben.get("/v1/queue").json()["queued"] == 1
         assert [job["id"] for job in ben.get(JOBS).json()["data"]] == [mine["id"]]
         assert ben.get(JOBS, params={"after": theirs[0]}).status_code == 404

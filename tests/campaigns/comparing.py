@@ -13,7 +13,8 @@ from engine.layers import InputLayer, Layer
 from engine.numerics.plan import plan_of, with_inner
 from engine.records import StepRecord
 from engine.rounding import to_edge
-from tests.campaigns.noise import rounding_of
+from engine.watching import UNWATCHED, Unwatched
+from tests.campaigns.noise import Nudges, widest_unit
 from tests.campaigns.recording import unpacked
 from worker.settings import Limits
 from worker.specs.check import Prepared, prepare
@@ -54,6 +55,10 @@ class Stepped:
     before: dict[str, Any]
     after: dict[str, Any]
 
+    def moves(self, path: str) -> Any:
+        """Return the change of a variable."""
+        return self.after[path].astype(np.float64) - self.before[path]
+
 
 def job_of(case: Case) -> Case:
     """Return the job that asks for what the library did."""
@@ -83,10 +88,11 @@ def every_layer(prepared: Prepared) -> Iterator[tuple[str, Layer]]:
             yield (layer.name or "").rpartition("/")[2], layer
 
 
-def stepped(case: Case, prepared: Prepared) -> Stepped:
+def stepped(case: Case, prepared: Prepared, watch: Unwatched = UNWATCHED) -> Stepped:
     """Do one step from the recorded weights."""
     model, trainer = prepared.model, prepared.trainer
     trainer.fit = replace(trainer.fit, terminate_on_nonfinite=False)
+    trainer._watch = watch
     model.set_weights([unpacked(one) for one in case["weights"]])
     before = {path: array.copy() for path, array in model.variables.items()}
     outputs = model.predict(tuple(unpacked(one) for one in case["x"]), batch_size=case["plan"]["rows"])
@@ -95,17 +101,16 @@ def stepped(case: Case, prepared: Prepared) -> Stepped:
     return Stepped(outputs if isinstance(outputs, list) else [outputs], record, before, after)
 
 
-def gap(ours: Any, real: Any, floor: float = 0.0, leaving: Any = None) -> float:
+def gap(ours: Any, real: Any) -> float:
     """Return how far two arrays are apart, by the size of the real one; places that are not finite must agree."""
     a, b = np.asarray(ours, np.float64), np.asarray(real, np.float64)
     if a.shape != b.shape:
-        return float("inf")
+        return np.inf
     finite = np.isfinite(b)
     if not np.array_equal(finite, np.isfinite(a)) or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-        return float("inf")
-    seen = finite if leaving is None else finite & ~leaving
-    size, apart = max(float(np.linalg.norm(b[seen])), floor), float(np.linalg.norm(a[seen] - b[seen]))
-    return 0.0 if apart == 0 else apart / size if size else float("inf")
+        return np.inf
+    apart, size = (float(np.linalg.norm(one)) for one in (a[finite] - b[finite], b[finite]))
+    return apart / size if size else apart
 
 
 def of_layers(case: Case, prepared: Prepared) -> Iterator[Difference]:
@@ -125,52 +130,57 @@ def of_layers(case: Case, prepared: Prepared) -> Iterator[Difference]:
                 yield Difference("layer", f"{name} {layer.class_name}: {mine}, real {theirs}")
 
 
-def of_outputs(case: Case, found: Stepped) -> Iterator[Difference]:
+def of_outputs(case: Case, found: Stepped, nudges: Nudges) -> Iterator[Difference]:
     """Compare predictions with the first weights."""
     near, _ = TOLERANCES[case["plan"]["asked"]]
     for index, (mine, theirs) in enumerate(zip(found.outputs, case["real"].get("outputs", []), strict=False)):
         if mine.dtype.name != theirs["of"]:
             yield Difference("output", f"{index}: {mine.dtype.name}, real {theirs['of']}")
-        apart = gap(mine, unpacked(theirs), 1e-3)
-        if apart > near:
-            yield Difference("output", f"{index}: {apart:.2g} apart")
+        real = unpacked(theirs)
+        if gap(mine, real) > near:
+            size = nudges.beyond(lambda one, index=index: one.outputs[index], mine, real)  # type: ignore[misc]
+            if size > near:
+                yield Difference("output", f"{index}: {size:.2g} apart")
 
 
-def of_step(case: Case, found: Stepped) -> Iterator[Difference]:
+def of_step(case: Case, found: Stepped, nudges: Nudges) -> Iterator[Difference]:
     """Compare loss and loss scale."""
     real, (near, _) = case["real"], TOLERANCES[case["plan"]["asked"]]
-    if not np.isclose(found.record.loss, real["loss"], rtol=near, atol=near * 0.1, equal_nan=True):
-        yield Difference("loss", f"{found.record.loss:.8g}, real {real['loss']:.8g}")
+    loss = found.record.loss
+    if gap(loss, real["loss"]) > near and nudges.beyond(lambda one: one.record.loss, loss, real["loss"]) > near:
+        yield Difference("loss", f"{loss:.8g}, real {real['loss']:.8g}")
     if found.record.loss_scale != real["scale"]:
         yield Difference("scale", f"{found.record.loss_scale}, real {real['scale']}")
     if found.record.loss_scale_after != real["scale_after"]:
         yield Difference("scale", f"{found.record.loss_scale_after} after, real {real['scale_after']}")
 
 
-def of_weights(case: Case, prepared: Prepared, found: Stepped) -> Iterator[Difference]:
-    """Compare the changes of the weights, but where the gradient is mostly rounding."""
+def of_weights(case: Case, prepared: Prepared, found: Stepped, nudges: Nudges) -> Iterator[Difference]:
+    """Compare the changes of the weights."""
     real, (_, near) = case["real"], TOLERANCES[case["plan"]["asked"]]
-    apart = {}
     for spec, array, dtype in zip(prepared.model.weight_specs, real["after"], real["variables"], strict=True):
+        path = spec.path
         if spec.dtype.name != dtype:
-            yield Difference("weight", f"{spec.path}: {spec.dtype.name}, real {dtype}")
-        start, mine = found.before[spec.path], found.after[spec.path].astype(np.float64)
-        moves = (mine - start, unpacked(array).astype(np.float64) - start)
-        if gap(*moves, 1e-7) > near:
-            apart[spec.path] = moves
-    noisy = rounding_of(case, job_of(case), prepared) if apart else {}
-    for path, moves in apart.items():
-        size = gap(*moves, 1e-7, noisy.get(path))
+            yield Difference("weight", f"{path}: {spec.dtype.name}, real {dtype}")
+        mine, theirs = found.moves(path), unpacked(array).astype(np.float64) - found.before[path]
+        if gap(mine, theirs) <= near:
+            continue
+        size = nudges.beyond(lambda one, path=path: one.moves(path), mine, theirs)  # type: ignore[misc]
         if size > near:
-            most, real_most = (float(np.abs(one).max(initial=0)) for one in moves)
+            most, real_most = (float(np.abs(one).max(initial=0)) for one in (mine, theirs))
             yield Difference("weight", f"{path}: {size:.2g} apart, moved {most:.3g}, real {real_most:.3g}")
 
 
-def differences(case: Case, job: Case | None = None) -> Iterator[Difference]:
+def prepared_of(case: Case) -> Prepared:
+    """Check the job of a case; raises as the service refuses it."""
+    return prepare(JobSpec.model_validate(job_of(case)), Limits())
+
+
+def differences(case: Case) -> Iterator[Difference]:
     """Yield everything that Halfstep does otherwise."""
     real = case["real"]
     try:
-        prepared = prepare(JobSpec.model_validate(job or job_of(case)), Limits())
+        prepared = prepared_of(case)
     except SpecError as error:
         yield Difference("refused", "; ".join(f"{one.code} {one.pointer} {one.message}" for one in error.errors))
         return
@@ -182,8 +192,9 @@ def differences(case: Case, job: Case | None = None) -> Iterator[Difference]:
         yield Difference("real", f"{real['stage']}: {real['refused']}")
     if case["plan"]["noise"]:
         return
-    found = stepped(case, prepared)
-    yield from of_outputs(case, found)
+    unit = widest_unit(layer for _, layer in every_layer(prepared))
+    found, nudges = stepped(case, prepared), Nudges(case, unit, lambda one, by: stepped(one, prepared_of(one), by))
+    yield from of_outputs(case, found, nudges)
     if real["stage"] == "done":
-        yield from of_step(case, found)
-        yield from of_weights(case, prepared, found)
+        yield from of_step(case, found, nudges)
+        yield from of_weights(case, prepared, found, nudges)

@@ -17,10 +17,13 @@ EXPORTED = ("float32", "float32", "float32", "float32", "mixed_float16", "mixed_
 OWN = ("float32", "mixed_float16", "mixed_bfloat16", "float64", "float16")
 MERGES = ("Add", "Subtract", "Multiply", "Maximum", "Minimum", "Average", "Concatenate", "Dot")
 TOKENS = 12
-MOST_PARAMETERS = 2000
 MOST_VALUES = 600
 """Of one tensor and one row."""
+MOST_PARAMETERS = 2500
+"""Of a layer, and after which no layer is added; a head of four numbers has them for most values."""
 TRIES = 8
+FORGETFUL = ("SpatialDropout1D", "SpatialDropout2D")
+"""Keras 3 does not export their policies: they get none of their own."""
 
 
 class Drawer:
@@ -67,7 +70,7 @@ class Drawer:
         known = all(isinstance(size, int) and size > 0 for size in sizes)
         if not sizes or not known or int(np.prod(sizes)) > MOST_VALUES or len(sizes) > 3:
             return None
-        if layer.count_params() > MOST_PARAMETERS // 4:
+        if layer.count_params() > MOST_PARAMETERS:
             return None
         self.tensors[call["name"]] = output
         self.plan["layers"][name], self.made[name] = spec, layer
@@ -237,7 +240,12 @@ def _dtypes(plan: Plan, draw: Draw, heads: list[str]) -> None:
     own = {}
     if draw.some(0.45):
         own.update(dict.fromkeys(heads, "float32"))
-    plain = [name for name, spec in plan["layers"].items() if "plan" not in spec and name not in heads]
+    forgetful = draw.library == "keras3"
+    plain = [
+        name
+        for name, spec in plan["layers"].items()
+        if "plan" not in spec and name not in heads and not (forgetful and spec["class_name"] in FORGETFUL)
+    ]
     if plain and draw.some(0.25):
         own[draw.one(plain)] = draw.one(OWN)
     for name, policy in own.items():

@@ -49,6 +49,10 @@ class Library:
             return self.keras.DTypePolicy(name)
         return self.keras.mixed_precision.Policy(name)
 
+    def dtype_argument(self, name: str) -> Any:
+        """Return a policy as users give it to a layer: by its name, which not every layer of TF 2.4 reads."""
+        return self.policy(name) if self.is_tf24 else name
+
     def compute_dtype(self, layer: Any) -> str:
         """Return the compute dtype of a layer."""
         return str(layer.compute_dtype)

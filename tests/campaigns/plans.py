@@ -23,7 +23,7 @@ def made(library: Library, spec: dict[str, Any]) -> Any:
         if key in config:
             config[key] = made(library, config[key])
     if "dtype" in spec:
-        config["dtype"] = library.policy(spec["dtype"])
+        config["dtype"] = library.dtype_argument(spec["dtype"])
     return library.layer_class(spec["class_name"])(name=spec["name"], **config)
 
 

@@ -45,28 +45,32 @@ def asked(http: Client, case: Case) -> Answers:
     return Answers(inspected.json(), checked.json(), submitted.json())
 
 
-def own_policies(plan: Any) -> dict[str, str]:
-    """Return the layers that were given a policy other than that of the export, by name."""
-    found = {}
-    for name, spec in plan["layers"].items():
-        if "plan" in spec:
-            found.update(own_policies(spec["plan"]))
-        elif "dtype" in spec:
-            found[name] = spec["dtype"]
-    return found
+def entries(plan: Any) -> set[str]:
+    """Return the names of a plan's inputs, those of nested models too."""
+    nested = [spec["plan"] for spec in plan["layers"].values() if "plan" in spec]
+    return {one["name"] for one in plan["inputs"]}.union(*(entries(inner) for inner in nested))
+
+
+def keepers(case: Case) -> set[str]:
+    """Return the layers that do not have the policy that is asked for in the library either."""
+    asked = case["plan"]["asked"]
+    wanted = {"compute": asked.removeprefix("mixed_"), "variable": "float32" if asked.startswith("mixed") else asked}
+    layers = case["real"]["layers"].items()
+    found = {name for name, has in layers if wanted != {key: has[key] for key in wanted}}
+    return found - entries(case["plan"])
 
 
 def of_answers(case: Case, answers: Answers) -> Iterator[Difference]:
     """Compare the dtypes of inspect with the library's, and the reach of the policy with the plan."""
-    if "layers" not in answers.inspected:
+    if "layers" not in answers.inspected or "layers" not in case["real"]:
         return
-    real, plan = case["real"].get("layers", {}), case["plan"]
+    real, plan = case["real"]["layers"], case["plan"]
     for layer in answers.inspected["layers"]:
         name = layer["name"].rpartition("/")[2]
         if name in real and layer["class_name"] != "InputLayer" and layer["compute_dtype"] != real[name]["compute"]:
             text = f"{name}: {layer['compute_dtype']}, real {real[name]['compute']}"
             yield Difference("inspect", text)
-    wanted = {name for name, policy in own_policies(plan).items() if policy != plan["asked"]}
+    wanted = keepers(case)
     for what in ("inspected", "checked", "submitted"):
         reach = getattr(answers, what).get("policy_reach")
         if reach is None:

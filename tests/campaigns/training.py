@@ -8,7 +8,7 @@ from tests.campaigns.settings import Draw
 
 NEW = ("keras3", "tf_keras")
 LOSSES: dict[str, tuple[tuple[Any, ...], ...]] = {
-    "classes": (("SparseCategoricalCrossentropy", {}),),
+    "classes": (("SparseCategoricalCrossentropy", {}), ("CategoricalGeneralizedCrossEntropy", {}, ("keras3",))),
     "logits": (("SparseCategoricalCrossentropy", {"from_logits": True}),),
     "one_hot": (
         ("CategoricalCrossentropy", {}),
@@ -18,7 +18,6 @@ LOSSES: dict[str, tuple[tuple[Any, ...], ...]] = {
         ("CategoricalFocalCrossentropy", {}, NEW),
         ("Dice", {}, ("keras3",)),
         ("Tversky", {}, ("keras3",)),
-        ("CategoricalGeneralizedCrossEntropy", {}, ("keras3",)),
     ),
     "binary": (
         ("BinaryCrossentropy", {}),

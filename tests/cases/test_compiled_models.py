@@ -56,8 +56,37 @@ def test_the_own_compile_goes_before_it() -> None:
     data = {"x": [[0.5] * 8, [0.0] * 8] * 4, "y": [[0.5] * 4, [0.0] * 4] * 4}
     job = {**BODY, "compile": {"optimizer": COMPILED["optimizer"], "loss": "mse"}, "data": data}
     prepared = prepare(JobSpec.model_validate(job), Limits())
-    assert [notice.code for notice in prepared.warnings] == ["compile_config_unused"]
+    assert [notice.code for notice in prepared.warnings] == []
     assert (prepared.summary.optimizer, prepared.summary.loss_scale) == ("AdamW", 1024.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({}, None),
+        ({"metrics": []}, None),
+        (
+            {
+                "loss": {
+                    "class_name": "MeanSquaredError",
+                    "config": {"name": "other", "reduction": "sum_over_batch_size"},
+                }
+            },
+            None,
+        ),
+        ({"loss": "mae"}, "loss"),
+        ({"metrics": ["mae"]}, "metrics"),
+        ({"weighted_metrics": ["mae"]}, "metrics"),
+        ({"optimizer": "adamw"}, "optimizer"),
+        ({"optimizer": "sgd", "loss": "mae"}, "optimizer and loss"),
+    ],
+)
+def test_only_what_the_job_says_otherwise_is_worth_a_word(changes: dict[str, Any], parts: str | None) -> None:
+    plain = copy.deepcopy(COMPILED["optimizer"])
+    plain["config"]["inner_optimizer"]["config"]["learning_rate"] = 0.001
+    answer = inspected({**BODY, "compile": {"optimizer": plain, "loss": "mse", **changes}})
+    messages = [notice.message for notice in answer.warnings]
+    assert [message.rpartition("they differ in ")[2] for message in messages] == ([f"{parts}."] if parts else [])
 
 
 def test_keras_2_calls_it_training_config() -> None:

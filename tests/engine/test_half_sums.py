@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from engine.dtypes import FLOAT16
-from engine.ops.half_sums import EIGEN_2020, EIGEN_2025, half_sum
+from engine.ops.half_rows import EIGEN_2020, EIGEN_2025
+from engine.ops.half_sums import half_sum
 from engine.tape import Tape, Tensor
 from tests.engine.half_sum_data import CASES, numbers
 

@@ -415,6 +415,23 @@ def test_bad_configs_say_where_and_what(item: Any, error: type[EngineError], pat
         assert caught.value.path[: len(path)] == path
 
 
+@pytest.mark.parametrize(("strides", "padding"), [(1, 1), (2, 2), (2, 3), ([3, 2], [1, 2])])
+def test_output_padding_is_below_the_strides_as_keras_wants(strides: Any, padding: Any) -> None:
+    config = {"filters": 2, "kernel_size": 3, "strides": strides, "output_padding": padding}
+    for line in CONVENTIONS.values():
+        with pytest.raises(InvalidValue, match="Accepted is at most") as caught:
+            layers.from_config({"class_name": "Conv2DTranspose", "config": config}, line)
+        assert caught.value.path == ("config", "output_padding")
+
+
+def test_a_transposed_convolution_gives_no_length_that_tensorflow_refuses() -> None:
+    """Even kernels with "same": 7 places become 4 again, 6 would become 3 (InvalidArgumentError in all three)."""
+    config = {"filters": 2, "kernel_size": 4, "strides": 2, "padding": "same"}
+    assert made("Conv1DTranspose", {**config, "output_padding": 1}).compute_output_shape((2, 4, 3)) == (2, 7, 2)
+    with pytest.raises(ShapeMismatch, match="output_padding"):
+        made("Conv1DTranspose", {**config, "output_padding": 0}).compute_output_shape((2, 4, 3))
+
+
 def test_dense_needs_a_known_last_axis() -> None:
     with pytest.raises(ShapeMismatch, match="last"):
         made("Dense", {"units": 2}).weight_specs((None, None))

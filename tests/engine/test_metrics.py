@@ -245,6 +245,8 @@ def test_bad_settings(name: str, config: dict[str, Any], words: str) -> None:
         (made("R2Score"), (None, None)),
         (made("AUC", {"multi_label": True}), (None,)),
         (made("AUC", {"multi_label": True, "num_labels": 2}), (None, 3)),
+        (made("OneHotIoU", {"num_classes": 3, "target_class_ids": [0], "axis": 2}), (None, 3)),
+        (made("MeanIoU", {"num_classes": 3, "axis": -3, "sparse_y_pred": False}), (None, 3)),
     ],
 )
 def test_outputs_that_a_metric_does_not_take(metric: metrics.Metric, output: tuple[int | None, ...]) -> None:
@@ -259,6 +261,15 @@ def test_outputs_that_a_metric_does_not_take(metric: metrics.Metric, output: tup
 def test_labels_that_do_not_fit(metric: metrics.Metric, labels: Array) -> None:
     with pytest.raises(ShapeMismatch):
         measured(metric, labels, np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("name", ["MeanIoU", "OneHotMeanIoU"])
+def test_overlaps_take_one_weight_a_prediction(name: str) -> None:
+    """As in Keras, whose confusion matrix cannot broadcast the weights of rows to the places in them."""
+    metric = made(name, {"num_classes": 2})
+    pairs = (np.ones((3, 4, 2)), np.ones((3, 4, 2)))
+    with pytest.raises(ShapeMismatch, match="3 sample weights"):
+        measured(metric, *pairs, weights=np.ones(3))
 
 
 METRICS: list[Any] = [

@@ -9,6 +9,7 @@ import pytest
 
 from engine import ops
 from engine.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, DType
+from engine.ops.normalization import Features
 from engine.rounding import round_to
 from engine.tape import Array, Tape, Tensor, constant
 from tests.engine.gradients import check_gradients
@@ -102,7 +103,7 @@ def test_gradient_of_log() -> None:
 
 def test_gradients_of_batch_normalization() -> None:
     def normalized(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        return ops.batch_normalization(x, gamma, beta, axis=1, epsilon=1e-3)[0]
+        return ops.batch_normalization(x, gamma, beta, Features(axis=1, lanes=4), epsilon=1e-3)[0]
 
     check_gradients(normalized, away_from_corners(5, 3), RNG.uniform(0.5, 2, 3), RNG.normal(size=3))
 
@@ -111,7 +112,7 @@ def test_gradients_of_normalization_with_given_statistics() -> None:
     mean, variance = constant(RNG.normal(size=3), FLOAT64), constant(RNG.uniform(0.5, 2, 3), FLOAT64)
 
     def normalized(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        return ops.normalize_with(x, gamma, beta, mean, variance, axis=1, epsilon=1e-3)
+        return ops.normalize_with(x, gamma, beta, mean, variance, Features(axis=1, lanes=4), epsilon=1e-3)
 
     check_gradients(normalized, away_from_corners(5, 3), RNG.uniform(0.5, 2, 3), RNG.normal(size=3))
 

@@ -125,3 +125,38 @@ def test_layers_without_names_that_name_a_dtype_are_numbered_like_others():
     unnamed = {"class_name": "Dense", "config": {"units": 3, "dtype": "float32"}}
     model = model_from_config(stack(unnamed, copy.deepcopy(unnamed)))
     assert [layer.name for layer in model.layers[1:]] == ["dense", "dense_1"]
+
+
+def test_spatial_dropout_of_keras3_follows_though_its_policy_is_not_exported():
+    policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}
+    spatial = {"class_name": "SpatialDropout1D", "config": {"name": "s", "rate": 0.5, "dtype": "float32"}}
+
+    def steps(dtype: Any) -> dict[str, Any]:
+        return {"class_name": "RepeatVector", "config": {"name": "r", "n": 3, "dtype": dtype}}
+
+    assert dtypes(stack(steps(policy), spatial, dense("d", policy)), "mixed_bfloat16") == ["mixed_bfloat16"] * 3
+    assert dtypes(stack(steps(MIXED), spatial), "float64") == ["float64", "float32"]  # an export of Keras 2
+
+
+def test_no_global_policy_reaches_a_normalization_of_tf24():
+    normal = {"class_name": "Normalization", "config": {"name": "n", "dtype": "float32"}}
+    config = {**stack(normal, dense("d", "float32"), dense("e", "float32")), "keras_version": "2.4.0"}
+    assert dtypes(config, "mixed_float16") == ["float32", "mixed_float16", "mixed_float16"]
+    assert dtypes(config, "mixed_float16", "all") == ["mixed_float16"] * 3
+    reach = policy_reach(model_from_config(config, "mixed_float16").network, "auto")
+    assert [(row.layer, row.policy) for row in reach.kept] == [("n", "float32")]
+
+
+@pytest.mark.parametrize(
+    ("own", "rivals"),
+    [
+        (["float64", "float32"], ("float32",)),
+        (["float64", "float64", "float32"], ()),
+        (["float64", "float64", "float32", "float32", "float32"], ("float64",)),
+        (["float32", "float32"], ()),
+    ],
+)
+def test_two_policies_of_which_either_may_be_the_exports_are_named(own: list[str], rivals: tuple[str, ...]):
+    config = stack(*(dense(f"d{index}", dtype) for index, dtype in enumerate(own)))
+    assert scoped(config, "auto").rivals == rivals
+    assert scoped({**config, "config": {**config["config"], "dtype": own[0]}}, "unset").rivals == ()

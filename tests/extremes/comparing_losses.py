@@ -16,6 +16,9 @@ SMALLEST = {"float32": 1.2e-7, "float16": 1.2e-7, "bfloat16": 1.2e-7}
 """A number up to which two may differ: what rounding makes of numbers around 1, or two subnormals of float16."""
 BITES = 0.05
 """How far a number in 16 bits lies from that in float32 where the precision is what the case shows."""
+STRANGE = ("has no attribute", "is not a valid argument", "nexpected keyword argument")
+"""How a library says that it has no such class or setting."""
+VERDICTS = ("agree", "reproduced", "finding", "beyond", "refused", "absent", "open")
 KEYS = ("value", "gradient", "results", "after", "averaged")
 
 
@@ -26,8 +29,8 @@ class Row:
     Attributes:
         case: what was run.
         verdict: "agree"; "reproduced" where float32 gives something else, and the engine what the library gives;
-            "beyond" where the library raises and the engine answers; "refused" where both raise; "absent" where the
-            library has no such thing; "open".
+            "finding" where the library raises, the engine answers, and a warning of the job says so; "beyond" where
+            none does; "refused" where both raise; "absent" where the library has no such thing or setting; "open".
         why: what differs.
     """
 
@@ -45,11 +48,13 @@ def compared(case: Mapping[str, Any], ours: Answer, real: Answer, wide: Answer |
         real: of the library.
         wide: of the engine in float32; None where the case is in float32.
     """
+    if ours.get("crash"):
+        return Row(case, "open", f"ours crashes with {ours['error']}: {ours['message']}; real {_outcome(real)}")
     if "error" in real:
         if "error" in ours:
             return Row(case, "refused")
-        absent = real["error"] == "AttributeError" and "has no attribute" in real["message"]
-        return Row(case, "absent" if absent else "beyond", f"real raises {real['error']}: {real['message']}")
+        why = f"real raises {real['error']}: {real['message']}"
+        return Row(case, "absent" if any(words in real["message"] for words in STRANGE) else "beyond", why)
     if "error" in ours:
         return Row(case, "open", f"ours raises {ours['error']}: {ours['message']}")
     why = difference(case, ours, real)
@@ -57,6 +62,10 @@ def compared(case: Mapping[str, Any], ours: Answer, real: Answer, wide: Answer |
         return Row(case, "open", why)
     bites = wide is not None and ("error" in wide or bool(difference(case, wide, real, BITES)))
     return Row(case, "reproduced" if bites else "agree")
+
+
+def _outcome(answer: Answer) -> str:
+    return f"raises {answer['error']}" if "error" in answer else "answers"
 
 
 def difference(case: Mapping[str, Any], ours: Answer, real: Answer, tolerance: float | None = None) -> str:
@@ -95,11 +104,10 @@ def shown(found: np.ndarray, wanted: np.ndarray) -> str:
 
 def table(rows: list[Row]) -> str:
     """Return how many cases of each class came out how."""
-    verdicts = ("agree", "reproduced", "beyond", "refused", "absent", "open")
     counts: dict[str, Counter[str]] = {}
     for row in rows:
         counts.setdefault(f"{row.case['kind']} {row.case['name']}", Counter())[row.verdict] += 1
-    lines = [f"{'':44}" + "".join(f"{verdict:>11}" for verdict in verdicts)]
-    lines += [f"{name:44}" + "".join(f"{count[verdict]:11}" for verdict in verdicts) for name, count in counts.items()]
+    lines = [f"{'':44}" + "".join(f"{verdict:>11}" for verdict in VERDICTS)]
+    lines += [f"{name:44}" + "".join(f"{count[verdict]:11}" for verdict in VERDICTS) for name, count in counts.items()]
     total: Counter[str] = sum(counts.values(), Counter())
-    return "\n".join([*lines, f"{'all':44}" + "".join(f"{total[verdict]:11}" for verdict in verdicts)])
+    return "\n".join([*lines, f"{'all':44}" + "".join(f"{total[verdict]:11}" for verdict in VERDICTS)])

@@ -14,6 +14,7 @@ import numpy as np
 from engine.losses import LOSSES
 from engine.metrics import METRICS
 from engine.optimizers import OPTIMIZERS
+from tests.extremes.losses_settings import INPUTS, along_axes, settings
 
 DTYPES = ("float32", "float16", "bfloat16")
 NUMBERS, PROBABILITIES, CLASSES, SIGNS, EQUAL = "numbers", "probabilities", "classes", "signs", "equal"
@@ -166,7 +167,7 @@ def _masked(drawn: Drawn) -> Iterator[tuple[str, Drawn]]:
     some = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]], bool)
     yield "masked", {**drawn, "mask": some}
     yield "masked_all", {**drawn, "mask": np.zeros((3, 4), bool)}
-    yield "masked_weighted", {**drawn, "mask": some, "sample_weight": np.array([0.5, 2, 1.0])}
+    yield "masked_weighted", {**drawn, "mask": some, "sample_weight": np.linspace(0.5, 2, 12).reshape(3, 4)}
 
 
 def _softmax(x: np.ndarray) -> np.ndarray:
@@ -202,8 +203,21 @@ def _inputs(name: str) -> Iterator[tuple[str, Drawn, dict[str, Any]]]:
             yield label, _plain({**drawn, **classes}, family), {"from_logits": True}
 
 
+def _set(kind: str, name: str) -> Iterator[Drawn]:
+    """Yield the cases of a class with other settings than the defaults."""
+    family, own = FAMILY.get(name, PROBABILITIES), CONFIGS.get(name, {}) if kind == "metric" else {}
+    for label, drawn, config in _inputs(name):
+        for setting, given in settings(kind, name) if label in INPUTS else ():
+            for dtype in DTYPES:
+                yield _case(kind, name, f"{setting}_{label}", dtype, {**own, **config, **given}, drawn)
+    for label, drawn, given in along_axes(name):
+        for dtype in DTYPES:
+            yield _case(kind, name, label, dtype, {**own, **given}, _plain(drawn, family))
+
+
 def _losses() -> Iterator[Drawn]:
     for name in sorted(LOSSES):
+        yield from _set("loss", name)
         for label, drawn, config in _inputs(name):
             for dtype in DTYPES:
                 yield _case("loss", name, label, dtype, config, drawn)
@@ -216,6 +230,7 @@ def _losses() -> Iterator[Drawn]:
 
 def _metrics() -> Iterator[Drawn]:
     for name in sorted(METRICS):
+        yield from _set("metric", name)
         for label, drawn, config in _inputs(name):
             if name in FLAT and len(drawn["shape"]) > 2:
                 continue

@@ -92,8 +92,10 @@ def answers(cases: list[Case], library: str) -> dict[str, dict[str, Any]]:
         with np.errstate(all="ignore"):
             try:
                 found[case["id"]] = _RUN[case["kind"]](case, library)
-            except (EngineError, IndexError, ValueError) as error:  # what crashes is open
+            except EngineError as error:
                 found[case["id"]] = {"error": type(error).__name__, "message": str(error)[:300]}
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is a defect
+                found[case["id"]] = {"error": type(error).__name__, "message": str(error)[:300], "crash": True}
     return found
 
 

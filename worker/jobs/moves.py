@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.jobs import notices
+from worker.jobs import notices, turns
 from worker.jobs.errors import JobNotFound, LeaseLost, TransitionRefused
 from worker.jobs.records import Claim, NewEvent
 from worker.jobs.states import ALLOWED, LEASED, TERMINAL, JobStatus
@@ -34,9 +34,11 @@ class Locked:
     """The columns that decide about a job, read under its lock; true until the transaction ends."""
 
     id: str
+    tenant: str
     status: JobStatus
     status_reason: str
     attempt: int
+    claimed_at: float | None
     lease_until: float | None
     turn_at: float | None
     lost_leases: int
@@ -126,6 +128,8 @@ def apply(connection: sa.Connection, row: Locked, change: Change, now: float) ->
     same = (jobs.c.id == row.id, jobs.c.status == row.status, jobs.c.attempt == row.attempt)
     if connection.execute(sa.update(jobs).where(*same).values(values)).rowcount != 1:
         raise TransitionRefused(row.id, before, "changed by two at once")
+    if before in LEASED and change.after is not None and change.after not in LEASED:
+        turns.charge(connection, row.tenant, now - (row.claimed_at or now))
     if change.after is JobStatus.QUEUED:
         announce(connection, row.id, row.attempt, now)
     if change.after in TERMINAL:

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from worker.jobs import turns
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import (
     Artifact,
@@ -39,13 +40,17 @@ def require(connection: sa.Connection, job_id: str, mine: Mine) -> None:
         raise JobNotFound(job_id)
 
 
-def read_jobs(connection: sa.Connection, rows: Sequence[sa.Row[Any]], now: float, mine: Mine = ()) -> tuple[Job, ...]:
-    """The jobs of these rows of table `jobs`, in their order; places in the queue count the caller's jobs only."""
+def read_jobs(connection: sa.Connection, rows: Sequence[sa.Row[Any]], now: float) -> tuple[Job, ...]:
+    """The jobs of these rows of table `jobs`, in their order."""
     ids = [row.id for row in rows]
     histories = _by_job(connection, transitions, ids, transitions.c.number)
     files = _by_job(connection, artifacts, ids, artifacts.c.name)
-    places = _queue_positions(connection, [row for row in rows if row.status == JobStatus.QUEUED], mine)
-    return tuple(_job(row, histories.get(row.id, []), files.get(row.id, []), places.get(row.id), now) for row in rows)
+    places = turns.places(connection, [row for row in rows if row.status == JobStatus.QUEUED], now)
+    ends = _estimates(connection, rows, now)
+    return tuple(
+        _job(row, histories.get(row.id, []), files.get(row.id, []), places.get(row.id), ends.get(row.id))
+        for row in rows
+    )
 
 
 def _summary(row: Any) -> Mapping[str, Any]:
@@ -56,7 +61,7 @@ def _summary(row: Any) -> Mapping[str, Any]:
 
 
 def _job(
-    row: sa.Row[Any], history: Sequence[sa.Row[Any]], files: Sequence[sa.Row[Any]], place: int | None, now: float
+    row: sa.Row[Any], history: Sequence[sa.Row[Any]], files: Sequence[sa.Row[Any]], place: int | None, end: float | None
 ) -> Job:
     result = JobResult(row.checkpoint_id, tuple(map(artifact, files)))
     return Job(
@@ -69,7 +74,7 @@ def _job(
         spec=row.spec,
         summary=_summary(row),
         progress=Progress(row.step, row.total_steps, row.epoch, row.epochs),
-        estimated_finish=_estimate(row, now),
+        estimated_finish=end,
         queue_position=place,
         attempt=row.attempt,
         metrics=row.metrics,
@@ -84,11 +89,18 @@ def _job(
     )
 
 
-def _estimate(row: sa.Row[Any], now: float) -> float | None:
-    """When the job would end at its own pace so far, if it had a worker to itself from now on."""
+def _seconds_left(row: sa.Row[Any]) -> float | None:
+    """How long the job would train on at its own pace so far; None where that is not known."""
     if row.status not in _TRAINS or not row.active_steps:
         return None
-    return float(now + (row.total_steps - row.step) * row.active_seconds / row.active_steps)
+    return float((row.total_steps - row.step) * row.active_seconds / row.active_steps)
+
+
+def _estimates(connection: sa.Connection, rows: Sequence[sa.Row[Any]], now: float) -> Mapping[str, float]:
+    """When jobs would end at their own pace and their present share of the workers, by job id."""
+    left = {row.id: (row.tenant, seconds) for row in rows if (seconds := _seconds_left(row)) is not None}
+    rates = turns.rates(connection, sorted({tenant for tenant, _ in left.values()}))
+    return {job_id: now + seconds / rates[tenant] for job_id, (tenant, seconds) in left.items()}
 
 
 def _transition(row: sa.Row[Any]) -> Transition:
@@ -116,27 +128,6 @@ def _by_job(
     return found
 
 
-def _queue_positions(connection: sa.Connection, rows: Sequence[sa.Row[Any]], mine: Mine) -> dict[str, int]:
-    """Places in the queue of queued jobs, from 1. Reads the stretch of the queue between them, not the whole."""
-    if not rows:
-        return {}
-    places = sorted((row.turn_at, row.number) for row in rows)
-    (first, number), (last, _) = places[0], places[-1]
-    queued = sa.and_(jobs.c.status == JobStatus.QUEUED, *mine)
-    before = sa.or_(jobs.c.turn_at < first, sa.and_(jobs.c.turn_at == first, jobs.c.number < number))
-    count = sa.select(sa.func.count()).select_from(jobs).where(queued, jobs.c.turn_at <= first, before)
-    ahead = connection.execute(count).scalar_one()
-    stretch = sa.select(jobs.c.id).where(queued, jobs.c.turn_at.between(first, last), sa.not_(before))
-    ids = connection.execute(stretch.order_by(jobs.c.turn_at, jobs.c.number)).scalars()
-    return {job_id: place for place, job_id in enumerate(ids, ahead + 1)}
-
-
-def read_next(connection: sa.Connection) -> str | None:
-    """The queued job whose turn is next; None if none waits."""
-    query = sa.select(jobs.c.id).where(jobs.c.status == JobStatus.QUEUED).order_by(jobs.c.turn_at, jobs.c.number)
-    return connection.execute(query.limit(1)).scalar_one_or_none()
-
-
 def find_checkpoint(connection: sa.Connection, name: str, mine: Mine = ()) -> Checkpoint | None:
     """The checkpoint of an id, or the newest of a job's; None if there is none."""
     named = sa.or_(checkpoints.c.id == name, checkpoints.c.job_id == name)
@@ -160,7 +151,7 @@ def read_page(
     if after is not None:
         query = query.where(number > after if ascending else number < after)
     rows = connection.execute(query).all()
-    return Page(read_jobs(connection, rows[:limit], now, mine), len(rows) > limit)
+    return Page(read_jobs(connection, rows[:limit], now), len(rows) > limit)
 
 
 def page_filters(

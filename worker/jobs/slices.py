@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.jobs import ledger, metrics, moves, notices, reading, run_warnings
+from worker.jobs import ledger, metrics, moves, notices, reading, run_warnings, turns
 from worker.jobs.errors import LeaseLost
 from worker.jobs.moves import Change
 from worker.jobs.records import (
@@ -56,12 +56,14 @@ def claim(connection: sa.Connection, job_id: str, owner: str, lease_until: float
     step, epoch = (saved[0].step, saved[0].epoch) if saved else (0, 0)
     attempt = row.attempt + 1
     values = {"attempt": attempt, "lease_owner": owner, "lease_until": lease_until, "queued_at": None}
+    values["claimed_at"] = now
     values |= {"started_at": now if row.started_at is None else row.started_at}
     values |= _rewound(connection, job_id, step, epoch)
     data = {"attempt": attempt, "resumed_from_step": step}
     event = NewEvent("job.running", f"Slice {attempt} trains on from step {step}.", data)
     reason = moves.HANDOVER if row.status_reason == moves.HANDOVER else "claimed"
     moves.apply(connection, row, Change([event], values, JobStatus.RUNNING, reason), now)
+    turns.begin(connection, row.tenant)
     connection.execute(sa.delete(outbox).where(outbox.c.job_id == job_id))
     start = Start(**row.start) if row.start else None
     return Claim(job_id, attempt, owner, saved, row.total_steps, row.epochs, start)

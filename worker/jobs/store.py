@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.jobs import database, ledger, metrics, reading, recovery, slices, submitting, tenants
+from worker.jobs import database, ledger, metrics, reading, recovery, slices, submitting, tenants, turns
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import (
     NOTHING,
@@ -127,7 +127,7 @@ class JobStore:
             row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id, *self._mine)).one_or_none()
             if row is None:
                 raise JobNotFound(job_id)
-            return reading.read_jobs(connection, [row], self._clock(), self._mine)[0]
+            return reading.read_jobs(connection, [row], self._clock())[0]
 
     def spec(self, job_id: str) -> dict[str, Any]:
         """The JobSpec as it was sent, inline data included.
@@ -291,9 +291,9 @@ class JobStore:
     # ----------------------------------------------------------------- slices
 
     def next_in_line(self) -> str | None:
-        """The queued job whose turn it is, by priority and time; None if none waits."""
+        """The queued job whose turn it is, by tenant, priority and time (`worker.jobs.turns`); None if none waits."""
         with database.reading(self._engine) as connection:
-            return reading.read_next(connection)
+            return turns.next_job(connection, self._clock())
 
     def claim(self, job_id: str, owner: str, lease_seconds: float) -> Claim | None:
         """Take a queued job for one slice; None if it is not there to be taken.

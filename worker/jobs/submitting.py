@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.jobs import moves
+from worker.jobs import moves, turns
 from worker.jobs.errors import IdempotencyMismatch, JobNotFound, TransitionRefused
 from worker.jobs.moves import Change
 from worker.jobs.notices import NewWebhook
@@ -89,6 +89,7 @@ def insert(connection: sa.Connection, tenant: str, new: NewJob, now: float) -> N
         connection.execute(sa.insert(labels), pairs)
     for hook in new.webhooks:
         insert_webhook(connection, tenant, job_id, hook, now)
+    turns.enter(connection, tenant)
     _write_history(connection, job_id, now)
     moves.announce(connection, job_id, 0, now)
 

@@ -138,9 +138,7 @@ class SweepStore:
             query = query.order_by(sweep_jobs.c.place)
             points = {row.job_id: row.point for row in connection.execute(query)}
             rows = {row.id: row for row in connection.execute(sa.select(jobs).where(jobs.c.id.in_(points)))}
-            found = reading.read_jobs(
-                connection, [rows[job_id] for job_id in points], self._clock(), (jobs.c.tenant == self._tenant,)
-            )
+            found = reading.read_jobs(connection, [rows[job_id] for job_id in points], self._clock())
             best = _best(connection, list(points))
         return tuple(Trial(points[job.id], job, *best.get(job.id, (NOTHING, None))) for job in found)
 

@@ -59,6 +59,7 @@ jobs = Table(
     Column("run_warnings", JSON(none_as_null=True)),  # found while it ran, one of a code; submit's are in summary
     Column("checkpoint_id", String(40)),  # the result's
     Column("attempt", BigInteger, nullable=False),  # slices claimed so far; the fencing token
+    Column("claimed_at", Double),  # when the slice that runs was claimed
     Column("lease_owner", String(200)),
     Column("lease_until", Double),
     Column("lost_leases", Integer, nullable=False),  # in a row, without a checkpoint between
@@ -73,6 +74,14 @@ jobs = Table(
     Index(None, "tenant", "number"),
     Index(None, "tenant", "status", "number"),
     Index(None, "tenant", "status", "turn_at"),
+)
+
+tenant_turns = Table(  # how the tenants share the workers; see turns
+    "tenant_turns",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("began", Double, nullable=False, server_default="0"),  # virtual time at which its last slice began
+    Column("ready", Double, nullable=False, server_default="0"),  # and at which its next one may
 )
 
 inline_data = Table(

@@ -70,6 +70,7 @@ def subject_of(
         input_shape=samples.input_shape if samples else None,
         policy_scope=policy_scope(body) if body.get("policy") is not None else None,
         replaced=scoped.replaced,
+        rivals=scoped.rivals,
         inputs=samples.x if samples else None,
         made=model.network if made else None,
     )

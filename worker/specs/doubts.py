@@ -19,6 +19,8 @@ from engine.model import Model
 from engine.numerics.subject import Subject
 from engine.optimizers import LossScaleOptimizer
 from engine.training import Trainer
+from worker.specs.compile_configs import PLACES
+from worker.specs.compile_differences import differences
 from worker.specs.files.content import LABELS
 from worker.specs.notices import Notice
 from worker.specs.samples import Samples
@@ -92,6 +94,18 @@ def _export_dtype_replaced(job: Reading) -> Iterator[Notice]:
         yield Notice(code="export_dtype_replaced", message=text, pointer="/policy_scope")
 
 
+def _export_dtype_guessed(job: Reading) -> Iterator[Notice]:
+    counts, rivals = job.subject.replaced, job.subject.rivals
+    if rivals:
+        text = (
+            f"Some layers of the config name {' or '.join(map(repr, counts))} and others "
+            f"{' or '.join(map(repr, rivals))}, and nothing tells which one the export wrote into all layers and which "
+            f"was chosen for single ones. The policy of the job replaces the former; `policy_reach` lists the layers "
+            'that keep their own. Set "policy_scope" to "all" or "unset", or remove the `dtype` of layers.'
+        )
+        yield Notice(code="export_dtype_guessed", message=text, pointer="/policy_scope")
+
+
 def _label_assumed(job: Reading) -> Iterator[Notice]:
     columns = job.samples.columns if job.samples else None
     if columns is not None and columns.guessed:
@@ -104,9 +118,14 @@ def _label_assumed(job: Reading) -> Iterator[Notice]:
 
 
 def _compile_config_unused(job: Reading) -> Iterator[Notice]:
-    for key in ("compile_config", "training_config"):
-        if job.body["model"].get(key) and job.body.get("compile"):
-            text = f"`{key}` inside the model is not used; the job's own `compile` is."
+    for key in PLACES:
+        given = job.body["model"].get(key)
+        parts = differences(key, given, job.model) if given and job.model.is_compiled else ()
+        if parts:
+            text = (
+                f"`{key}` inside the model is not used, the job's own `compile` is; they differ in "
+                f"{' and '.join(parts)}."
+            )
             yield Notice(code="compile_config_unused", message=text, pointer=f"/model/{key}")
 
 
@@ -196,6 +215,7 @@ def _idle_callbacks(job: Reading) -> Iterator[Notice]:
 DOUBTS: tuple[Doubt, ...] = (
     _optimizer_assumed,
     _export_dtype_replaced,
+    _export_dtype_guessed,
     _label_assumed,
     _idle_callbacks,
     _compile_config_unused,

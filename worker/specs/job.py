@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
 from engine import optimizers
 from engine.policy_scope import Scope
@@ -201,3 +202,12 @@ class JobSpec(Spec):
         default=None, description="Up to 64 characters to tell jobs apart."
     )
     metadata: Metadata = Field(default_factory=dict, description="Up to 16 pairs of yours.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_model(cls, value: Any) -> Any:
+        """Refuse an exported model, whose every key would be a fault of its own."""
+        exported = isinstance(value, dict) and "model" not in value and {"class_name", "config"} <= value.keys()
+        if exported:
+            raise PydanticCustomError("bare_model", "must be a job")
+        return value

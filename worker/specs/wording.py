@@ -196,6 +196,15 @@ def _plain(text: str) -> Wording:
     return word
 
 
+def _bare_model(_name: str, value: Any, _context: Mapping[str, Any]) -> tuple[str, str, str]:
+    form = (
+        '{"model": <this object>, "compile": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"}, '
+        '"data": {"file": "file-..."}}'
+    )
+    text = f"This is a serialized {shown(value.get('class_name'))}, not a job. Send it as `model` of one: {form}."
+    return "not_a_job", "ValueError", f"{text} To inspect it, `model` alone is enough."
+
+
 OTHERWISE: Wording = _said
 """For the kinds that no spec uses: pydantic's own words, with the place and the value."""
 
@@ -206,6 +215,7 @@ WORDINGS: Mapping[str, Wording] = {
     "webhook_secret": _plain("must be `whsec_` and 24 to 64 random bytes in base64. What was received is not repeated"),
     "webhook_url": _plain("must be a plain http or https URL, without a user name or password in it"),
     "no_bound": _plain("needs a bound, `below` or `above` a number"),
+    "bare_model": _bare_model,
     "unknown_data": _unknown_data,
     "custom_module": _custom_module,
     "none_required": _unset,

@@ -29,6 +29,7 @@ CODES = {
     "hyperparameter_rounded",
     "initializer_without_kernel",
     "loss_low_precision",
+    "loss_without_kernel",
     "loss_scale_overflows_loss_dtype",
     "nadam_product",
     "normalization_low_precision",
@@ -181,7 +182,11 @@ FOUND: list[tuple[tuple[dict[str, Any], ...], dict[str, Any], list[tuple[str, st
     (
         (dense("head", 300),),
         {"policy": "mixed_bfloat16", "loss": "sparse_categorical_crossentropy"},
-        [("class_numbers_rounded", "error", "head"), ("loss_low_precision", "warning", "head")],
+        [
+            ("class_numbers_rounded", "error", "head"),
+            ("loss_low_precision", "warning", "head"),
+            ("loss_without_kernel", "warning", "head"),
+        ],
     ),
     # layers
     (

@@ -1,0 +1,103 @@
+"""Rules about dtypes that the original does not mix, and that are mixed here: it refuses such a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.dtypes import FLOAT32, DType
+from engine.layers.wrappers import TimeDistributed
+from engine.losses import CategoricalCrossentropy
+from engine.numerics.case import Case, Rule
+from engine.numerics.findings import Finding
+from engine.numerics.plan import penalized
+from engine.optimizers import Nadam
+
+CODE = "original_refuses"
+
+
+def penalties(case: Case) -> Iterator[Finding]:
+    """Penalties in another dtype than float32, in which Keras 3 computes losses: it stacks them all to add them."""
+    if not case.subject.conventions.floatx_losses:
+        return
+    found: dict[str, DType] = {
+        layer.name or "": dtype
+        for plan in case.plans
+        for call in plan.calls
+        for layer, dtype in penalized(call)
+        if dtype is not FLOAT32
+    }
+    for spec in case.subject.network.weight_specs:
+        if spec.regularizer is not None and spec.dtype is not FLOAT32:
+            found.setdefault(spec.path.rpartition("/")[0], spec.dtype)
+    for layer, dtype in found.items():
+        yield Finding(
+            code=CODE,
+            severity="warning",
+            layer=layer,
+            why=f"The penalty of {layer!r} is {dtype.name} and the loss float32: Keras 3 cannot add them, and refuses "
+            "the first step. Here each is cast to float32 and added.",
+            fix='To train it in Keras 3 as well, give the layer the dtype "float32" (a mixed policy is enough for '
+            "penalties on weights), or remove its regularizer.",
+            source="keras.trainers.Trainer.compute_loss of Keras 3.15 (observed)",
+            evidence={"dtype": dtype.name},
+        )
+
+
+def several_dtypes(case: Case) -> Iterator[Finding]:
+    """Variables of several dtypes, where Keras 2 computes one number from all of them, or for all of them."""
+    optimizer = None if case.subject.optimizer is None else case.subject.optimizer.inner_optimizer
+    names = [dtype.name for dtype in case.variable_dtypes]
+    if optimizer is None or case.subject.conventions.keras3 or len(names) < 2:
+        return
+    line = case.subject.conventions
+    norm = getattr(optimizer, "global_clipnorm", None) is not None
+    product = isinstance(optimizer, Nadam) and not line.fused_updates
+    for happens, what in ((norm, "one norm of all gradients"), (product, "one product of momenta")):
+        if happens:
+            yield Finding(
+                code=CODE,
+                severity="warning",
+                layer=None,
+                why=f"{optimizer.class_name} computes {what}, and the variables are {' and '.join(names)}: "
+                "TensorFlow does not mix them, so Keras 2 refuses the first step. Here each casts the number.",
+                fix="Give all layers one variable dtype, as mixed policies do, or change optimizer or clipping.",
+                source="tf.linalg.global_norm and tf_keras.optimizers.Nadam.update_step (2.21.0), observed",
+                evidence={"dtypes": ", ".join(names)},
+                about="optimizer",
+            )
+
+
+def smoothed_labels(case: Case) -> Iterator[Finding]:
+    """Label smoothing of another dtype than float32 in TF 2.4, where the smoothing is a float32 tensor."""
+    loss, dtype = case.subject.loss, case.head_dtype
+    smooths = isinstance(loss, CategoricalCrossentropy) and loss.label_smoothing
+    if smooths and case.subject.conventions.fused_updates and dtype is not FLOAT32:
+        yield Finding(
+            code=CODE,
+            severity="warning",
+            layer=case.head,
+            why=f"The output is {dtype.name} and `label_smoothing` float32: TF 2.4 does not multiply them, and refuses "
+            "the first step. Here the labels are smoothed all the same.",
+            fix='Give the last layer the dtype "float32", as its guide to mixed precision says.',
+            source="tf.keras.losses.categorical_crossentropy of TF 2.4.4 (observed)",
+            evidence={"dtype": dtype.name},
+        )
+
+
+def idle_penalties(case: Case) -> Iterator[Finding]:
+    """Penalties on activities of layers in a TimeDistributed of Keras 3, which adds none."""
+    for plan in case.plans:
+        layer = plan.layer
+        if isinstance(layer, TimeDistributed) and layer.idle_penalty is not None:
+            yield Finding(
+                code="penalty_without_effect",
+                severity="warning",
+                layer=layer.name,
+                why=f"The layer in TimeDistributed {layer.name!r} has an activity regularizer, which Keras 3 does not "
+                "apply there: it adds nothing to the loss, there and here.",
+                fix="Put an ActivityRegularization layer behind the TimeDistributed, or remove the regularizer.",
+                source="keras.layers.TimeDistributed.call of Keras 3.15 (observed)",
+            )
+
+
+DTYPE_RULES: tuple[Rule, ...] = (penalties, several_dtypes, smoothed_labels, idle_penalties)

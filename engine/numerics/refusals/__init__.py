@@ -1,0 +1,1 @@
+"""What the original libraries refuse to compute in a dtype, as tables: one for each line of Keras."""

@@ -1,0 +1,64 @@
+"""What the original refuses for its dtypes and is done here is named; `tests/campaigns` saw the originals refuse it."""
+
+from typing import Any
+
+import pytest
+
+from engine.numerics.linter import lint
+from tests.engine.numerics.subjects import dense, layer, subject
+
+L2 = {"class_name": "L2", "config": {"l2": 0.01}}
+HEAD = dense("head", 2, dtype="float32")
+CLIPPED = {"class_name": "SGD", "config": {"global_clipnorm": 1.0}}
+SMOOTHED = {"class_name": "CategoricalCrossentropy", "config": {"label_smoothing": 0.1}}
+
+
+def refused(*layers: dict[str, Any], **settings: Any) -> list[str | None]:
+    found = lint(subject(*layers, **settings))
+    return [each.layer or each.about for each in found if each.code == "original_refuses"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "policy", "named"),
+    [
+        ({"kernel_regularizer": L2}, "bfloat16", ["body"]),
+        ({"kernel_regularizer": L2}, "float64", ["body"]),
+        ({"kernel_regularizer": L2}, "mixed_bfloat16", []),
+        ({"activity_regularizer": L2}, "mixed_float16", ["body"]),
+        ({"activity_regularizer": L2}, "float32", []),
+    ],
+)
+def test_keras3_adds_no_penalty_that_is_not_float32(settings: dict[str, Any], policy: str, named: list[str]):
+    layers = (dense("body", **settings), HEAD)
+    assert refused(*layers, policy=policy, line="keras3") == named
+    assert refused(*layers, policy=policy, line="tf_keras") == []
+
+
+def test_keras2_has_no_norm_of_gradients_of_several_dtypes():
+    layers = (dense("body"), HEAD)
+    assert refused(*layers, policy="float64", line="tf_keras", optimizer=CLIPPED) == ["optimizer"]
+    assert refused(*layers, policy="float64", line="tf2.4", optimizer=CLIPPED) == ["optimizer"]
+    assert refused(*layers, policy="mixed_float16", line="tf_keras", optimizer=CLIPPED) == []
+    assert refused(*layers, policy="float64", line="keras3", optimizer=CLIPPED) == []
+
+
+def test_nadam_of_tf_keras_has_one_product_for_variables_of_one_dtype():
+    layers = (dense("body"), HEAD)
+    assert refused(*layers, policy="float16", line="tf_keras", optimizer="nadam") == ["optimizer"]
+    assert refused(*layers, policy="float16", line="tf2.4", optimizer="nadam") == []
+    assert refused(dense("body"), policy="float16", line="tf_keras", optimizer="nadam") == []
+
+
+def test_tf24_smooths_no_labels_of_another_dtype():
+    layers = (dense("body"), dense("head", 2, activation="softmax"))
+    assert refused(*layers, policy="float16", line="tf2.4", loss=SMOOTHED) == ["head"]
+    assert refused(*layers, policy="float32", line="tf2.4", loss=SMOOTHED) == []
+    assert refused(*layers, policy="float16", line="tf_keras", loss=SMOOTHED) == []
+
+
+def test_a_penalty_inside_time_distributed_is_idle_in_keras3():
+    inner = dense("inner", activity_regularizer=L2)
+    each = layer("TimeDistributed", name="each", layer=inner)
+    for line, named in (("keras3", ["each"]), ("tf_keras", []), ("tf2.4", [])):
+        found = lint(subject(each, HEAD, line=line, shape=(3, 4)))
+        assert [one.layer for one in found if one.code == "penalty_without_effect"] == named
