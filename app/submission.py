@@ -24,6 +24,7 @@ from worker.specs.errors import FieldError, SpecError, pointer_to
 from worker.specs.job import JobSpec
 from worker.specs.reach import ReachShape
 from worker.specs.resources import layer_places
+from worker.specs.sources import Sources
 from worker.specs.uploads import Uploads
 from worker.specs.webhooks import WebhookSpec
 
@@ -45,13 +46,18 @@ class Checked:
     source: Checkpoint | None
 
 
-def check(services: Services, spec: JobSpec) -> Checked:
+def check(services: Services, spec: JobSpec, sources: Sources | None = None) -> Checked:
     """Check a job; nothing is written.
+
+    Args:
+        services: as the caller may use them.
+        spec: the job.
+        sources: his uploaded files; None reads them anew.
 
     Raises:
         SpecError: every fault there is, each with a pointer into the job.
     """
-    prepared = prepare(spec, services.shared.limits, Uploads(services.files))
+    prepared = prepare(spec, services.shared.limits, sources or Uploads(services.files))
     given = spec.given()
     given.pop("webhooks", None)
     hooks = tuple(
