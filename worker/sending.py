@@ -5,14 +5,16 @@ Signed as Standard Webhooks (https://www.standardwebhooks.com). A message may co
 
 import http.client
 import logging
+import math
 import secrets
 import socket
 import ssl
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Event, Timer
+from threading import Event, Lock, Timer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,13 +24,17 @@ from standardwebhooks import Webhook as Signer
 from worker.heartbeat import is_passing
 from worker.jobs.addresses import AddressRefused, Resolve, checked, resolved
 from worker.jobs.store import Clock
-from worker.jobs.webhooks import GONE, Attempt, Due, WebhookStore
+from worker.jobs.webhooks import GONE, Attempt, Due, Room, WebhookStore
 from worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 8
-BATCH = 32
+AT_ONCE, PER_TENANT, PER_RECEIVER = 64, 8, 2
+"""Deliveries that are tried at the same time: in all, of one tenant, and to one server."""
+LEASE_TIMES = 3
+"""A try that is not settled after so many times the longest one is another sender's to make."""
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
+"""How long a receiver that did not answer is left alone: doubled each time, up to the longest."""
 MOST_READ = 64 * 1024
 JITTER = 0.1
 _PORTS = {"http": 80, "https": 443}
@@ -67,37 +73,98 @@ class _Pinned(http.client.HTTPConnection):
                 logger.debug("the connection was gone already")
 
 
+class UnderWay:
+    """The deliveries that are being tried, and the receivers that did not answer; shared by the threads that try."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._silent: Counter[tuple[str, str]] = Counter()
+        self.ended = Event()
+        """Set whenever one ends: there may be room for another."""
+
+    def room(self) -> Room:
+        """How many more may begin."""
+        with self._lock:
+            return Room(AT_ONCE, PER_TENANT, PER_RECEIVER, dict(self._counts))
+
+    def begin(self, due: Due) -> None:
+        """Count a delivery."""
+        with self._lock:
+            self._counts[due.tenant, due.receiver] += 1
+
+    def end(self, due: Due) -> None:
+        """Count it no more."""
+        with self._lock:
+            self._counts -= Counter({(due.tenant, due.receiver): 1})
+        self.ended.set()
+
+    def pause_after(self, due: Due, *, answered: bool) -> float | None:
+        """Seconds for which nothing more is sent to the receiver, None for none: longer each time it is silent."""
+        with self._lock:
+            if answered:
+                del self._silent[due.tenant, due.receiver]
+                return None
+            self._silent[due.tenant, due.receiver] += 1
+            times = self._silent[due.tenant, due.receiver]
+        return min(math.ldexp(PAUSE_SECONDS, times - 1), LONGEST_PAUSE_SECONDS)
+
+
 @dataclass(frozen=True)
 class Sender:
-    """Sends what is due.
+    """Sends what is due, each delivery in a thread: whoever is slow to answer holds up his own deliveries only.
 
     Attributes:
         store: where it is written.
         settings: whom may be sent to, for how long, when again.
         clock: unix seconds; the store's.
         resolve: from a host to its addresses.
+        under_way: what is being tried.
+        threads: in which.
     """
 
     store: WebhookStore
     settings: WorkerSettings
     clock: Clock = time.time
     resolve: Resolve = resolved
+    under_way: UnderWay = field(default_factory=UnderWay)
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "webhook"))
+
+    def begin(self) -> tuple[Future[None], ...]:
+        """Begin to send what is due and has room."""
+        due = self.store.take_due(self.under_way.room(), lease_seconds=LEASE_TIMES * self.settings.webhook_seconds)
+        for each in due:
+            self.under_way.begin(each)
+        return tuple(self.threads.submit(self._deliver, each) for each in due)
 
     def round(self) -> int:
-        """Send everything that is due now, some at once; return how much that was."""
-        due = self.store.take_due(BATCH, lease_seconds=3 * self.settings.webhook_seconds * BATCH / AT_ONCE)
-        if due:
-            with ThreadPoolExecutor(AT_ONCE) as threads:
-                list(threads.map(self._deliver, due))
-        return len(due)
+        """Send everything that is due now, and wait until it is tried; return how much that was."""
+        count = 0
+        while begun := self.begin():
+            count += len(begun)
+            for each in begun:
+                each.result()
+        return count
 
     def _deliver(self, due: Due) -> None:
         begun = time.monotonic()
-        status_code, error = self._send(due)
-        attempt = Attempt(self.clock(), status_code, error, time.monotonic() - begun)
+        try:
+            status_code, error, answered = self._send(due)
+            attempt = Attempt(self.clock(), status_code, error, time.monotonic() - begun)
+            self._settle(due, attempt, answered=answered)
+            logger.info("webhook message %s: %s", due.id, status_code or error)
+        except DBAPIError as error:  # its lease ends, and it is tried again
+            logger.warning("the try of webhook message %s is not noted: %s", due.id, error.orig)
+        finally:
+            self.under_way.end(due)
+
+    def _settle(self, due: Due, attempt: Attempt, *, answered: bool) -> None:
+        pause = self.under_way.pause_after(due, answered=answered)
+        if pause is not None:
+            lifetime = sum(self.settings.webhook_retry_seconds)
+            self.store.postpone(due.tenant, due.receiver, pause, lifetime)
         status, next_at = self._following(due, attempt)
         self.store.settle(due, attempt, status, next_at)
-        logger.info("webhook message %s: %s", due.id, status_code or error)
 
     def _following(self, due: Due, attempt: Attempt) -> tuple[str, float | None]:
         if attempt.status_code is not None and 200 <= attempt.status_code < 300:
@@ -108,15 +175,16 @@ class Sender:
         # Not all at the same moment: a receiver that was down has to get up first.
         return "pending", attempt.at + waits[due.attempts] * _random.uniform(1 - JITTER, 1 + JITTER)
 
-    def _send(self, due: Due) -> tuple[int | None, str | None]:
+    def _send(self, due: Due) -> tuple[int | None, str | None, bool]:
+        """Return the status code, what kept us from it, and whether the receiver is in no doubt of being there."""
         try:
-            return self._post(due), None
+            return self._post(due), None, True
         except AddressRefused as error:
-            return None, str(error)
+            return None, str(error), True
         except TimeoutError:
-            return None, f"No answer in {self.settings.webhook_seconds:g} s."
+            return None, f"No answer in {self.settings.webhook_seconds:g} s.", False
         except (OSError, http.client.HTTPException, ValueError) as error:
-            return None, f"{type(error).__name__}: the receiver could not be reached or did not speak HTTP."
+            return None, f"{type(error).__name__}: the receiver could not be reached or did not speak HTTP.", False
 
     def _post(self, due: Due) -> int:
         parts = urlsplit(due.url)
@@ -151,11 +219,16 @@ def headers_of(due: Due, now: float) -> dict[str, str]:
 
 def run(sender: Sender, stop: Event) -> None:
     """Send until `stop` is set; the database may come and go."""
-    while not stop.wait(sender.settings.reaper_seconds):
+    while not stop.is_set():
+        sender.under_way.ended.clear()
         try:
-            while sender.round() and not stop.is_set():
-                continue
+            began = sender.begin()
         except DBAPIError as error:
             if not is_passing(error):
                 raise
             logger.warning("webhooks wait: the database does not answer: %s", error.orig)
+            began = ()
+        if not began:
+            # What ends makes room; what becomes due is looked for in the reaper's rhythm.
+            sender.under_way.ended.wait(sender.settings.reaper_seconds)
+    sender.threads.shutdown(cancel_futures=True)

@@ -24,7 +24,7 @@ def test_the_migrated_schema_is_what_the_tables_say(engine: sa.Engine):
 def test_migrating_again_changes_nothing(database_url: str, engine: sa.Engine):
     database.migrate(database_url)
     with engine.connect() as connection:
-        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0011"]
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars().all() == ["0012"]
 
 
 def test_jobs_of_earlier_releases_keep_the_meaning_of_their_policy(database_url: str, engine: sa.Engine):

@@ -2,12 +2,14 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 from standardwebhooks import Webhook as Verifier
 
 from tests.receiver import receiving
+from tests.waiting import PATIENCE, until
 from tests.worker.clocks import ManualClock
 from tests.worker.fakes import SPEC, FakeTrainer
 from worker.jobs.addresses import AddressRefused, checked, literal, resolved
@@ -17,9 +19,9 @@ from worker.jobs.notices import NewWebhook, first_true
 from worker.jobs.records import Flush, Job
 from worker.jobs.store import JobStore
 from worker.jobs.submitting import NewJob
-from worker.jobs.webhooks import Delivery, WebhookStore
+from worker.jobs.webhooks import Delivery, Room, WebhookStore
 from worker.runner import RunnerDeps, run_slice
-from worker.sending import Sender
+from worker.sending import PAUSE_SECONDS, PER_RECEIVER, Sender
 from worker.settings import WorkerSettings
 
 SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -116,10 +118,11 @@ def test_a_receiver_that_never_answers_is_not_waited_for(store: JobStore, hooks:
 def test_a_sender_that_died_leaves_it_to_the_next(store: JobStore, hooks: WebhookStore, clock: ManualClock):
     job = told(store, "http://127.0.0.1:9/", "job.cancelled")
     store.request_cancel(job.id)
-    (first,) = hooks.take_due(10, 60)
-    assert hooks.take_due(10, 60) == ()
+    room = Room(10, 10, 10)
+    (first,) = hooks.take_due(room, 60)
+    assert hooks.take_due(room, 60) == ()
     clock.move(61)
-    assert [due.id for due in hooks.take_due(10, 60)] == [first.id]
+    assert [due.id for due in hooks.take_due(room, 60)] == [first.id]
     assert SECRET not in repr(first)
 
 
@@ -224,3 +227,59 @@ def test_numbers_are_addresses_too():
     assert literal("2130706433") == "127.0.0.1"
     assert literal("::1") == "::1"
     assert literal("example.org") is None
+
+
+def cancelled(store: JobStore, url: str, count: int = 1) -> list[Job]:
+    jobs = [told(store, url, "job.cancelled") for _ in range(count)]
+    for job in jobs:
+        store.request_cancel(job.id)
+    return jobs
+
+
+def test_a_receiver_that_never_answers_delays_nobody_else(
+    store: JobStore, hooks: WebhookStore, sender: Sender, clock: ManualClock
+):
+    patient = replace(sender, settings=sender.settings.model_copy(update={"webhook_seconds": PATIENCE}))
+    with receiving() as silent, receiving() as other, receiving() as mine:
+        silent.hold.clear()
+        cancelled(store, silent.url, 40)
+        (second,) = cancelled(store, mine.url)
+        (theirs,) = cancelled(store.of("ben"), other.url)
+        while patient.begin():
+            continue
+        until(lambda: other.got and mine.got)
+        assert len(patient.under_way.room().full("default")) == 1
+        silent.hold.set()
+        until(lambda: patient.round() >= 0 and len(silent.got) == 40)
+    assert [deliveries(hooks, second), deliveries(hooks.of("ben"), theirs)] == [
+        [("job.cancelled", "delivered", [200])]
+    ] * 2
+
+
+def test_a_silent_receiver_is_left_alone_for_longer_and_longer(
+    store: JobStore, hooks: WebhookStore, sender: Sender, clock: ManualClock
+):
+    jobs = cancelled(store, "http://127.0.0.1:9/", 20)  # nobody listens there
+    tried = []
+    for _ in range(4):
+        tried.append(sender.round())
+        clock.move(PAUSE_SECONDS * 2 ** len(tried) + 1)
+    assert all(count <= 2 * PER_RECEIVER for count in tried)
+    assert {status for job in jobs for _, status, _ in deliveries(hooks, job)} == {"pending"}
+    for _ in range(3):
+        clock.move(sum(sender.settings.webhook_retry_seconds))
+        sender.round()
+    assert {status for job in jobs for _, status, _ in deliveries(hooks, job)} == {"failed"}
+
+
+def test_a_receiver_that_answers_again_gets_what_waits(
+    store: JobStore, hooks: WebhookStore, sender: Sender, clock: ManualClock
+):
+    with receiving() as receiver:
+        receiver.hold.clear()
+        jobs = cancelled(store, receiver.url, 6)
+        sender.round()
+        receiver.hold.set()
+        clock.move(PAUSE_SECONDS * 4)
+        sender.round()
+    assert {deliveries(hooks, job)[0][1] for job in jobs} == {"delivered"}

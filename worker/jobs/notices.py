@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
@@ -33,11 +34,17 @@ class NewWebhook:
     condition: Mapping[str, Any] | None = None
 
 
+def receiver_of(url: str) -> str:
+    """Return the scheme, host and port of a URL: what one server answers for, however long its paths are."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"[:300].lower()
+
+
 def tell_end(connection: sa.Connection, job_id: str, kind: str, now: float) -> None:
     """Note that a job has ended, for every webhook that wants to know."""
     for hook in _hooks(connection, job_id):
         if kind in hook.events:
-            _write(connection, hook.id, job_id, kind, {}, now)
+            _write(connection, hook, job_id, kind, {}, now)
 
 
 def tell_conditions(
@@ -49,7 +56,7 @@ def tell_conditions(
             continue
         found = first_true(hook.condition, rows, skipped)
         if found is not None and not _is_told(connection, hook.id, job_id):
-            _write(connection, hook.id, job_id, CONDITION, {"condition": {**hook.condition, **found}}, now)
+            _write(connection, hook, job_id, CONDITION, {"condition": {**hook.condition, **found}}, now)
 
 
 def first_true(
@@ -84,7 +91,7 @@ def _is_told(connection: sa.Connection, webhook_id: str, job_id: str) -> bool:
 
 
 def _write(
-    connection: sa.Connection, webhook_id: str, job_id: str, kind: str, more: Mapping[str, Any], now: float
+    connection: sa.Connection, hook: sa.Row[Any], job_id: str, kind: str, more: Mapping[str, Any], now: float
 ) -> None:
     row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one()
     said = {name: row._mapping[name] for name in _TOLD}
@@ -93,7 +100,9 @@ def _write(
     body = {"type": kind, "timestamp": datetime.fromtimestamp(now, UTC).isoformat(), "data": data}
     values: dict[str, Any] = {
         "id": f"msg-{secrets.token_hex(12)}",
-        "webhook_id": webhook_id,
+        "webhook_id": hook.id,
+        "tenant": hook.tenant,
+        "receiver": receiver_of(hook.url),
         "job_id": job_id,
         "type": kind,
     }

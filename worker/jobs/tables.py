@@ -293,6 +293,8 @@ webhook_deliveries = Table(
     metadata,
     Column("id", String(40), primary_key=True),  # the webhook-id header, the same at every try
     Column("webhook_id", ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("tenant", String(64), nullable=False, server_default="default"),
+    Column("receiver", String(300), nullable=False, server_default="unknown"),  # scheme, host and port of the URL
     Column("job_id", String(40), nullable=False),  # may be gone before it is told
     Column("type", String(64), nullable=False),
     Column("body", Text, nullable=False),
@@ -301,7 +303,7 @@ webhook_deliveries = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_at", Double),  # null: no more tries
     UniqueConstraint("webhook_id", "job_id", "type"),
-    Index(None, "next_at"),
+    Index(None, "tenant", "next_at"),
     Index(None, "job_id"),
 )
 

@@ -1,9 +1,11 @@
 """Webhooks in the database: registered, listed, and what is to be sent handed out to whoever sends it."""
 
+import random
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +15,7 @@ from worker.jobs.errors import JobNotFound, TooManyWebhooks
 from worker.jobs.notices import NewWebhook
 from worker.jobs.store import Clock
 from worker.jobs.submitting import insert_webhook
-from worker.jobs.tables import jobs, webhook_attempts, webhook_deliveries, webhooks
+from worker.jobs.tables import jobs, tenant_turns, webhook_attempts, webhook_deliveries, webhooks
 
 MOST_WEBHOOKS = 20
 """Of one tenant, for all his jobs."""
@@ -62,6 +64,8 @@ class Due:
     """A delivery that is this sender's to try now; the only record that holds a secret, and does not show it."""
 
     id: str
+    tenant: str
+    receiver: str
     url: str
     secret: str
     body: str
@@ -70,6 +74,35 @@ class Due:
     def __repr__(self) -> str:
         """Without the secret, wherever it may be printed."""
         return f"Due({self.id!r}, attempts={self.attempts})"
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many deliveries may be under way, and how many are, so that no receiver takes the threads of others.
+
+    Attributes:
+        in_all: at once.
+        per_tenant: of these, of one tenant.
+        per_receiver: of these, to one server.
+        under_way: deliveries by tenant and receiver.
+    """
+
+    in_all: int
+    per_tenant: int
+    per_receiver: int
+    under_way: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def of(self, tenant: str) -> int:
+        """How many more the tenant may have."""
+        return self.per_tenant - sum(count for (name, _), count in self.under_way.items() if name == tenant)
+
+    def full(self, tenant: str) -> tuple[str, ...]:
+        """The tenant's receivers that may have no more."""
+        return tuple(
+            receiver
+            for (name, receiver), count in self.under_way.items()
+            if name == tenant and count >= self.per_receiver
+        )
 
 
 class WebhookStore:
@@ -137,16 +170,39 @@ class WebhookStore:
 
     # ----------------------------------------------------------------- sender
 
-    def take_due(self, limit: int, lease_seconds: float) -> tuple[Due, ...]:
-        """Up to `limit` deliveries whose time has come, for this caller to try until the lease ends."""
+    def take_due(self, room: Room, lease_seconds: float) -> tuple[Due, ...]:
+        """Deliveries whose time has come, as many as there is room for, for this caller to try until the lease ends.
+
+        Every tenant that has some gets some: the first ones in line of one tenant hold up nobody else's.
+        """
+        columns = webhook_deliveries.c
+        taken: list[Due] = []
+        with self._write() as (connection, now):
+            waits = sa.exists().where(columns.tenant == tenant_turns.c.tenant, columns.next_at <= now)
+            tenants = list(connection.execute(sa.select(tenant_turns.c.tenant).where(waits)).scalars())
+            random.shuffle(tenants)
+            for tenant in tenants:
+                left = room.in_all - sum(room.under_way.values()) - len(taken)
+                taken += _first_due(connection, tenant, room, max(0, left), now)
+            mine = columns.id.in_([due.id for due in taken])
+            connection.execute(sa.update(webhook_deliveries).where(mine).values(next_at=now + lease_seconds))
+        return tuple(taken)
+
+    def postpone(self, tenant: str, receiver: str, seconds: float, lifetime: float) -> None:
+        """Let everything that is due at a receiver wait, because it does not answer; no try is counted.
+
+        Args:
+            tenant: whose deliveries.
+            receiver: that does not answer.
+            seconds: how long they wait.
+            lifetime: seconds after which a delivery is given up.
+        """
         columns = webhook_deliveries.c
         with self._write() as (connection, now):
-            query = sa.select(webhook_deliveries, webhooks.c.url, webhooks.c.secret).join(webhooks)
-            query = query.where(columns.next_at <= now).order_by(columns.next_at).limit(limit)
-            rows = connection.execute(query.with_for_update(of=webhook_deliveries, skip_locked=True)).all()
-            mine = columns.id.in_([row.id for row in rows])
-            connection.execute(sa.update(webhook_deliveries).where(mine).values(next_at=now + lease_seconds))
-        return tuple(Due(row.id, row.url, row.secret, row.body, row.attempts) for row in rows)
+            there = (columns.tenant == tenant, columns.receiver == receiver, columns.next_at <= now + seconds)
+            late = sa.update(webhook_deliveries).where(*there, columns.created_at < now - lifetime)
+            connection.execute(late.values(status="failed", next_at=None))
+            connection.execute(sa.update(webhook_deliveries).where(*there).values(next_at=now + seconds))
 
     def settle(self, due: Due, attempt: Attempt, status: str, next_at: float | None) -> None:
         """Note a try and what follows from it; a webhook whose receiver is gone (410) is told nothing more."""
@@ -165,6 +221,22 @@ class WebhookStore:
 
 
 GONE = 410
+
+
+def _first_due(connection: sa.Connection, tenant: str, room: Room, limit: int, now: float) -> list[Due]:
+    """The deliveries of one tenant that are due, as many as there is room for."""
+    columns = webhook_deliveries.c
+    query = sa.select(webhook_deliveries, webhooks.c.url, webhooks.c.secret).join(webhooks)
+    query = query.where(columns.tenant == tenant, columns.next_at <= now, columns.receiver.not_in(room.full(tenant)))
+    query = query.order_by(columns.next_at).limit(max(0, min(room.of(tenant), limit)))
+    rows = connection.execute(query.with_for_update(of=webhook_deliveries, skip_locked=True)).all()
+    under_way = Counter({receiver: count for (name, receiver), count in room.under_way.items() if name == tenant})
+    taken = []
+    for row in rows:
+        if under_way[row.receiver] < room.per_receiver:
+            under_way[row.receiver] += 1
+            taken.append(Due(row.id, tenant, row.receiver, row.url, row.secret, row.body, row.attempts))
+    return taken
 
 
 def _webhook(row: sa.Row[Any]) -> Webhook:
