@@ -96,7 +96,7 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
         queue=queue,
         waker=Waker(partial(deliver, store, queue)),
         feed=Feed(store, settings.sse_poll_seconds),
-        predictor=Predictor(settings, shared.artifacts_url),
+        predictor=Predictor(settings, shared.artifacts_url, shared.limits),
         pools=thread_pools(engine.dialect.name),
     )
 
