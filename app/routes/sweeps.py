@@ -15,7 +15,7 @@ from app.json_route import JsonRoute
 from app.problems import declared
 from app.quotas import require_room
 from app.routes.jobs import IdempotencyKey
-from app.submission import Checked, check, digest, discard, started
+from app.submission import Checked, checked_with, digest, discard, largest, started
 from app.thread_pools import in_work, in_writes
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import Job
@@ -198,12 +198,19 @@ def _queued(
 
 
 def _checked(services: Services, request: SweepRequest) -> list[tuple[GridPoint, Checked]]:
+    data = request.job.get("data")
+    files = [data.get("file")] if isinstance(data, dict) else []
+    with services.room.taken(largest(services, [*files, *request.grid.get("/data/file", ())])):
+        return _points(services, request)
+
+
+def _points(services: Services, request: SweepRequest) -> list[tuple[GridPoint, Checked]]:
     good: list[tuple[GridPoint, Checked]] = []
     faults: dict[FieldError, None] = {}
     files = Remembered(Uploads(services.files))
     for point in points_of(request.job, request.grid, services.shared.limits):
         try:
-            good.append((point, check(services, read(JobSpec, point.job), files)))
+            good.append((point, checked_with(services, read(JobSpec, point.job), files)))
         except SpecError as error:
             found = dict.fromkeys(placed(error.errors, point))
             faults |= found
