@@ -69,6 +69,9 @@ class AppSettings(BaseSettings):
     max_file_bytes: int = Field(
         default=512 * 1024 * 1024, ge=1024, description="A larger uploaded file is refused with 413."
     )
+    check_bytes: int = Field(
+        default=512 * 1024**2, ge=1, description="Bytes of files that jobs are checked on at the same time."
+    )
     max_simulated_steps: int = Field(
         default=100_000, ge=1, description="A longer simulation of a loss scale is refused with 422."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,9 +22,10 @@ from worker.jobs.starting import continues, copied, weight_shapes
 from worker.jobs.submitting import NewJob
 from worker.specs.check import prepare
 from worker.specs.errors import FieldError, SpecError, pointer_to
-from worker.specs.job import JobSpec
+from worker.specs.job import FileData, JobSpec
 from worker.specs.reach import ReachShape
 from worker.specs.resources import layer_places
+from worker.specs.sources import Sources
 from worker.specs.uploads import Uploads
 from worker.specs.webhooks import WebhookSpec
 
@@ -46,12 +48,31 @@ class Checked:
 
 
 def check(services: Services, spec: JobSpec) -> Checked:
-    """Check a job; nothing is written.
+    """Check a job, when there is room for its file; nothing is written.
 
     Raises:
         SpecError: every fault there is, each with a pointer into the job.
     """
-    prepared = prepare(spec, services.shared.limits, Uploads(services.files))
+    files = [spec.data.file] if isinstance(spec.data, FileData) else []
+    with services.room.taken(largest(services, files)):
+        return checked_with(services, spec, Uploads(services.files))
+
+
+def largest(services: Services, files: Iterable[object]) -> int:
+    """Return how many bytes the largest of the caller's files with these ids takes; what is no file's id takes none."""
+    return max((_bytes_of(services, file) for file in files if isinstance(file, str)), default=0)
+
+
+def _bytes_of(services: Services, file_id: str) -> int:
+    try:
+        return services.files.get(file_id).stored
+    except JobNotFound:
+        return 0
+
+
+def checked_with(services: Services, spec: JobSpec, sources: Sources) -> Checked:
+    """Check a job with files for which there is room; see `check`."""
+    prepared = prepare(spec, services.shared.limits, sources)
     given = spec.given()
     given.pop("webhooks", None)
     hooks = tuple(

@@ -15,7 +15,7 @@ from app.json_route import JsonRoute
 from app.problems import declared
 from app.quotas import require_room
 from app.routes.jobs import IdempotencyKey
-from app.submission import Checked, check, digest, discard, started
+from app.submission import Checked, checked_with, digest, discard, largest, started
 from app.thread_pools import in_work, in_writes
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import Job
@@ -29,10 +29,13 @@ from worker.specs.job import EXAMPLE, JobSpec, Metadata
 from worker.specs.notices import Notice
 from worker.specs.reach import ReachShape
 from worker.specs.shape import Anything, Spec, Text
+from worker.specs.sources import Remembered
+from worker.specs.uploads import Uploads
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=JsonRoute)
 
 _SWEEP_ID = re.compile(r"sweep-[A-Za-z0-9_-]{1,80}")
+_OF_THE_JOB = "/job"
 _FIRST_FAULTS = 20
 """A wrong job is wrong at every point of its grid; so many faults are enough to go by."""
 
@@ -195,13 +198,24 @@ def _queued(
 
 
 def _checked(services: Services, request: SweepRequest) -> list[tuple[GridPoint, Checked]]:
+    data = request.job.get("data")
+    files = [data.get("file")] if isinstance(data, dict) else []
+    with services.room.taken(largest(services, [*files, *request.grid.get("/data/file", ())])):
+        return _points(services, request)
+
+
+def _points(services: Services, request: SweepRequest) -> list[tuple[GridPoint, Checked]]:
     good: list[tuple[GridPoint, Checked]] = []
     faults: dict[FieldError, None] = {}
+    files = Remembered(Uploads(services.files))
     for point in points_of(request.job, request.grid, services.shared.limits):
         try:
-            good.append((point, check(services, read(JobSpec, point.job))))
+            good.append((point, checked_with(services, read(JobSpec, point.job), files)))
         except SpecError as error:
-            faults |= dict.fromkeys(placed(error.errors, point))
+            found = dict.fromkeys(placed(error.errors, point))
+            faults |= found
+            if all(fault.pointer.startswith(_OF_THE_JOB) for fault in found):
+                break  # the job that every point starts from is wrong
         if len(faults) >= _FIRST_FAULTS:
             break
     if faults:
