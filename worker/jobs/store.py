@@ -86,10 +86,7 @@ class JobStore:
         With an idempotency key that came before, the job it made then is returned and nothing is written.
 
         Args:
-            spec: the JobSpec as JSON.
-            total_steps: training steps of the whole job.
-            epochs: epochs of the whole job.
-            summary: what the check learnt and the API shows, as JSON.
+            spec, total_steps, epochs, summary: see `NewJob`.
             idempotency_key: the client's name for this request.
             request_hash: what tells requests of the same key apart.
 
@@ -106,6 +103,12 @@ class JobStore:
         except sa.exc.IntegrityError:
             # Another process bound the same key while we wrote; now its job is there to be found.
             return self.get(self._create(new, idempotency_key, request_hash or ""))
+
+    def replayed(self, key: str, request_hash: str) -> Job | None:
+        """The job that an idempotency key made before; None if it is new. Raises: IdempotencyMismatch."""
+        with database.reading(self._engine) as connection:
+            job_id = submitting.replayed(connection, self._tenant, key, request_hash)
+        return None if job_id is None else self.get(job_id)
 
     def _create(self, new: NewJob, key: str | None, request_hash: str) -> str:
         with self._write() as (connection, now):
@@ -296,10 +299,7 @@ class JobStore:
             return turns.next_job(connection, self._clock())
 
     def claim(self, job_id: str, owner: str, lease_seconds: float) -> Claim | None:
-        """Take a queued job for one slice; None if it is not there to be taken.
-
-        Rows of metrics after the newest checkpoint go in the same transaction.
-        """
+        """Take a queued job for one slice (`slices.claim`); None if it is not there to be taken."""
         with self._write() as (connection, now):
             return slices.claim(connection, job_id, owner, now + lease_seconds, now)
 
