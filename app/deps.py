@@ -47,7 +47,7 @@ class Services:
         predictor: asks finished models.
         feed: follows the event logs of jobs.
         pools: the threads in which routes wait.
-        tenant: whose request it is.
+        caller: whose request it is.
     """
 
     settings: AppSettings
@@ -63,14 +63,19 @@ class Services:
     feed: Feed
     predictor: Predictor
     pools: ThreadPools
-    tenant: str = ""
+    caller: Caller = NOBODY
+
+    @property
+    def tenant(self) -> str:
+        """The caller's."""
+        return self.caller.tenant
 
     def of(self, caller: Caller) -> Services:
         """Return the services as the caller may use them: whatever is not his tenant's is not there."""
         tenant = caller.tenant
         return replace(
             self,
-            tenant=tenant,
+            caller=caller,
             store=self.store.of(tenant),
             sweeps=self.sweeps.of(tenant),
             webhooks=self.webhooks.of(tenant),

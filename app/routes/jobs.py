@@ -86,7 +86,7 @@ async def create_job(  # FastAPI's way to name what a request carries
         if dry_run:
             return FiniteJSONResponse(checked.answer)
         job = await services.pools.writes.run(services.tenant, submit, services, checked, key)
-    return ModelResponse(JobAnswer.of(job), 201, {"Location": f"{router.prefix}/{job.id}"})
+    return ModelResponse(JobAnswer.of(job), 201, {"Location": f"{services.settings.root_path}{router.prefix}/{job.id}"})
 
 
 @router.get(

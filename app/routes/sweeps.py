@@ -172,7 +172,7 @@ async def create_sweep(
     if answer is None:
         points = await work.run(tenant, _checked, services, request)
         answer = await writes.run(tenant, _queued, services, request, points, idempotency_key)
-    return ModelResponse(answer, 201, {"Location": f"{router.prefix}/{answer.id}"})
+    return ModelResponse(answer, 201, {"Location": f"{services.settings.root_path}{router.prefix}/{answer.id}"})
 
 
 def _foreseen(points: list[tuple[GridPoint, Checked]]) -> SweepDryRunAnswer:

@@ -1,5 +1,7 @@
 """A retry with the same Idempotency-Key gets what it made, whatever has changed since: nothing is checked again."""
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -16,7 +18,7 @@ def uploaded(http: httpx.Client) -> str:
     return str(http.post("/v1/files", data={"purpose": "fine-tune"}, files=files).json()["id"])
 
 
-def of_file(file_id: str) -> dict[str, object]:
+def of_file(file_id: str) -> dict[str, Any]:
     layers = [
         {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 1], "dtype": "float32"}},
         {"class_name": "Dense", "config": {"name": "dense", "units": 2, "activation": "softmax"}},

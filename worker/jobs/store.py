@@ -86,7 +86,10 @@ class JobStore:
         With an idempotency key that came before, the job it made then is returned and nothing is written.
 
         Args:
-            spec, total_steps, epochs, summary: see `NewJob`.
+            spec: the JobSpec as JSON.
+            total_steps: training steps of the whole job.
+            epochs: epochs of the whole job.
+            summary: what the check learnt and the API shows, as JSON.
             idempotency_key: the client's name for this request.
             request_hash: what tells requests of the same key apart.
 
@@ -121,11 +124,7 @@ class JobStore:
             return new.id
 
     def get(self, job_id: str) -> Job:
-        """The job as it is now.
-
-        Raises:
-            JobNotFound: there is no such job.
-        """
+        """The job as it is now. Raises: JobNotFound."""
         with database.reading(self._engine) as connection:
             row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id, *self._mine)).one_or_none()
             if row is None:
