@@ -37,6 +37,7 @@ class Op:
             gradient it is given.
         on_grid: the results of inputs on the grid lie on the grid, so forward needs no rounding.
         gradient_on_grid: the same for backward.
+        rounds_inside: sums inside are rounded too, so that only what it gives in float32 is exact.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Op:
     backward: Backward
     on_grid: bool = False
     gradient_on_grid: bool = False
+    rounds_inside: bool = False
 
 
 class Node:

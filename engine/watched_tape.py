@@ -6,7 +6,7 @@ bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -177,7 +177,7 @@ class _SpiedForward:
 
     def __call__(self, dtype: DType, *arrays: Array, **attributes: Any) -> tuple[Any, Any]:
         exact = None
-        if dtype.low_precision and self._op.on_grid:
+        if dtype.low_precision and (self._op.on_grid or self._op.rounds_inside):
             # It rounds inside, if at all: what it would return in a dtype that needs no rounding.
             exact = _listed(self._op.forward(FLOAT32, *arrays, **attributes)[0])
         result, saved = self._op.forward(dtype, *arrays, **attributes)
@@ -205,9 +205,12 @@ class _SpiedBackward:
             (g if isinstance(g, RowGradient) else np.asarray(g)) if wanted and g is not None else None
             for g, wanted in zip(owned, self._wanted, strict=True)
         ]
+        exact: Sequence[Any] = self.gradients
+        if dtype.low_precision and self._op.rounds_inside:
+            exact = self._op.backward(FLOAT32, gradient, saved, self._wanted)
         self.shadows = [
             g.copy() if isinstance(g, np.ndarray) and rounds else g
-            for g, rounds in zip(self.gradients, self._rounds, strict=True)
+            for g, rounds in zip(exact, self._rounds, strict=True)
         ]
         return tuple(self.gradients)
 

@@ -45,11 +45,12 @@ def _convolve(x: Array, kernel: Array, at: Windows, groups: int) -> tuple[Array,
 
 def _conv_forward(dtype: DType, x: Array, kernel: Array, at: Windows, groups: int, *, fused: bool) -> tuple[Array, Any]:
     y, seen = _convolve(x, kernel, at, groups)
-    return y, (seen, kernel, at, groups, partial(narrow_product, dtype=dtype, fused=fused))
+    return y, (seen, kernel, at, groups, fused)
 
 
 def _conv_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
-    seen, kernel, at, groups, product = saved
+    seen, kernel, at, groups, fused = saved
+    product = partial(narrow_product, dtype=dtype, fused=fused)
     if groups == 1:
         by_seen, by_kernel = _products(gradient, seen, kernel, needed, product)
     else:
@@ -89,13 +90,14 @@ def _transpose_forward(dtype: DType, x: Array, kernel: Array, at: Windows, *, fu
     # kernel: (height, width, outputs, inputs); what a convolution's backward does to its gradient, in its kernel.
     product = partial(narrow_product, dtype=dtype, fused=fused)
     seen = product(as_rows(x), _as_matrix(kernel).T).reshape(*x.shape[:3], -1, kernel.shape[2])
-    return scatter(seen, at, dtype), (x, kernel, at, product)
+    return scatter(seen, at, dtype), (x, kernel, at, fused)
 
 
 def _transpose_backward(
     dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]
 ) -> tuple[Array | None, ...]:
-    x, kernel, at, product = saved
+    x, kernel, at, fused = saved
+    product = partial(narrow_product, dtype=dtype, fused=fused)
     seen = patches(gradient, at)
     rows = seen.reshape(-1, seen.shape[3] * seen.shape[4])
     by_x = (rows @ _as_matrix(kernel)).reshape(x.shape) if needed[0] else None
@@ -150,9 +152,9 @@ def _half_kernel(padded: Array, spread: Array, at: Windows, *, fused: bool) -> A
     return in_order(images)
 
 
-CONV = Op("conv2d", _conv_forward, _conv_backward)
-CONV_TRANSPOSE = Op("conv2d_transpose", _transpose_forward, _transpose_backward)
-DEPTHWISE_CONV = Op("depthwise_conv2d", _depthwise_forward, _depthwise_backward)
+CONV = Op("conv2d", _conv_forward, _conv_backward, rounds_inside=True)
+CONV_TRANSPOSE = Op("conv2d_transpose", _transpose_forward, _transpose_backward, rounds_inside=True)
+DEPTHWISE_CONV = Op("depthwise_conv2d", _depthwise_forward, _depthwise_backward, rounds_inside=True)
 
 
 def conv(

@@ -70,7 +70,7 @@ def _batched_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[b
     return by_left, by_right
 
 
-EINSUM = Op("einsum", _einsum_forward, _einsum_backward)
+EINSUM = Op("einsum", _einsum_forward, _einsum_backward, rounds_inside=True)
 BATCH_MATMUL = Op("batch_matmul", _batched_forward, _batched_backward)
 
 

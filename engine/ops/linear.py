@@ -98,9 +98,9 @@ def bias_gradient(gradient: Array, dtype: DType) -> Array:
 
 
 MATMUL = Op("matmul", _matmul_forward, _matmul_backward)
-NARROW_MATMUL = Op("matmul", _narrow_forward, _narrow_backward)
-MATMUL_EACH = Op("matmul", _matmul_forward, _each_backward)
-MATMUL_STEPS = Op("matmul", _matmul_forward, _steps_backward)
+NARROW_MATMUL = Op("matmul", _narrow_forward, _narrow_backward, rounds_inside=True)
+MATMUL_EACH = Op("matmul", _matmul_forward, _each_backward, rounds_inside=True)
+MATMUL_STEPS = Op("matmul", _matmul_forward, _steps_backward, rounds_inside=True)
 BIAS_ADD = Op("bias_add", _bias_forward, _bias_backward)
 
 

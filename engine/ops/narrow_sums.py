@@ -45,7 +45,7 @@ def _sum_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool,
     return (np.broadcast_to(own if keepdims else np.expand_dims(own, axes), shape).copy(),)
 
 
-NARROW_SUM = Op("sum", _sum_forward, _sum_backward)
+NARROW_SUM = Op("sum", _sum_forward, _sum_backward, rounds_inside=True)
 
 
 def narrow_sum(x: Tensor, axes: Axes, lanes: int = 1, *, keepdims: bool = False) -> Tensor:
