@@ -129,6 +129,10 @@ class Model:
                 total,
                 [getattr(weight, "value", weight) if self.library.name == "keras3" else weight for weight in weights],
             )
+        for weight in weights:  # optimizers do so after each step
+            constraint = getattr(weight, "constraint", None)
+            if constraint is not None:
+                constraint(weight)
 
 
 class Absent(Exception):
