@@ -123,6 +123,18 @@ def test_a_prepared_job_trains():
             [("invalid_value", f"{D1}/config/kernel_regularizer/config/l2")],
         ),
         ({D1: SOFTMAX}, [("shape_mismatch", f"{D1}/config/axis")]),
+        (
+            {"/compile/loss": {"class_name": "CategoricalCrossentropy", "config": {"axis": 2}}},
+            [("shape_mismatch", "/compile/loss/config/axis")],
+        ),
+        (
+            {"/compile/loss": {"class_name": "Dice", "config": {"axis": [1, -1]}}},
+            [("shape_mismatch", "/compile/loss/config/axis")],
+        ),
+        (
+            {"/compile/metrics": ["acc", {"class_name": "CosineSimilarity", "config": {"axis": -3}}]},
+            [("shape_mismatch", "/compile/metrics/1/config/axis")],
+        ),
         ({D1: INTEGERS}, [("data_invalid", "/data/dataset")]),
         ({D2: INTEGERS}, [("malformed_graph", f"{D2}/config")]),
         ({f"{D1}/config/bias_initializer": "identity"}, [("shape_mismatch", f"{D1}/config/bias_initializer")]),
