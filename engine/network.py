@@ -113,7 +113,10 @@ class Network:
 
     def penalties(self, run: Run) -> list[Tensor]:
         """Return the weight penalties (in the variable dtype), followed by what layers added during the pass."""
-        weights = [spec.regularizer(run.variables[spec.path]) for spec in self.penalized_specs if spec.regularizer]
+        line = self.conventions
+        weights = [
+            spec.regularizer(run.variables[spec.path], line) for spec in self.penalized_specs if spec.regularizer
+        ]
         return [*weights, *run.losses]
 
     @cached_property

@@ -8,7 +8,7 @@ from engine.constraints import NonNeg
 from engine.conventions import TF_KERAS
 from engine.dtypes import FLOAT32, DType
 from engine.layers.wrappers import TimeDistributed
-from engine.losses import CategoricalCrossentropy
+from engine.losses import BinaryCrossentropy, CategoricalCrossentropy
 from engine.numerics.case import Case, Rule
 from engine.numerics.findings import Finding
 from engine.numerics.plan import penalized
@@ -90,7 +90,7 @@ def constrained(case: Case) -> Iterator[Finding]:
 def smoothed_labels(case: Case) -> Iterator[Finding]:
     """Label smoothing of another dtype than float32 in TF 2.4, where the smoothing is a float32 tensor."""
     loss, dtype = case.subject.loss, case.head_dtype
-    smooths = isinstance(loss, CategoricalCrossentropy) and loss.label_smoothing
+    smooths = isinstance(loss, BinaryCrossentropy | CategoricalCrossentropy) and loss.label_smoothing
     if smooths and case.subject.conventions.fused_updates and dtype is not FLOAT32:
         yield Finding(
             code=CODE,
@@ -99,7 +99,7 @@ def smoothed_labels(case: Case) -> Iterator[Finding]:
             why=f"The output is {dtype.name} and `label_smoothing` float32: TF 2.4 does not multiply them, and refuses "
             "the first step. Here the labels are smoothed all the same.",
             fix='Give the last layer the dtype "float32", as its guide to mixed precision says.',
-            source="tf.keras.losses.categorical_crossentropy of TF 2.4.4 (observed)",
+            source="tf.keras.losses.{binary,categorical}_crossentropy of TF 2.4.4 (observed)",
             evidence={"dtype": dtype.name},
         )
 

@@ -256,8 +256,7 @@ def test_output_shape_dtype_and_grid(name: str, config: dict[str, Any], policy: 
     xs = inputs_of(layer)
     output = called(layer, xs, training=True)
     assert output.shape == tuple(layer.compute_output_shape(*[x.shape for x in xs]))
-    mixes = config.get("interpolation") == "bilinear"
-    assert output.dtype.name == ("float32" if mixes else layer.policy.compute_dtype)
+    assert output.dtype is layer.output_dtype(layer.policy.compute)
     assert output.data.dtype == output.dtype.storage
     assert np.array_equal(output.data, round_to(output.data.copy(), output.dtype))
 

@@ -10,7 +10,10 @@ from tests.engine.numerics.subjects import dense, layer, subject
 L2 = {"class_name": "L2", "config": {"l2": 0.01}}
 HEAD = dense("head", 2, dtype="float32")
 CLIPPED = {"class_name": "SGD", "config": {"global_clipnorm": 1.0}}
-SMOOTHED = {"class_name": "CategoricalCrossentropy", "config": {"label_smoothing": 0.1}}
+SMOOTHED = [
+    {"class_name": name, "config": {"label_smoothing": 0.1}}
+    for name in ("CategoricalCrossentropy", "BinaryCrossentropy")
+]
 
 
 def refused(*layers: dict[str, Any], **settings: Any) -> list[str | None]:
@@ -60,11 +63,12 @@ def test_keras2_constrains_no_variable_to_be_positive_that_is_not_float32():
         assert refused(*layers, policy=policy, line=line) == named
 
 
-def test_tf24_smooths_no_labels_of_another_dtype():
+@pytest.mark.parametrize("loss", SMOOTHED, ids=lambda loss: str(loss["class_name"]))
+def test_tf24_smooths_no_labels_of_another_dtype(loss: dict[str, Any]):
     layers = (dense("body"), dense("head", 2, activation="softmax"))
-    assert refused(*layers, policy="float16", line="tf2.4", loss=SMOOTHED) == ["head"]
-    assert refused(*layers, policy="float32", line="tf2.4", loss=SMOOTHED) == []
-    assert refused(*layers, policy="float16", line="tf_keras", loss=SMOOTHED) == []
+    assert refused(*layers, policy="float16", line="tf2.4", loss=loss) == ["head"]
+    assert refused(*layers, policy="float32", line="tf2.4", loss=loss) == []
+    assert refused(*layers, policy="float16", line="tf_keras", loss=loss) == []
 
 
 def test_a_penalty_inside_time_distributed_is_idle_in_keras3():
