@@ -85,7 +85,7 @@ def lacking(case: dict[str, Any], library: str) -> list[str]:
         layer = layers.from_config({"class_name": case["class_name"], "config": config}, line, policy)
         layer.weight_specs(*shapes)
         use = Use(layer, shapes, case["call"], (case["masked"],) * len(shapes), given_mask=False, differentiated=True)
-        parts = [optimizers.get(case["optimizer"], line)] if "optimizer" in case else []
+        parts: list[Any] = [optimizers.get(case["optimizer"], line)] if "optimizer" in case else []
         parts += [losses.get(case["loss"], line)] if "loss" in case else []
         parts += [metrics.get(case["metric"], None, 1, line)] if "metric" in case else []
     except EngineError as error:
