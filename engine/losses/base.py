@@ -61,7 +61,7 @@ class Loss(Configured):
         """Check that predictions with so many axes, the batch's among them, have those that the loss names.
 
         Raises:
-            ShapeMismatch: they have not; ``path`` is the setting.
+            ShapeMismatch: they have not; ``path`` is that of the setting in a serialized loss.
         """
         check_axes(self, axes)
 
@@ -191,7 +191,7 @@ def check_axes(of: Configured, axes: int) -> None:
     """Check that predictions with so many axes have the one, or those, that a loss or metric is set to.
 
     Raises:
-        ShapeMismatch: they have not; ``path`` is the setting.
+        ShapeMismatch: they have not; ``path`` is that of the setting in a serialized object.
     """
     given = getattr(of, "axis", None)
     for axis in given if isinstance(given, tuple) else () if given is None else (given,):
@@ -200,7 +200,7 @@ def check_axes(of: Configured, axes: int) -> None:
                 f"{of.class_name} is set to axis {axis}, but the output has {axes} axes, the batch's among them: "
                 f"give one from {-axes} to {axes - 1}."
             )
-            raise ShapeMismatch(message, path=("axis",))
+            raise ShapeMismatch(message, path=("config", "axis"))
 
 
 def compiled_labels(y_true: Array, dtype: DType, line: Conventions) -> Array:

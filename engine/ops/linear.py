@@ -40,6 +40,16 @@ def _each_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool
     return by_left, by_kernel
 
 
+def _steps_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    left, _ = saved
+    apart = dtype.low_precision and needed[1]
+    by_left, by_kernel = _matmul_backward(dtype, gradient, saved, (needed[0], needed[1] and not apart))
+    if apart:
+        products = rounded(left.transpose(1, 2, 0) @ gradient.swapaxes(0, 1), dtype)
+        by_kernel = products.sum(axis=0)
+    return by_left, by_kernel
+
+
 def as_rows(x: Array) -> Array:
     """Return (..., n) as a matrix of n columns."""
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
@@ -75,6 +85,7 @@ def bias_gradient(gradient: Array, dtype: DType) -> Array:
 
 MATMUL = Op("matmul", _matmul_forward, _matmul_backward)
 MATMUL_EACH = Op("matmul", _matmul_forward, _each_backward)
+MATMUL_STEPS = Op("matmul", _matmul_forward, _steps_backward)
 BIAS_ADD = Op("bias_add", _bias_forward, _bias_backward)
 
 
@@ -102,6 +113,19 @@ def matmul_each(x: Tensor, kernel: Tensor) -> Tensor:
         Shape (batch, m, k).
     """
     return apply(MATMUL_EACH, x, kernel)
+
+
+def matmul_steps(x: Tensor, kernel: Tensor) -> Tensor:
+    """Return ``x @ kernel`` as a loop over steps takes it: the gradient of the kernel is rounded for each step.
+
+    Args:
+        x: shape (batch, steps, n).
+        kernel: shape (n, k), of the same dtype.
+
+    Returns:
+        Shape (batch, steps, k).
+    """
+    return apply(MATMUL_STEPS, x, kernel)
 
 
 def bias_add(x: Tensor, bias: Tensor) -> Tensor:

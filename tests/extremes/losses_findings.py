@@ -21,7 +21,7 @@ def findings(case: dict[str, Any], library: str) -> set[str]:
     line = CONVENTIONS[library]
     given = {"class_name": case["name"], "config": case["config"]}
     shape = case.get("shape", [4, 3])
-    layer = {"name": "head", "units": shape[-1]}
+    layer = {"name": "head", "units": shape[-1], **({"kernel_regularizer": given} if "x" in case else {})}
     entry = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, *shape[1:-1], 4], "name": "entry"}}
     subject = Subject(
         config={

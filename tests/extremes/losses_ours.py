@@ -1,4 +1,4 @@
-"""Runs cases of losses, metrics and optimizers in the engine."""
+"""Runs cases of losses, metrics, optimizers and regularizers in the engine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import losses, metrics, optimizers
+from engine import losses, metrics, optimizers, regularizers
 from engine.conventions import CONVENTIONS
 from engine.dtypes import FLOAT32, as_dtype
 from engine.errors import EngineError
@@ -55,6 +55,15 @@ def _metric(case: Case, library: str) -> dict[str, Any]:
     return {"results": results}
 
 
+def _regularizer(case: Case, library: str) -> dict[str, Any]:
+    dtype = as_dtype(case["dtype"])
+    tape = Tape()
+    leaf = tape.leaf(on_grid(np.array(case["x"], np.float32), dtype), dtype)
+    found = regularizers.deserialize({"class_name": case["name"], "config": case["config"]})(leaf, CONVENTIONS[library])
+    gradient = np.zeros(leaf.shape) if found.node is None else tape.gradient(found, [leaf])[0]
+    return {"value": _numbers(found.data), "gradient": _numbers(gradient)}
+
+
 def _optimizer(case: Case, library: str) -> dict[str, Any]:
     dtype = as_dtype(case["dtype"])
     config = {"class_name": case["name"], "config": case["config"]}
@@ -82,7 +91,7 @@ def _numbers(array: Any) -> list[float]:
     return [float(number) for number in np.asarray(array, np.float64).ravel()]
 
 
-_RUN = {"loss": _loss, "metric": _metric, "optimizer": _optimizer}
+_RUN = {"loss": _loss, "metric": _metric, "optimizer": _optimizer, "regularizer": _regularizer}
 
 
 def answers(cases: list[Case], library: str) -> dict[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ class Real:
         self.library = library
         self.keras = importlib.import_module(LIBRARIES[library]) if library != "tf2.4" else tf.keras
         self.run = {"loss": self.loss, "metric": self.metric, "optimizer": self.optimizer}
+        self.run["regularizer"] = self.regularizer
 
     def inputs(self, case):
         """Return labels, predictions and weights; labels as Keras 2's container of losses and metrics casts them."""
@@ -74,6 +75,14 @@ class Real:
                 metric.update_state(y_true, y_pred, sample_weight=weights)
             results.append(_numbers(metric.result()))
         return {"results": results}
+
+    def regularizer(self, case):
+        """Return the penalty and the gradient to the weights."""
+        x = tf.cast(tf.constant(np.array(case["x"], np.float32)), case["dtype"])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            found = getattr(self.keras.regularizers, case["name"])(**case["config"])(x)
+        return {"value": _numbers(found), "gradient": _numbers(tape.gradient(found, x, unconnected_gradients="zero"))}
 
     def optimizer(self, case):
         """Return the variable after every step, and the averages in the end."""
