@@ -51,7 +51,7 @@ class Services:
         feed: follows the event logs of jobs.
         pools: the threads in which routes wait.
         room: for the files that jobs are checked on.
-        tenant: whose request it is.
+        caller: whose request it is.
     """
 
     settings: AppSettings
@@ -68,14 +68,19 @@ class Services:
     predictor: Predictor
     pools: ThreadPools
     room: Room
-    tenant: str = ""
+    caller: Caller = NOBODY
+
+    @property
+    def tenant(self) -> str:
+        """The caller's."""
+        return self.caller.tenant
 
     def of(self, caller: Caller) -> Services:
         """Return the services as the caller may use them: whatever is not his tenant's is not there."""
         tenant = caller.tenant
         return replace(
             self,
-            tenant=tenant,
+            caller=caller,
             store=self.store.of(tenant),
             sweeps=self.sweeps.of(tenant),
             webhooks=self.webhooks.of(tenant),

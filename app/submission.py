@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -73,8 +73,7 @@ def _bytes_of(services: Services, file_id: str) -> int:
 
 def checked_with(services: Services, spec: JobSpec, sources: Sources) -> Checked:
     """Check a job with files for which there is room; see `check`."""
-    given = spec.given()
-    given.pop("webhooks", None)
+    given = _given(spec)
     findings = Findings(given)
     check_size(findings, services.shared.limits, abbreviated(given))
     findings.raise_if_any()
@@ -99,6 +98,18 @@ def checked_with(services: Services, spec: JobSpec, sources: Sources) -> Checked
     return Checked(new, answer, source)
 
 
+def _given(spec: JobSpec) -> dict[str, Any]:
+    """Return the job as it was sent, without its webhooks, whose secrets are not shown."""
+    given = spec.given()
+    given.pop("webhooks", None)
+    return given
+
+
+def _unchecked(hook: WebhookSpec) -> NewWebhook:
+    when = None if hook.when is None else hook.when.model_dump(exclude_none=True)
+    return NewWebhook(hook.url, hook.secret, hook.ends, when)
+
+
 def new_webhook(hook: WebhookSpec, allowed: tuple[str, ...], place: str = "") -> NewWebhook:
     """Return a webhook as the store takes it.
 
@@ -117,8 +128,7 @@ def new_webhook(hook: WebhookSpec, allowed: tuple[str, ...], place: str = "") ->
             checked(address, parts.port or 1, allowed, lambda host, _: [host])
         except AddressRefused as error:
             raise SpecError([FieldError("address_refused", "ValueError", str(error), f"{place}/url")]) from error
-    when = None if hook.when is None else hook.when.model_dump(exclude_none=True)
-    return NewWebhook(hook.url, hook.secret, hook.ends, when)
+    return _unchecked(hook)
 
 
 def _fitting(services: Services, name: str, model: Model) -> Checkpoint:
@@ -152,6 +162,18 @@ def _missing(name: str) -> FieldError:
     return FieldError("checkpoint_not_found", "ValueError", text, f"/{_START}")
 
 
+def replayed(services: Services, spec: JobSpec, key: str | None) -> Job | None:
+    """Return the job that this key made before, or None; asked before anything is checked or counted.
+
+    Raises:
+        IdempotencyMismatch: the key came before with another job.
+    """
+    if key is None:
+        return None
+    hooks = tuple(_unchecked(hook) for hook in spec.webhooks)
+    return services.store.replayed(key, _digest_of(_given(spec), hooks))
+
+
 def submit(services: Services, checked: Checked, key: str | None) -> Job:
     """Queue a checked job and announce it.
 
@@ -163,7 +185,7 @@ def submit(services: Services, checked: Checked, key: str | None) -> Job:
     require_room(services, 1)
     new = started(services, checked)
     try:
-        job = services.store.submit(new, idempotency_key=key, request_hash=_digest_of(new))
+        job = services.store.submit(new, idempotency_key=key, request_hash=_digest_of(new.spec, new.webhooks))
     except BaseException:
         discard(services, new)
         raise
@@ -195,8 +217,8 @@ def discard(services: Services, new: NewJob) -> None:
         services.artifacts.delete(new.id)
 
 
-def _digest_of(new: NewJob) -> str:
-    return digest([new.spec, *map(asdict, new.webhooks)] if new.webhooks else new.spec)
+def _digest_of(spec: Mapping[str, Any], hooks: Sequence[NewWebhook]) -> str:
+    return digest([spec, *map(asdict, hooks)] if hooks else spec)
 
 
 def digest(given: Any) -> str:

@@ -164,37 +164,46 @@ class SweepDryRunAnswer(Answer):
 async def create_sweep(
     request: SweepRequest,
     services: ServicesDep,
-    response: Response,
     dry_run: Annotated[bool, Query(description="Only say whether the sweep would be accepted.")] = False,
     idempotency_key: IdempotencyKey = None,
-) -> SweepAnswer | Response:
+) -> Response:
     """Check every job of a grid, then queue them all in one transaction, or none."""
-    points = await services.pools.work.run(services.tenant, _checked, services, request)
+    work, writes, tenant = services.pools.work, services.pools.writes, services.tenant
     if dry_run:
-        steps = sum(checked.new.total_steps for _, checked in points)
-        rows = [
-            PointAnswer(
-                values=dict(point.values),
-                policy_reach=checked.answer["policy_reach"],
-                warnings=checked.answer["warnings"],
-            )
-            for point, checked in points
-        ]
-        return ModelResponse(SweepDryRunAnswer(jobs=len(points), total_steps=steps, points=rows))
-    sweep, answer = await services.pools.writes.run(
-        services.tenant, _queued, services, request, points, idempotency_key
-    )
-    response.headers["Location"] = f"{router.prefix}/{sweep.id}"
-    return answer
+        return ModelResponse(_foreseen(await work.run(tenant, _checked, services, request)))
+    answer = await work.run(tenant, _replayed, services, request, idempotency_key)
+    if answer is None:
+        points = await work.run(tenant, _checked, services, request)
+        answer = await writes.run(tenant, _queued, services, request, points, idempotency_key)
+    return ModelResponse(answer, 201, {"Location": f"{services.settings.root_path}{router.prefix}/{answer.id}"})
+
+
+def _foreseen(points: list[tuple[GridPoint, Checked]]) -> SweepDryRunAnswer:
+    rows = [
+        PointAnswer(
+            values=dict(point.values),
+            policy_reach=checked.answer["policy_reach"],
+            warnings=checked.answer["warnings"],
+        )
+        for point, checked in points
+    ]
+    steps = sum(checked.new.total_steps for _, checked in points)
+    return SweepDryRunAnswer(jobs=len(points), total_steps=steps, points=rows)
+
+
+def _replayed(services: Services, request: SweepRequest, key: str | None) -> ComparedAnswer | None:
+    """Return the sweep that this key made before, before its jobs are checked again."""
+    made = None if key is None else services.sweeps.replayed(key, digest(request.given()))
+    return None if made is None else _compared(services, made)
 
 
 def _queued(
     services: Services, request: SweepRequest, points: list[tuple[GridPoint, Checked]], key: str | None
-) -> tuple[Sweep, ComparedAnswer]:
+) -> ComparedAnswer:
     sweep, jobs = _created(services, request, points, key)
     for job in jobs:
         services.waker.wake(job)
-    return sweep, _compared(services, sweep)
+    return _compared(services, sweep)
 
 
 def _checked(services: Services, request: SweepRequest) -> list[tuple[GridPoint, Checked]]:
