@@ -105,6 +105,17 @@ _STRANGERS: Mapping[str | None, tuple[str, ...]] = {"keras2 set": ("keras3",), "
 """The lines that refuse a setting, and for which it is never written."""
 
 
+_LACKING: Mapping[str, tuple[str, ...]] = {"tf2.4": ("newer", "keras3"), "tf_keras": ("keras3",), "keras3": ("keras2",)}
+"""The values of ``only`` of settings that a line of Keras does not know."""
+
+
+def unknown_settings(item: Configured, conventions: Conventions) -> tuple[str, ...]:
+    """Return the settings that were changed from their defaults and that a line of Keras does not know."""
+    lacking = _LACKING[conventions.name]
+    found = _settings(type(item)).items()
+    return tuple(key for key, held in found if held.metadata["only"] in lacking and getattr(item, key) != held.default)
+
+
 def _settings(cls: type) -> dict[str, dataclasses.Field[Any]]:
     if not dataclasses.is_dataclass(cls):
         return {}

@@ -115,6 +115,9 @@ class WorkerSettings(BaseSettings):
     webhook_allowed_networks: tuple[str, ...] = Field(
         default=(), description='networks (CIDR) that webhooks may go to although they are not public: ["10.1.0.0/16"]'
     )
+    job_memory_bytes: int = Field(
+        default=0, ge=0, description="memory that one job may take; 0: 80% of the machine's for all that train at once"
+    )
     limits: Limits = Limits()
 
     @field_validator("webhook_allowed_networks")

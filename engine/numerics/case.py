@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from engine.dtypes import FLOAT16, DType
 from engine.layers import InputLayer, Layer
+from engine.layers.embedding import Embedding
 from engine.numerics.findings import Finding
 from engine.numerics.plan import LayerPlan, plan_of, plan_of_calls, with_inner
 from engine.numerics.scaling import LossScaling, loss_scaling
@@ -46,6 +47,14 @@ class Case:
     def variable_dtypes(self) -> tuple[DType, ...]:
         """Of the variables that the optimizer updates, each once."""
         return tuple({spec.dtype.name: spec.dtype for spec in self.subject.network.trainable_specs}.values())
+
+    @cached_property
+    def dense_dtypes(self) -> tuple[DType, ...]:
+        """Of those whose gradients are no rows, as an embedding's are; each once."""
+        found = (
+            spec for plan in self.plans if not isinstance(plan.layer, Embedding) for spec in plan.calls[0].call.weights
+        )
+        return tuple({spec.dtype.name: spec.dtype for spec in found if spec.trainable}.values())
 
     @property
     def head_dtype(self) -> DType:

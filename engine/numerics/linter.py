@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from engine.numerics.absence_rules import ABSENCE_RULES
 from engine.numerics.case import Case, Rule
 from engine.numerics.dtype_rules import DTYPE_RULES
 from engine.numerics.findings import Finding, Severity
+from engine.numerics.kernel_sums import KERNEL_SUM_RULES
 from engine.numerics.layer_rules import LAYER_RULES
 from engine.numerics.loss_rules import LOSS_RULES
 from engine.numerics.metric_rules import METRIC_RULES
@@ -23,7 +25,9 @@ RULES: tuple[Rule, ...] = (
     *UPDATE_RULES,
     *LAYER_RULES,
     *SUM_RULES,
+    *KERNEL_SUM_RULES,
     *REFUSAL_RULES,
+    *ABSENCE_RULES,
     *DTYPE_RULES,
 )
 """Every rule; each looks for one thing, and says its code, its severity, why, and what to do."""

@@ -15,7 +15,7 @@ LIBRARIES: Mapping[str, Library] = {"tf2.4": TENSORFLOW_24, "tf_keras": TF_KERAS
 """By the name of the line."""
 _WHERE: Mapping[Cause, str] = {
     "kernel": "has no kernel for it in the build for CPUs (a GPU may have one)",
-    "types": "does not take it on any device",
+    "types": "does not take that on any device",
 }
 
 

@@ -53,7 +53,8 @@ def row_of(http: Client, case: Case) -> Row:
     """Compare one recorded model, over HTTP and step by step."""
     answers: Answers = asked(http, case)
     found = [*differences(case), *of_answers(case, answers)]
-    if "original_refuses" in answers.codes and case["real"]["stage"] == "done":
+    skipped = case["real"].get("scale_after", 1) < case["real"].get("scale", 1)  # an update that was not tried
+    if "original_refuses" in answers.codes and case["real"]["stage"] == "done" and not skipped:
         found.append(Difference("untrue", "original_refuses, but the original did it"))
     return Row(case, tuple(found), frozenset(answers.codes))
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from engine.graph import Call
-from engine.layers import InputLayer, Layer
+from engine.layers import InputLayer, Layer, Softmax
 from engine.model import Model
 from engine.nested import Nested
+from engine.numerics.refusals.uses import uses_of
 from worker.specs.entries import check_entries
 from worker.specs.findings import Findings
 from worker.specs.places import reachable
@@ -42,6 +43,7 @@ def check_graph(findings: Findings, model: Model) -> None:
                     check_trainable(findings, inner.policy, (*place, "config", "dtype"))
     check_entries(findings, model.network, places)
     _check_initializers(findings, model, places)
+    _check_masks(findings, model, places)
 
 
 def _before_output(model: Model) -> list[Call]:
@@ -77,3 +79,17 @@ def _check_initializers(findings: Findings, model: Model, places: dict[str | Non
             key = f"{spec.name.rpartition('/')[2].removesuffix('_kernel')}_initializer"
             with findings.at(*place, *((key,) if hasattr(call.layer, key) else ())):
                 spec.initializer.check(spec.shape)
+
+
+def _check_masks(findings: Findings, model: Model, places: dict[str | None, Place]) -> None:
+    """Note masks that a Softmax cannot take, which every line of Keras refuses when the model is made."""
+    for use in uses_of(model.network):
+        carried = use.masked[:1] == (True,) and not use.given_mask
+        if isinstance(use.layer, Softmax) and carried and use.rank > 2:
+            text = (
+                f"A mask of steps, (batch, steps), reaches Softmax {use.layer.name!r}, whose input has {use.rank} "
+                "axes: "
+                "Keras adds the mask to the input, and the shapes do not fit. Put the Softmax before the Masking or "
+                'the Embedding with `mask_zero`, or use Activation "softmax", which passes the mask on.'
+            )
+            findings.add("shape_mismatch", text, *places.get(use.layer.name, ("model",)))

@@ -2,7 +2,55 @@
 
 from __future__ import annotations
 
-from engine.numerics.refusals.refusal import Library
+from engine.layers.convolutional import Conv1DTranspose, Conv2DTranspose, SeparableConv1D
+from engine.numerics.refusals.refusal import Library, Refusal
+from engine.numerics.refusals.uses import Use
+from engine.regularizers import OrthogonalRegularizer
 
-KERAS_3 = Library("Keras 3.15.1 on TensorFlow 2.21", (), ())
-TF_KERAS = Library("tf_keras 2.21 on TensorFlow 2.21", (), ())
+_DILATED = "InvalidArgumentError: Current CPU implementations do not yet support dilation rates larger than 1"
+
+
+def dilated_transpose(use: Use) -> bool:
+    """Whether a transposed convolution is dilated."""
+    return isinstance(use.layer, Conv2DTranspose) and max(use.layer.dilation_rate) > 1
+
+
+def dilated_transpose_1d(use: Use) -> bool:
+    """Whether one of sequences is: Keras 2 computes that of images by other ops."""
+    return isinstance(use.layer, Conv1DTranspose) and max(use.layer.dilation_rate) > 1
+
+
+def _causal_separable(use: Use) -> bool:
+    return isinstance(use.layer, SeparableConv1D) and use.layer.padding == "causal"
+
+
+def _orthogonal_outputs(use: Use) -> bool:
+    return isinstance(getattr(use.layer, "activity_regularizer", None), OrthogonalRegularizer)
+
+
+_OPEN_ROWS = Refusal(
+    "OrthogonalRegularizer of outputs",
+    (),
+    _orthogonal_outputs,
+    "TypeError: Arguments `num_rows` and `num_columns` must be positive integer values. Received: num_rows=None",
+    "types",
+)
+KERAS_3 = Library(
+    "Keras 3.15.1 on TensorFlow 2.21",
+    (
+        Refusal("Conv2DBackpropInput with dilation", (), dilated_transpose, _DILATED),
+        Refusal(
+            "a causal SeparableConv1D",
+            (),
+            _causal_separable,
+            "ValueError: The `padding` argument must be a list/tuple or one of {{'valid', 'same'}}. Received: causal",
+            "types",
+        ),
+    ),
+    (),
+)
+TF_KERAS = Library(
+    "tf_keras 2.21 on TensorFlow 2.21",
+    (Refusal("Conv2DBackpropInput with dilation", (), dilated_transpose_1d, _DILATED), _OPEN_ROWS),
+    (),
+)

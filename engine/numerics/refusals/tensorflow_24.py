@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from engine.dtypes import BFLOAT16
+from engine.dtypes import BFLOAT16, FLOAT64
 from engine.layers.attention import OneHead
 from engine.layers.convolutional import (
-    Conv1DTranspose,
     Conv2D,
     Conv2DTranspose,
     DepthwiseConv2D,
@@ -30,6 +29,7 @@ from engine.numerics.refusals.refusal import (
     of,
     without_kernel,
 )
+from engine.numerics.refusals.tensorflow_221 import dilated_transpose_1d
 from engine.numerics.refusals.uses import Use
 from engine.optimizers import Adamax, RMSprop
 
@@ -103,17 +103,13 @@ def _grouped(use: Use) -> bool:
     return isinstance(use.layer, Conv2D) and use.layer.groups > 1
 
 
-def _dilated_1d(use: Use) -> bool:
-    return isinstance(use.layer, Conv1DTranspose) and max(use.layer.dilation_rate) > 1
-
-
 def _mismatch(op: str) -> str:
     return f"TypeError: Input 'y' of '{op}' Op has type float32 that does not match type {{dtype}} of argument 'x'"
 
 
 _LAYERS: tuple[Refusal, ...] = (
     Refusal("Sub", HALF, _masked_scores, _mismatch("Sub"), "types"),
-    Refusal("Mul", HALF, _masked_mean, _mismatch("Mul"), "types"),
+    Refusal("Mul", (*HALF, FLOAT64), _masked_mean, _mismatch("Mul"), "types"),
     Refusal(
         "Conv2D",
         (),
@@ -121,9 +117,9 @@ _LAYERS: tuple[Refusal, ...] = (
         "UnimplementedError: The Conv2D op currently does not support grouped convolutions on the CPU",
     ),
     Refusal(
-        "Conv2DBackpropInput",
+        "Conv2DBackpropInput with dilation",
         (),
-        _dilated_1d,
+        dilated_transpose_1d,
         "InvalidArgumentError: Current libxsmm and customized CPU implementations do not yet support dilation rates "
         "larger than 1",
     ),

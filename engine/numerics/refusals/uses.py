@@ -26,6 +26,7 @@ class Use:
         shapes: of its inputs, batch axis first.
         options: constant arguments of the call.
         masked: whether a mask arrives, for each input.
+        given_mask: whether the call names a mask itself.
         differentiated: whether training needs the gradient of its inputs: something before it is learnt.
     """
 
@@ -33,6 +34,7 @@ class Use:
     shapes: tuple[Shape, ...]
     options: Mapping[str, Any]
     masked: tuple[bool, ...]
+    given_mask: bool
     differentiated: bool
 
     @property
@@ -73,7 +75,7 @@ def uses_of(network: Network) -> Iterator[Use]:
             shapes = call.input_shapes
             if layer is not call.layer and isinstance(call.layer, TimeDistributed):
                 shapes = tuple((shape[0], *shape[2:]) for shape in shapes)
-            yield Use(layer, shapes, call.options, masks, before)
+            yield Use(layer, shapes, call.options, masks, call.masked, before)
 
 
 def _carrying(layer: Layer, arguments: list[Tensor], rank: int) -> Tensor:

@@ -37,12 +37,12 @@ def test_keras3_adds_no_penalty_that_is_not_float32(settings: dict[str, Any], po
     assert refused(*layers, policy=policy, line="tf_keras") == []
 
 
-def test_keras2_has_no_norm_of_gradients_of_several_dtypes():
+def test_keras_has_no_norm_of_gradients_of_several_dtypes():
     layers = (dense("body"), HEAD)
     assert refused(*layers, policy="float64", line="tf_keras", optimizer=CLIPPED) == ["optimizer"]
     assert refused(*layers, policy="float64", line="tf2.4", optimizer=CLIPPED) == ["optimizer"]
     assert refused(*layers, policy="mixed_float16", line="tf_keras", optimizer=CLIPPED) == []
-    assert refused(*layers, policy="float64", line="keras3", optimizer=CLIPPED) == []
+    assert refused(*layers, policy="float64", line="keras3", optimizer=CLIPPED) == ["optimizer"]
 
 
 def test_nadam_of_tf_keras_has_one_product_for_variables_of_one_dtype():
@@ -50,6 +50,17 @@ def test_nadam_of_tf_keras_has_one_product_for_variables_of_one_dtype():
     assert refused(*layers, policy="float16", line="tf_keras", optimizer="nadam") == ["optimizer"]
     assert refused(*layers, policy="float16", line="tf2.4", optimizer="nadam") == []
     assert refused(dense("body"), policy="float16", line="tf_keras", optimizer="nadam") == []
+
+
+def test_keras2_constrains_no_variable_to_be_positive_that_is_not_float32():
+    layers = (dense("body", kernel_constraint={"class_name": "NonNeg", "config": {}}), HEAD)
+    for line, policy, named in (
+        ("tf_keras", "float64", ["body"]),
+        ("tf2.4", "float64", ["body"]),
+        ("tf_keras", "mixed_float16", []),
+        ("keras3", "float64", []),
+    ):
+        assert refused(*layers, policy=policy, line=line) == named
 
 
 @pytest.mark.parametrize("loss", SMOOTHED, ids=lambda loss: str(loss["class_name"]))
@@ -66,3 +77,10 @@ def test_a_penalty_inside_time_distributed_is_idle_in_keras3():
     for line, named in (("keras3", ["each"]), ("tf_keras", []), ("tf2.4", [])):
         found = lint(subject(each, HEAD, line=line, shape=(3, 4)))
         assert [one.layer for one in found if one.code == "penalty_without_effect"] == named
+
+
+def test_keras3_counts_no_penalty_of_a_frozen_layer():
+    layers = (dense("body", kernel_regularizer=L2, trainable=False), HEAD)
+    assert refused(*layers, policy="float64", line="keras3") == []
+    for line, count in (("keras3", 0), ("tf_keras", 1), ("tf2.4", 1)):
+        assert len(subject(*layers, line=line).network.penalized_specs) == count
