@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -50,6 +50,12 @@ _KEEPS_NOTHING = re.compile(
 """What is asked with POST because the question is long, and changes nothing."""
 
 
+def path_of(scope: Mapping[str, Any]) -> str:
+    """Return the path of a request as routes have it, without HALFSTEP_ROOT_PATH, which uvicorn puts before it."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
+
+
 def scope_for(method: str, path: str) -> str | None:
     """Return the scope that a request needs; None if it needs no key. What is new asks for `read` or `write`."""
     if path in OPEN:
@@ -66,6 +72,10 @@ class Doorkeeper(Protocol):
         """Return who shows this Authorization header, or why he may not do what needs this scope."""
         ...
 
+    async def still_allowed(self, caller: Caller) -> bool:
+        """Whether a caller whose answer goes on for long may still have it."""
+        ...
+
 
 class OpenDoor:
     """Asks nobody: for loopback, where whoever reaches the service could read its files too."""
@@ -73,6 +83,10 @@ class OpenDoor:
     async def caller(self, authorization: str | None, scope: str | None) -> Caller | Problem:
         """Return the same caller for everybody."""
         return ANYBODY
+
+    async def still_allowed(self, caller: Caller) -> bool:
+        """Allow it."""
+        return True
 
 
 class KeyedDoor:
@@ -104,6 +118,10 @@ class KeyedDoor:
         if scope not in key.scopes:
             return _lacking(scope, key.scopes)
         return Caller(key.tenant, frozenset(key.scopes), key.id)
+
+    async def still_allowed(self, caller: Caller) -> bool:
+        """Whether the caller's key is neither revoked nor expired by now."""
+        return await run_in_threadpool(self._keys.is_usable, caller.key_id)
 
     async def _note_use(self, key: ApiKey) -> None:
         try:

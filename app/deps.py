@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from app.auth import NOBODY, Caller
 from app.feed import Feed
 from app.predictor import Predictor
+from app.room import Room
 from app.settings import AppSettings
 from app.thread_pools import ThreadPools, thread_pools
 from app.waker import Waker
@@ -26,6 +27,8 @@ from worker.jobs.webhooks import WebhookStore
 from worker.queue import CeleryQueue, deliver
 from worker.settings import WorkerSettings
 
+CHECK_PATIENCE = 60.0
+"""Seconds that a check of a job waits for room for its file."""
 _JOB_ID = re.compile(r"job-[A-Za-z0-9_-]{1,80}")
 
 
@@ -47,7 +50,8 @@ class Services:
         predictor: asks finished models.
         feed: follows the event logs of jobs.
         pools: the threads in which routes wait.
-        tenant: whose request it is.
+        room: for the files that jobs are checked on.
+        caller: whose request it is.
     """
 
     settings: AppSettings
@@ -63,14 +67,20 @@ class Services:
     feed: Feed
     predictor: Predictor
     pools: ThreadPools
-    tenant: str = ""
+    room: Room
+    caller: Caller = NOBODY
+
+    @property
+    def tenant(self) -> str:
+        """The caller's."""
+        return self.caller.tenant
 
     def of(self, caller: Caller) -> Services:
         """Return the services as the caller may use them: whatever is not his tenant's is not there."""
         tenant = caller.tenant
         return replace(
             self,
-            tenant=tenant,
+            caller=caller,
             store=self.store.of(tenant),
             sweeps=self.sweeps.of(tenant),
             webhooks=self.webhooks.of(tenant),
@@ -96,8 +106,9 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
         queue=queue,
         waker=Waker(partial(deliver, store, queue)),
         feed=Feed(store, settings.sse_poll_seconds),
-        predictor=Predictor(settings, shared.artifacts_url),
+        predictor=Predictor(settings, shared.artifacts_url, shared.limits),
         pools=thread_pools(engine.dialect.name),
+        room=Room(settings.check_bytes, CHECK_PATIENCE),
     )
 
 

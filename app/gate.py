@@ -6,7 +6,7 @@ It is closed by default: a route is behind it unless `app.auth.OPEN` names it, s
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.auth import NOBODY, WRITE, Caller, Doorkeeper, scope_for
+from app.auth import NOBODY, WRITE, Caller, Doorkeeper, path_of, scope_for
 from app.errors import problem_of
 from app.hosts import AnyHost, NamedHosts
 from app.problems import Problem
@@ -107,13 +107,17 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        host, origin, authorization = _read(scope)
+        found = _read(scope)
+        host, authorization = found.get(b"host", ""), found.get(b"authorization")
         server = str((scope.get("server") or ("",))[0])
-        strange = self.rules.hosts.refusal(scope["method"], server, host, origin)
+        site = found.get(b"sec-fetch-site", "")
+        strange = self.rules.hosts.refusal(scope["method"], server, host, found.get(b"origin"), site)
+        if strange is None and not host and scope["http_version"] != "1.0":
+            strange = _NO_HOST
         if strange is not None:
             await strange.response(Request(scope))(scope, receive, send)
             return
-        visit = _Visit(scope, scope_for(scope["method"], scope["path"]))
+        visit = _Visit(scope, scope_for(scope["method"], path_of(scope)))
         problem = await self._asked(visit, authorization)
         scope.setdefault("state", {})["caller"] = visit.caller
         noted = self._noting(visit, send)
@@ -150,8 +154,11 @@ class Gate:
         return noting
 
 
-def _read(scope: Scope) -> tuple[str, str | None, str | None]:
-    """Return the Host, Origin and Authorization headers; one that came twice is good for nothing, and never half of it.
+_NO_HOST = Problem(400, "host_missing", "The request has no Host header, which HTTP/1.1 demands (RFC 9112).")
+
+
+def _read(scope: Scope) -> Mapping[bytes, str]:
+    """Return the headers that the gate looks at; one that came twice is good for nothing, and never half of it.
 
     Whoever stands before us (a proxy) may have judged the other one.
     """
@@ -160,10 +167,10 @@ def _read(scope: Scope) -> tuple[str, str | None, str | None]:
         if name in _READ:
             text = value.decode("latin-1")
             found[name] = f"{found[name]}, {text}" if name in found else text
-    return found.get(b"host", ""), found.get(b"origin"), found.get(b"authorization")
+    return found
 
 
-_READ = frozenset({b"host", b"origin", b"authorization"})
+_READ = frozenset({b"host", b"origin", b"authorization", b"sec-fetch-site"})
 
 
 def _deed(visit: _Visit, message: Message) -> Deed:

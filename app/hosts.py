@@ -17,6 +17,8 @@ from app.problems import Problem
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_OWN_SITES = frozenset({"", "none", "same-origin"})
+"""What Sec-Fetch-Site says of a request that no other site's page has sent; programs send no such header."""
 
 
 def is_loopback(host: str) -> bool:
@@ -52,7 +54,7 @@ def name_of(host: str) -> str:
 class AnyHost:
     """Where keys are asked for: a page that was led here has none to send."""
 
-    def refusal(self, method: str, server: str, host: str, origin: str | None) -> Problem | None:
+    def refusal(self, method: str, server: str, host: str, origin: str | None, site: str = "") -> Problem | None:
         """Refuse nothing."""
         return None
 
@@ -71,7 +73,7 @@ class NamedHosts:
     origins: Collection[str]
     loopback: bool
 
-    def refusal(self, method: str, server: str, host: str, origin: str | None) -> Problem | None:
+    def refusal(self, method: str, server: str, host: str, origin: str | None, site: str = "") -> Problem | None:
         """Return why a request is refused, or None.
 
         Args:
@@ -79,14 +81,17 @@ class NamedHosts:
             server: address of our end of the connection.
             host: its Host header.
             origin: its Origin header; what is no browser sends none.
+            site: its Sec-Fetch-Site header; browsers send it with every request, and pages cannot change it.
         """
         if self.loopback and server not in LOOPBACK_NAMES and not _local(server):
             return _OUTSIDE
         if name_of(host) not in self.names:
             return _strange_host(host, self.names)
-        if origin is None or method in _SAFE or origin in self.origins or urlsplit(origin).netloc == host.lower():
+        if method in _SAFE or origin in self.origins:
             return None
-        return _strange_origin(origin)
+        if origin is None:
+            return None if site in _OWN_SITES else _strange_origin(f"{site} (Sec-Fetch-Site)")
+        return None if urlsplit(origin).netloc == host.lower() else _strange_origin(origin)
 
 
 def _local(server: str) -> bool:

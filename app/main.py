@@ -89,11 +89,13 @@ def create_app(settings: AppSettings | None = None, worker_settings: WorkerSetti
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        servers=[{"url": services.settings.root_path}] if services.settings.root_path else None,
         lifespan=_lifespan_of(services, rules),
         default_response_class=FiniteJSONResponse,
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.services = services
+    app.state.door = rules.door
     app.add_middleware(Gate, rules=rules)
     if services.settings.cors_origins:  # answers a browser's question whether it may ask, before it shows a key
         app.add_middleware(
@@ -151,6 +153,25 @@ def inherited(descriptor: int | None) -> list[socket.socket] | None:
     return None if descriptor is None else [socket.socket(fileno=descriptor)]
 
 
+def uvicorn_config(app: FastAPI, settings: AppSettings, http: type[BoundedHttp] = BoundedHttp) -> uvicorn.Config:
+    """Return how uvicorn serves the application."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        # uvicorn believes X-Forwarded-For of this machine unless it is forbidden to.
+        root_path=settings.root_path,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+        server_header=False,
+        http=http,
+    )
+
+
 def main() -> None:
     """Serve until SIGTERM or SIGINT, unless the settings would let anybody in from anywhere."""
     app = create_app()
@@ -161,21 +182,10 @@ def main() -> None:
     if exposed is not None:
         sys.exit(f"halfstep: {exposed}")
     logs.configure(services.shared.log_format)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-        server_header=False,
-        http=BoundedHttp,
-    )
     # What lives as long as the process need not be looked through by every collection while requests wait.
     gc.collect()
     gc.freeze()
-    Server(config, services).run(listeners)
+    Server(uvicorn_config(app, settings), services).run(listeners)
 
 
 if __name__ == "__main__":

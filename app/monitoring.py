@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.auth import WRITE, scope_for
+from app.auth import WRITE, path_of, scope_for
 from worker.jobs import figures
 from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
@@ -164,7 +164,7 @@ def _every(*_answer: object) -> bool:
 def _notable(scope: Scope, status: int, seconds: float) -> bool:
     if status == HTTPStatus.TOO_MANY_REQUESTS and "route" not in scope:
         return False  # the gate counts it; a line each would be what a flood is for
-    return status >= _REFUSED or seconds >= _SLOW or scope_for(scope["method"], scope["path"]) == WRITE
+    return status >= _REFUSED or seconds >= _SLOW or scope_for(scope["method"], path_of(scope)) == WRITE
 
 
 WORTH: Mapping[str, Callable[[Scope, int, float], bool]] = {

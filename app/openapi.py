@@ -68,6 +68,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         summary=app.summary,
         description=app.description,
         license_info=app.license_info,
+        servers=app.servers or None,
         routes=app.routes,
     )
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})

@@ -14,6 +14,7 @@ from app.errors import Refused, invalid
 from app.problems import Problem
 from app.settings import AppSettings
 from worker.jobs.records import Job
+from worker.settings import Limits
 from worker.specs.errors import FieldError
 
 _BUSY = Problem(
@@ -28,10 +29,12 @@ class Predictor:
     Args:
         settings: the bounds.
         artifacts_url: where the models lie.
+        limits: of models; those that the model was trained under.
     """
 
-    def __init__(self, settings: AppSettings, artifacts_url: str) -> None:
+    def __init__(self, settings: AppSettings, artifacts_url: str, limits: Limits) -> None:
         self._settings = settings
+        self._limits = limits
         self._artifacts_url = artifacts_url
         self._places = BoundedSemaphore(settings.predict_at_once)
 
@@ -80,6 +83,7 @@ class Predictor:
             "policy": job.policy,
             "policy_scope": job.policy_scope,
             "x": x,
+            "limits": self._limits.model_dump(),
             "rows": settings.predict_rows,
             "values": settings.predict_values,
             "memory": settings.predict_memory_bytes,

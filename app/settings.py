@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -19,6 +20,12 @@ def _no_star(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for text in value:
+        ip_network(text, strict=False)
+    return value
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -33,6 +40,15 @@ class AppSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     listen_fd: int | None = Field(default=None, description="A listening socket that was inherited, instead of both.")
+    trusted_proxies: Annotated[Names, AfterValidator(_networks)] = Field(
+        default=(),
+        description="Addresses or networks (CIDR) of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+    )
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path under which a proxy shows the service, and which it removes: /halfstep.",
+    )
     auth: Literal["off", "required"] = Field(
         default="off", description="Whether callers need an API key; off is for addresses of loopback only."
     )
@@ -68,6 +84,9 @@ class AppSettings(BaseSettings):
     )
     max_file_bytes: int = Field(
         default=512 * 1024 * 1024, ge=1024, description="A larger uploaded file is refused with 413."
+    )
+    check_bytes: int = Field(
+        default=512 * 1024**2, ge=1, description="Bytes of files that jobs are checked on at the same time."
     )
     max_simulated_steps: int = Field(
         default=100_000, ge=1, description="A longer simulation of a loss scale is refused with 422."

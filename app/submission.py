@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,12 +19,14 @@ from worker.jobs.errors import JobNotFound
 from worker.jobs.notices import NewWebhook
 from worker.jobs.records import Checkpoint, Job
 from worker.jobs.starting import continues, copied, weight_shapes
-from worker.jobs.submitting import NewJob
+from worker.jobs.submitting import NewJob, abbreviated
 from worker.specs.check import prepare
 from worker.specs.errors import FieldError, SpecError, pointer_to
-from worker.specs.job import JobSpec
+from worker.specs.findings import Findings
+from worker.specs.job import FileData, JobSpec
 from worker.specs.reach import ReachShape
-from worker.specs.resources import layer_places
+from worker.specs.resources import check_size, layer_places
+from worker.specs.sources import Sources
 from worker.specs.uploads import Uploads
 from worker.specs.webhooks import WebhookSpec
 
@@ -46,14 +49,35 @@ class Checked:
 
 
 def check(services: Services, spec: JobSpec) -> Checked:
-    """Check a job; nothing is written.
+    """Check a job, when there is room for its file; nothing is written.
 
     Raises:
         SpecError: every fault there is, each with a pointer into the job.
     """
-    prepared = prepare(spec, services.shared.limits, Uploads(services.files))
-    given = spec.given()
-    given.pop("webhooks", None)
+    files = [spec.data.file] if isinstance(spec.data, FileData) else []
+    with services.room.taken(largest(services, files)):
+        return checked_with(services, spec, Uploads(services.files))
+
+
+def largest(services: Services, files: Iterable[object]) -> int:
+    """Return how many bytes the largest of the caller's files with these ids takes; what is no file's id takes none."""
+    return max((_bytes_of(services, file) for file in files if isinstance(file, str)), default=0)
+
+
+def _bytes_of(services: Services, file_id: str) -> int:
+    try:
+        return services.files.get(file_id).stored
+    except JobNotFound:
+        return 0
+
+
+def checked_with(services: Services, spec: JobSpec, sources: Sources) -> Checked:
+    """Check a job with files for which there is room; see `check`."""
+    given = _given(spec)
+    findings = Findings(given)
+    check_size(findings, services.shared.limits, abbreviated(given))
+    findings.raise_if_any()
+    prepared = prepare(spec, services.shared.limits, sources)
     hooks = tuple(
         new_webhook(hook, services.shared.webhook_allowed_networks, f"/webhooks/{index}")
         for index, hook in enumerate(spec.webhooks)
@@ -74,6 +98,18 @@ def check(services: Services, spec: JobSpec) -> Checked:
     return Checked(new, answer, source)
 
 
+def _given(spec: JobSpec) -> dict[str, Any]:
+    """Return the job as it was sent, without its webhooks, whose secrets are not shown."""
+    given = spec.given()
+    given.pop("webhooks", None)
+    return given
+
+
+def _unchecked(hook: WebhookSpec) -> NewWebhook:
+    when = None if hook.when is None else hook.when.model_dump(exclude_none=True)
+    return NewWebhook(hook.url, hook.secret, hook.ends, when)
+
+
 def new_webhook(hook: WebhookSpec, allowed: tuple[str, ...], place: str = "") -> NewWebhook:
     """Return a webhook as the store takes it.
 
@@ -92,8 +128,7 @@ def new_webhook(hook: WebhookSpec, allowed: tuple[str, ...], place: str = "") ->
             checked(address, parts.port or 1, allowed, lambda host, _: [host])
         except AddressRefused as error:
             raise SpecError([FieldError("address_refused", "ValueError", str(error), f"{place}/url")]) from error
-    when = None if hook.when is None else hook.when.model_dump(exclude_none=True)
-    return NewWebhook(hook.url, hook.secret, hook.ends, when)
+    return _unchecked(hook)
 
 
 def _fitting(services: Services, name: str, model: Model) -> Checkpoint:
@@ -127,6 +162,18 @@ def _missing(name: str) -> FieldError:
     return FieldError("checkpoint_not_found", "ValueError", text, f"/{_START}")
 
 
+def replayed(services: Services, spec: JobSpec, key: str | None) -> Job | None:
+    """Return the job that this key made before, or None; asked before anything is checked or counted.
+
+    Raises:
+        IdempotencyMismatch: the key came before with another job.
+    """
+    if key is None:
+        return None
+    hooks = tuple(_unchecked(hook) for hook in spec.webhooks)
+    return services.store.replayed(key, _digest_of(_given(spec), hooks))
+
+
 def submit(services: Services, checked: Checked, key: str | None) -> Job:
     """Queue a checked job and announce it.
 
@@ -138,7 +185,7 @@ def submit(services: Services, checked: Checked, key: str | None) -> Job:
     require_room(services, 1)
     new = started(services, checked)
     try:
-        job = services.store.submit(new, idempotency_key=key, request_hash=_digest_of(new))
+        job = services.store.submit(new, idempotency_key=key, request_hash=_digest_of(new.spec, new.webhooks))
     except BaseException:
         discard(services, new)
         raise
@@ -170,8 +217,8 @@ def discard(services: Services, new: NewJob) -> None:
         services.artifacts.delete(new.id)
 
 
-def _digest_of(new: NewJob) -> str:
-    return digest([new.spec, *map(asdict, new.webhooks)] if new.webhooks else new.spec)
+def _digest_of(spec: Mapping[str, Any], hooks: Sequence[NewWebhook]) -> str:
+    return digest([spec, *map(asdict, hooks)] if hooks else spec)
 
 
 def digest(given: Any) -> str:

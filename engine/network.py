@@ -113,8 +113,17 @@ class Network:
 
     def penalties(self, run: Run) -> list[Tensor]:
         """Return the weight penalties (in the variable dtype), followed by what layers added during the pass."""
-        weights = [spec.regularizer(run.variables[spec.path]) for spec in self.weight_specs if spec.regularizer]
+        line = self.conventions
+        weights = [
+            spec.regularizer(run.variables[spec.path], line) for spec in self.penalized_specs if spec.regularizer
+        ]
         return [*weights, *run.losses]
+
+    @cached_property
+    def penalized_specs(self) -> tuple[WeightSpec, ...]:
+        """The variables with a penalty that counts: of frozen ones, none does in Keras 3."""
+        specs = self.trainable_specs if self.conventions.keras3 else self.weight_specs
+        return tuple(spec for spec in specs if spec.regularizer is not None)
 
     def get_config(self) -> dict[str, Any]:
         """Return ``{"class_name", "config"}``, in the spelling of the network's line of Keras."""

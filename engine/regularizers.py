@@ -21,9 +21,14 @@ from engine.configured import (
     setting,
     split_serialized,
 )
-from engine.conventions import Conventions
+from engine.conventions import TF24, TF_KERAS, Conventions
 from engine.errors import ShapeMismatch, located
+from engine.ops.half_rows import EIGEN_2025
+from engine.ops.narrow_losses import half_of_squares, l2_normalized
 from engine.tape import Tensor, constant
+
+_SMALLEST_SQUARES = 1e-12
+"""What ``tf.math.l2_normalize`` takes for a smaller sum of squares."""
 
 
 class Regularizer(Configured):
@@ -32,16 +37,18 @@ class Regularizer(Configured):
     def check(self, shape: tuple[int, ...]) -> None:
         """Accept variables of this shape, as most do of any. Raises: ShapeMismatch."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return the penalty of x: shape (), x's dtype."""
+    def __call__(self, x: Tensor, line: Conventions = TF24) -> Tensor:
+        """Return the penalty of x, as a line of Keras computes it: shape (), x's dtype."""
         raise AssertionError(f"{type(self).__name__} does not define a penalty")
 
 
-def _l1(x: Tensor, factor: float) -> Tensor:
+def _l1(x: Tensor, factor: float, line: Conventions) -> Tensor:
     return _times(ops.reduce_sum(ops.absolute(x)), factor)
 
 
-def _l2(x: Tensor, factor: float) -> Tensor:
+def _l2(x: Tensor, factor: float, line: Conventions) -> Tensor:
+    if line.name == TF_KERAS.name:  # its op takes half of the squares, and their gradient without squaring
+        return _times(half_of_squares(x), 2 * factor)
     return _times(ops.reduce_sum(ops.square(x)), factor)
 
 
@@ -61,9 +68,9 @@ class L1(Regularizer):
 
     l1: float = setting(not_negative, 0.01, write=_as_float32)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, line: Conventions = TF24) -> Tensor:
         """Return the penalty of x: shape (), x's dtype."""
-        return _l1(x, self.l1)
+        return _l1(x, self.l1, line)
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,9 @@ class L2(Regularizer):
 
     l2: float = setting(not_negative, 0.01)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, line: Conventions = TF24) -> Tensor:
         """Return the penalty of x: shape (), x's dtype."""
-        return _l2(x, self.l2)
+        return _l2(x, self.l2, line)
 
 
 @dataclass(frozen=True)
@@ -84,11 +91,11 @@ class L1L2(Regularizer):
     l1: float = setting(not_negative, 0.0)
     l2: float = setting(not_negative, 0.0)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, line: Conventions = TF24) -> Tensor:
         """Return the penalty of x: shape (), x's dtype."""
-        parts = [part(x, factor) for part, factor in ((_l1, self.l1), (_l2, self.l2)) if factor]
+        parts = [part(x, factor, line) for part, factor in ((_l1, self.l1), (_l2, self.l2)) if factor]
         if not parts:
-            return ops.scale(ops.reduce_sum(x), 0.0)
+            return constant(0, x.dtype)  # whatever x holds
         return parts[0] if len(parts) == 1 else ops.add(*parts)
 
 
@@ -108,11 +115,14 @@ class OrthogonalRegularizer(Regularizer):
             message = f"OrthogonalRegularizer takes variables of two axes, got shape {list(shape)}."
             raise ShapeMismatch(message, code="regularizer_shape")
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, line: Conventions = TF24) -> Tensor:
         """Return the penalty of a matrix: shape (), x's dtype. Raises: ShapeMismatch."""
         self.check(x.shape)
         along = 1 if self.mode == "rows" else 0
-        unit = ops.unit_normalization(x, (along,))
+        if line.name == TF_KERAS.name:
+            unit = l2_normalized(x, along, float(constant(_SMALLEST_SQUARES, x.dtype).data), EIGEN_2025)
+        else:
+            unit = ops.unit_normalization(x, (along,))
         turned = ops.transpose(unit, (1, 0))
         products = ops.matmul(unit, turned) if along else ops.matmul(turned, unit)
         count = products.shape[0]

@@ -66,6 +66,7 @@ class Run:
         self._noise = noise or Noise()
         self._draws = 0
         self._cast: dict[tuple[str, str], Tensor] = {}
+        self._called: set[str] = set()
 
     def variable(self, spec: WeightSpec, array: Array) -> Tensor:
         """Return the tensor of a variable."""
@@ -74,11 +75,18 @@ class Run:
         return Tensor(array, spec.dtype)
 
     def weight(self, path: str, dtype: DType) -> Tensor:
-        """Return a variable cast to a dtype; however often it is read, it is cast once a run."""
+        """Return a variable cast to a dtype; however often a call of its layer reads it, it is cast once.
+
+        Each call of a layer has casts of its own, so that the gradients of several are added in the variable's dtype.
+        """
         key = (path, dtype.name)
         if key not in self._cast:
             self._cast[key] = ops.cast(self.variables[path], dtype)
         return self._cast[key]
+
+    def cast_again(self) -> None:
+        """Have variables cast anew when they are read next: gradients of both casts meet in the variable's dtype."""
+        self._cast.clear()
 
     def gradients(self, target: Tensor, specs: Sequence[WeightSpec]) -> list[Gradient | None]:
         """Return d(target)/d(variable) of each of these variables, in its dtype; uses the tape up."""
@@ -90,7 +98,14 @@ class Run:
         self.losses.append(loss if isinstance(loss, Tensor) else ops.constant(loss, self.conventions.floatx))
 
     def enter(self, layer: str) -> None:
-        """Note that a layer's call begins; nothing here, see :class:`engine.watching.WatchedRun`."""
+        """Note that a layer's call begins."""
+        if layer in self._called:
+            self.forget_casts(f"{layer}/")
+        self._called.add(layer)
+
+    def forget_casts(self, prefix: str) -> None:
+        """Forget the casts of the variables whose paths begin so."""
+        self._cast = {key: cast for key, cast in self._cast.items() if not key[0].startswith(prefix)}
 
     def leave(self, output: Any) -> None:
         """Note that the call ends that was entered last, with this output."""

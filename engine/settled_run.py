@@ -28,6 +28,7 @@ class SettledRun(Run):
         self._recorder = Tape()
         self._narrow: dict[str, Mapping[str, Array]] = {}  # by the name of their dtype
         self._read: dict[str, Tensor] = {}
+        self._read_before: list[tuple[str, Tensor]] = []
         arrays = settled.variables
         super().__init__(specs, arrays, training=True, tape=self._recorder, conventions=conventions, noise=noise)
 
@@ -42,6 +43,12 @@ class SettledRun(Run):
         self._read[path] = self._recorder.reading(array, dtype)
         return self._read[path]
 
+    def forget_casts(self, prefix: str) -> None:
+        """Forget the casts of the variables whose paths begin so; their gradients count."""
+        super().forget_casts(prefix)
+        done = [path for path in self._read if path.startswith(prefix)]
+        self._read_before += [(path, self._read.pop(path)) for path in done]
+
     def _narrow_values(self, dtype: DType) -> Mapping[str, Array]:
         found = self._narrow.get(dtype.name)
         if found is None:
@@ -51,11 +58,13 @@ class SettledRun(Run):
     def gradients(self, target: Tensor, specs: Sequence[WeightSpec]) -> list[Gradient | None]:
         """Return d(target)/d(variable) of each of these variables, what its narrow reading got added."""
         variables = [self.variables[spec.path] for spec in specs]
-        read = [self._read.get(spec.path) for spec in specs]
-        sources = [*variables, *(tensor for tensor in read if tensor is not None)]
-        found = iter(self._recorder.gradient_or_rows(target, sources))
-        own = [next(found) for _ in variables]
-        return [mine if tensor is None else _sum(mine, next(found)) for mine, tensor in zip(own, read, strict=True)]
+        read = [*self._read_before, *self._read.items()]
+        sources = [*variables, *(tensor for _, tensor in read)]
+        found = self._recorder.gradient_or_rows(target, sources)
+        whole = dict(zip([spec.path for spec in specs], found, strict=False))
+        for (path, _), gradient in zip(read, found[len(variables) :], strict=True):
+            whole[path] = _sum(whole[path], gradient)
+        return list(whole.values())
 
 
 def _sum(first: Gradient | None, second: Gradient | None) -> Gradient | None:

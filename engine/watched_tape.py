@@ -239,6 +239,7 @@ class WatchedRun(Run):
 
     def enter(self, layer: str) -> None:
         """Name what comes next after the layer."""
+        super().enter(layer)
         self._watched.layers.append(layer)
 
     def leave(self, output: Any) -> None:

@@ -39,7 +39,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         request: `artifacts_url`, `job_id`; `model`, `policy` and `policy_scope` as the job has them; `x` and the limits
-            `rows` and `values` of it.
+            `rows` and `values` of it; `limits` of models.
 
     Returns:
         `predictions`, `shape` and `dtype`; or `errors`, each with a pointer into `{"x": ...}`; or `failure`, a code.
@@ -61,7 +61,7 @@ def _model(request: Mapping[str, Any], x: Arrays) -> Model:
     given = {name: request[name] for name in ("model", "policy", "policy_scope") if request.get(name) is not None}
     findings = Findings(given)
     policy = read_policy(findings)
-    model = read_model(findings, Limits(), policy or Policy("float32"), Samples(x, {}))
+    model = read_model(findings, Limits(**request["limits"]), policy or Policy("float32"), Samples(x, {}))
     findings.raise_if_any()
     if model is None:
         raise AssertionError("A stage of the check gave up without saying why")

@@ -37,6 +37,9 @@ class Limits(BaseModel):
     max_validation_multiply_adds: int = Field(
         default=1_000_000_000_000, gt=0, description="multiply-adds of one pass over the validation rows, likewise"
     )
+    spec_bytes: int = Field(
+        default=2 * 1024**2, gt=0, description="bytes of a job as JSON, without the data inside it: lists show it"
+    )
     saved_models: int = Field(default=100, gt=0, description="files that one ModelCheckpoint of a job may leave")
     sweep_jobs: int = Field(default=64, gt=0, description="jobs of one sweep")
     inline_rows: int = Field(default=20_000, gt=0, description="samples of data sent inside the job")
@@ -114,6 +117,9 @@ class WorkerSettings(BaseSettings):
     )
     webhook_allowed_networks: tuple[str, ...] = Field(
         default=(), description='networks (CIDR) that webhooks may go to although they are not public: ["10.1.0.0/16"]'
+    )
+    job_memory_bytes: int = Field(
+        default=0, ge=0, description="memory that one job may take; 0: 80% of the machine's for all that train at once"
     )
     limits: Limits = Limits()
 

@@ -5,6 +5,7 @@ import logging
 import mmap
 import os
 import socket
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from celery import Celery, bootsteps
 from celery.signals import worker_shutting_down
 from sqlalchemy.exc import DBAPIError
 
+from worker import memory
 from worker.jobs import database, logs
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.figures import SliceFigures
@@ -33,13 +35,17 @@ from worker.queue import (
     client_url,
     deliver,
 )
-from worker.runner import Prepare, RunnerDeps, SliceOutcome, run_next
+from worker.runner import Prepare, RunnerDeps, SliceOutcome, Trainer, run_next
 from worker.settings import WorkerSettings
 from worker.specs import check
+from worker.specs.check import Prepared
 from worker.specs.job import JobSpec
 from worker.specs.uploads import Uploads
 
 logger = logging.getLogger(__name__)
+
+
+SLICES_OF_A_CHILD = 200
 
 
 class Flag:
@@ -126,6 +132,8 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
         "task_ignore_result": True,
         "task_serializer": "json",
         "accept_content": ["json"],
+        # What a child's heap keeps of earlier jobs is not counted in the memory of the next one.
+        "worker_max_tasks_per_child": SLICES_OF_A_CHILD,
         # A message taken early would wait behind a slice while another worker is free.
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
@@ -173,12 +181,37 @@ def consumer_sign(broker_url: str) -> type[bootsteps.StartStopStep]:
     return ConsumerSign
 
 
-def prepare_job(settings: WorkerSettings) -> Prepare:
-    """The real way from a JobSpec (as JSON) to a trainer: the same check that let the job in."""
+def check_job(settings: WorkerSettings) -> Callable[[Mapping[str, Any]], Prepared]:
+    """The check that let a job in, of its spec as JSON."""
     # Connections are made when first used, so after the fork. A job's file is pinned by its SHA-256.
     artifacts = ArtifactStore(settings.artifacts_url)
     uploads = Uploads(FileStore(database.create(settings.database_url), artifacts))
-    return lambda spec: check.prepare(JobSpec.model_validate(spec), settings.limits, uploads).trainer
+    return lambda spec: check.prepare(JobSpec.model_validate(spec), settings.limits, uploads)
+
+
+def prepare_job(settings: WorkerSettings) -> Prepare:
+    """The real way from a JobSpec (as JSON) to a trainer."""
+    checked = check_job(settings)
+    return lambda spec: checked(spec).trainer
+
+
+def prepare_within(settings: WorkerSettings, most: int) -> Prepare:
+    """The same, in a process that trains nothing else: from then on it has the memory that the job may need.
+
+    Args:
+        settings: where everything is.
+        most: bytes that any job may take.
+    """
+    checked = check_job(settings)
+
+    def prepare(spec: Mapping[str, Any]) -> Trainer:
+        base = memory.lift()
+        memory.bind(base, most)
+        found = checked(spec)
+        memory.bind(base, min(found.needed_bytes, most))
+        return found.trainer
+
+    return prepare
 
 
 @click.command()
@@ -191,7 +224,8 @@ def main(concurrency: int, parent: int | None) -> None:
     settings = WorkerSettings()
     logs.configure(settings.log_format)
     database.migrate(settings.database_url)
-    app = celery_app(settings, prepare_job(settings))
+    most = settings.job_memory_bytes or memory.usable() // max(concurrency, 1)
+    app = celery_app(settings, prepare_within(settings, most))
     app.worker_main(
         [
             "worker",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from app.answers import EventAnswer, ListAnswer
+from app.auth import Doorkeeper
 from app.deps import JobId, Services, ServicesDep
 from app.finite_json import dumps
 from app.problems import declared
@@ -22,6 +24,7 @@ from worker.jobs.states import TERMINAL
 router = APIRouter(prefix="/v1/training/jobs", tags=["jobs"], route_class=QueryRoute)
 
 SSE = "text/event-stream"
+Allowed = Callable[[], Awaitable[bool]]
 TERMINAL_TYPES = frozenset(f"job.{status.value}" for status in TERMINAL)
 HEARTBEAT = ": still here\n\n"
 RETRY = "retry: 1000\n\n"
@@ -40,16 +43,17 @@ _STREAM: dict[str, Any] = {
 async def list_events(  # FastAPI's way to name what a request carries
     job_id: JobId,
     services: ServicesDep,
+    request: Request,
     after: Annotated[int, Query(ge=0, le=2**53, description="Only events with a greater id.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="Of a list; a stream has no limit.")] = 100,
     stream: Annotated[bool | None, Query(description="Whether to stream; without it, Accept decides.")] = None,
-    accept: Annotated[str, Header(include_in_schema=False)] = "",
     last_event_id: Annotated[str, Header(description="Of a stream: the last id that was seen.")] = "",
 ) -> Any:
     """Tell what happened to a job, from its first event or from where the caller left off."""
-    if SSE in accept if stream is None else stream:
+    if SSE in request.headers.get("accept", "") if stream is None else stream:
         last_id = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 16 else after
-        return await _streamed(services, job_id, last_id)
+        door: Doorkeeper = request.app.state.door
+        return await _streamed(services, job_id, last_id, partial(door.still_allowed, services.caller))
     return await run_in_threadpool(_listed, services, job_id, after, limit)
 
 
@@ -60,12 +64,12 @@ def _listed(services: Services, job_id: str, after: int, limit: int) -> ListAnsw
     return ListAnswer[EventAnswer].of(data, "id", has_more=len(events) > limit)
 
 
-async def _streamed(services: Services, job_id: str, last_id: int) -> Response:
+async def _streamed(services: Services, job_id: str, last_id: int, allowed: Allowed) -> Response:
     job = await run_in_threadpool(services.store.get, job_id)
     # An id that the log has not reached belongs to no event of ours: whoever sends it starts at the log's end.
     last_id = min(last_id, job.last_event_id)
     told_all = job.terminal and last_id == job.last_event_id
-    lines = _nothing() if told_all else _lines(services, job_id, last_id)
+    lines = _nothing() if told_all else _lines(services, job_id, last_id, allowed)
     return StreamingResponse(lines, media_type=SSE, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
@@ -73,14 +77,23 @@ async def _nothing() -> AsyncIterator[str]:
     yield RETRY
 
 
-async def _lines(services: Services, job_id: str, last_id: int) -> AsyncIterator[str]:
-    """Encode the feed until the job's last event, the feed's end, or the longest time that a stream may last."""
+async def _lines(services: Services, job_id: str, last_id: int, allowed: Allowed) -> AsyncIterator[str]:
+    """Encode the feed until the job's last event, the feed's end, or the longest time that a stream may last.
+
+    At each heartbeat it is asked whether the caller is still allowed to listen; if not, the stream ends, and whoever
+    comes back is refused.
+    """
     settings = services.settings
     end = time.monotonic() + settings.sse_longest_seconds
     patience = min(settings.sse_heartbeat_seconds, settings.sse_longest_seconds)
+    ask_at = time.monotonic() + patience
     yield RETRY
     async with aclosing(services.feed.follow(job_id, last_id, patience)) as batches:
         async for batch in batches:
+            if time.monotonic() >= ask_at:
+                if not await allowed():
+                    return
+                ask_at = time.monotonic() + patience
             yield "".join(map(encoded, batch)) or HEARTBEAT
             if any(event.type in TERMINAL_TYPES for event in batch) or time.monotonic() >= end:
                 return

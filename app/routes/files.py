@@ -97,7 +97,7 @@ async def create_file(request: Request, services: ServicesDep, response: Respons
     """Take a file of training data, if every row of it can be used."""
     async with received(request, services.settings.max_file_bytes) as upload:
         file = await services.pools.work.run(services.tenant, _take, services, upload)
-    response.headers["Location"] = f"{router.prefix}/{file.id}"
+    response.headers["Location"] = f"{services.settings.root_path}{router.prefix}/{file.id}"
     return FileAnswer.of(file)
 
 

@@ -24,11 +24,12 @@ from app.fine_tuning import (
 from app.json_route import JsonRoute
 from app.problems import declared
 from app.routes.jobs import METADATA_PARAMETER, IdempotencyKey, labels
-from app.submission import Checked, check, submit
+from app.submission import check, replayed, submit
 from app.thread_pools import in_writes
 from worker.jobs.errors import IdempotencyMismatch, JobNotFound
 from worker.jobs.records import Job
 from worker.specs.errors import SpecError
+from worker.specs.job import JobSpec
 
 
 class OpenAIRoute(JsonRoute):
@@ -64,19 +65,21 @@ async def create_fine_tuning_job(
         "training_file": request.training_file,
         "learning_rate_multiplier": _number(request.settings.learning_rate_multiplier),
     }
+    work, writes, tenant = services.pools.work, services.pools.writes, services.tenant
     try:
-        checked = await services.pools.work.run(services.tenant, _checked, services, request)
-        new = replace(checked.new, summary={**checked.new.summary, "openai": said})
-        checked = replace(checked, new=new)
-        job = await services.pools.writes.run(services.tenant, submit, services, checked, idempotency_key)
-        return FineTuningJobAnswer.of(job)
+        spec = await work.run(tenant, _job_of, services, request)
+        job = await work.run(tenant, replayed, services, spec, idempotency_key)
+        if job is None:
+            checked = await work.run(tenant, check, services, spec)
+            new = replace(checked.new, summary={**checked.new.summary, "openai": said})
+            job = await writes.run(tenant, submit, services, replace(checked, new=new), idempotency_key)
     except SpecError as error:
         raise relocated(error, request) from error
+    return FineTuningJobAnswer.of(job)
 
 
-def _checked(services: Services, request: FineTuningRequest) -> Checked:
-    source = None if request.source is None else _spec_of(services, request.source)
-    return check(services, job_of(request, source))
+def _job_of(services: Services, request: FineTuningRequest) -> JobSpec:
+    return job_of(request, None if request.source is None else _spec_of(services, request.source))
 
 
 def _spec_of(services: Services, name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from app.errors import Refused, invalid
 from app.finite_json import FiniteJSONResponse, ModelResponse
 from app.json_route import JsonRoute
 from app.problems import Problem, declared
-from app.submission import check, submit
+from app.submission import check, replayed, submit
 from app.thread_pools import in_work, in_writes
 from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
@@ -79,12 +79,14 @@ async def create_job(  # FastAPI's way to name what a request carries
     x_idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Check a job and put it into the queue."""
-    checked = await services.pools.work.run(services.tenant, check, services, spec)
-    if dry_run:
-        return FiniteJSONResponse(checked.answer)
-    key = idempotency_key or x_idempotency_key
-    job = await services.pools.writes.run(services.tenant, submit, services, checked, key)
-    return ModelResponse(JobAnswer.of(job), 201, {"Location": f"{router.prefix}/{job.id}"})
+    key = None if dry_run else idempotency_key or x_idempotency_key
+    job = await services.pools.work.run(services.tenant, replayed, services, spec, key)
+    if job is None:
+        checked = await services.pools.work.run(services.tenant, check, services, spec)
+        if dry_run:
+            return FiniteJSONResponse(checked.answer)
+        job = await services.pools.writes.run(services.tenant, submit, services, checked, key)
+    return ModelResponse(JobAnswer.of(job), 201, {"Location": f"{services.settings.root_path}{router.prefix}/{job.id}"})
 
 
 @router.get(

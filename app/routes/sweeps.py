@@ -15,7 +15,7 @@ from app.json_route import JsonRoute
 from app.problems import declared
 from app.quotas import require_room
 from app.routes.jobs import IdempotencyKey
-from app.submission import Checked, check, digest, discard, started
+from app.submission import Checked, checked_with, digest, discard, largest, started
 from app.thread_pools import in_work, in_writes
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import Job
@@ -29,10 +29,13 @@ from worker.specs.job import EXAMPLE, JobSpec, Metadata
 from worker.specs.notices import Notice
 from worker.specs.reach import ReachShape
 from worker.specs.shape import Anything, Spec, Text
+from worker.specs.sources import Remembered
+from worker.specs.uploads import Uploads
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=JsonRoute)
 
 _SWEEP_ID = re.compile(r"sweep-[A-Za-z0-9_-]{1,80}")
+_OF_THE_JOB = "/job"
 _FIRST_FAULTS = 20
 """A wrong job is wrong at every point of its grid; so many faults are enough to go by."""
 
@@ -161,47 +164,67 @@ class SweepDryRunAnswer(Answer):
 async def create_sweep(
     request: SweepRequest,
     services: ServicesDep,
-    response: Response,
     dry_run: Annotated[bool, Query(description="Only say whether the sweep would be accepted.")] = False,
     idempotency_key: IdempotencyKey = None,
-) -> SweepAnswer | Response:
+) -> Response:
     """Check every job of a grid, then queue them all in one transaction, or none."""
-    points = await services.pools.work.run(services.tenant, _checked, services, request)
+    work, writes, tenant = services.pools.work, services.pools.writes, services.tenant
     if dry_run:
-        steps = sum(checked.new.total_steps for _, checked in points)
-        rows = [
-            PointAnswer(
-                values=dict(point.values),
-                policy_reach=checked.answer["policy_reach"],
-                warnings=checked.answer["warnings"],
-            )
-            for point, checked in points
-        ]
-        return ModelResponse(SweepDryRunAnswer(jobs=len(points), total_steps=steps, points=rows))
-    sweep, answer = await services.pools.writes.run(
-        services.tenant, _queued, services, request, points, idempotency_key
-    )
-    response.headers["Location"] = f"{router.prefix}/{sweep.id}"
-    return answer
+        return ModelResponse(_foreseen(await work.run(tenant, _checked, services, request)))
+    answer = await work.run(tenant, _replayed, services, request, idempotency_key)
+    if answer is None:
+        points = await work.run(tenant, _checked, services, request)
+        answer = await writes.run(tenant, _queued, services, request, points, idempotency_key)
+    return ModelResponse(answer, 201, {"Location": f"{services.settings.root_path}{router.prefix}/{answer.id}"})
+
+
+def _foreseen(points: list[tuple[GridPoint, Checked]]) -> SweepDryRunAnswer:
+    rows = [
+        PointAnswer(
+            values=dict(point.values),
+            policy_reach=checked.answer["policy_reach"],
+            warnings=checked.answer["warnings"],
+        )
+        for point, checked in points
+    ]
+    steps = sum(checked.new.total_steps for _, checked in points)
+    return SweepDryRunAnswer(jobs=len(points), total_steps=steps, points=rows)
+
+
+def _replayed(services: Services, request: SweepRequest, key: str | None) -> ComparedAnswer | None:
+    """Return the sweep that this key made before, before its jobs are checked again."""
+    made = None if key is None else services.sweeps.replayed(key, digest(request.given()))
+    return None if made is None else _compared(services, made)
 
 
 def _queued(
     services: Services, request: SweepRequest, points: list[tuple[GridPoint, Checked]], key: str | None
-) -> tuple[Sweep, ComparedAnswer]:
+) -> ComparedAnswer:
     sweep, jobs = _created(services, request, points, key)
     for job in jobs:
         services.waker.wake(job)
-    return sweep, _compared(services, sweep)
+    return _compared(services, sweep)
 
 
 def _checked(services: Services, request: SweepRequest) -> list[tuple[GridPoint, Checked]]:
+    data = request.job.get("data")
+    files = [data.get("file")] if isinstance(data, dict) else []
+    with services.room.taken(largest(services, [*files, *request.grid.get("/data/file", ())])):
+        return _points(services, request)
+
+
+def _points(services: Services, request: SweepRequest) -> list[tuple[GridPoint, Checked]]:
     good: list[tuple[GridPoint, Checked]] = []
     faults: dict[FieldError, None] = {}
+    files = Remembered(Uploads(services.files))
     for point in points_of(request.job, request.grid, services.shared.limits):
         try:
-            good.append((point, check(services, read(JobSpec, point.job))))
+            good.append((point, checked_with(services, read(JobSpec, point.job), files)))
         except SpecError as error:
-            faults |= dict.fromkeys(placed(error.errors, point))
+            found = dict.fromkeys(placed(error.errors, point))
+            faults |= found
+            if all(fault.pointer.startswith(_OF_THE_JOB) for fault in found):
+                break  # the job that every point starts from is wrong
         if len(faults) >= _FIRST_FAULTS:
             break
     if faults:

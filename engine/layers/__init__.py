@@ -67,7 +67,7 @@ from engine.layers.reshaping import (
     ZeroPadding1D,
     ZeroPadding2D,
 )
-from engine.layers.wrappers import Bidirectional, TimeDistributed
+from engine.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
 from engine.policy import Policy
 from engine.weights import WeightSpec
 
@@ -200,11 +200,9 @@ def from_config(
         layer = cls.from_config(_read_inner(inner, conventions, models), conventions=conventions)
     except EngineError as error:
         raise error.at("config") from None
-    return (
-        layer
-        if policy is None and layer.dtype is None
-        else layer.placed(layer.name or class_name.lower(), policy or layer.policy)
-    )
+    if policy is None and (layer.dtype is None or isinstance(layer, Wrapper)):
+        return layer  # the layers in a wrapper wait for the policy of the model, whatever its own
+    return layer.placed(layer.name or class_name.lower(), policy or layer.policy)
 
 
 def _read_inner(config: Mapping[str, Any], conventions: Conventions, models: Mapping[str, ReadModel]) -> dict[str, Any]:

@@ -148,7 +148,7 @@ class Layer(Configured):
         regularizer: Regularizer | None = getattr(self, "activity_regularizer", None)  # a setting of some layers
         if regularizer is not None:
             # Keras divides the penalty by the batch size and keeps it in the dtype of the output.
-            penalty = regularizer(output)
+            penalty = regularizer(output, run.conventions)
             run.add_loss(ops.divide(penalty, constant(output.shape[0], penalty.dtype)))
         return self._masked(output, kept)
 

@@ -58,6 +58,9 @@ class Merge(Layer):
         self._check_dtypes([x.dtype for x in inputs])
         rank = max(x.ndim for x in inputs)
         spread = [ops.reshape(x, (x.shape[0], *(1,) * (rank - x.ndim), *x.shape[1:])) for x in inputs]
+        masks = [x.mask[..., np.newaxis] if x.mask is not None and x.ndim == rank else None for x in inputs]
+        if self.conventions.keras3 and any(mask is not None for mask in masks):
+            return self._merged_under(masks, spread)
         return self._merged(spread)
 
     def _check_dtypes(self, dtypes: list[DType]) -> None:
@@ -68,6 +71,10 @@ class Merge(Layer):
 
     def _merged(self, inputs: list[Tensor]) -> Tensor:
         return reduce(type(self).pairwise, inputs)
+
+    def _merged_under(self, masks: Sequence[Array | None], inputs: list[Tensor]) -> Tensor:
+        """Merge what masks leave, for layers that look at them in Keras 3."""
+        return self._merged(inputs)
 
     def output_mask(self, *inputs: Tensor) -> Array | None:
         """The steps that count in any input, where all carry a mask (Keras 3); in every one that does (Keras 2)."""
@@ -101,9 +108,33 @@ class Multiply(Merge):
     kernel_name: ClassVar[str] = "Mul"
     pairwise: ClassVar[Callable[[Tensor, Tensor], Tensor]] = staticmethod(ops.multiply)
 
+    def _merged_under(self, masks: Sequence[Array | None], inputs: list[Tensor]) -> Tensor:
+        """A step that is masked out multiplies by 1; one that all inputs mask out is 0."""
+        dtype = inputs[0].dtype
+        pairs = zip(inputs, masks, strict=True)
+        output = self._merged([x if m is None else ops.where(m, x, ops.constant(1, dtype)) for x, m in pairs])
+        given = [mask for mask in masks if mask is not None]
+        whole = len(given) == len(masks)
+        return ops.where(np.logical_or.reduce(given), output, ops.constant(0, dtype)) if whole else output
+
 
 @dataclass(frozen=True, kw_only=True)
-class Maximum(Merge):
+class _Choice(Merge):
+    """Base of the layers that choose one of their inputs: in Keras 3, of those that are not masked out."""
+
+    def _merged_under(self, masks: Sequence[Array | None], inputs: list[Tensor]) -> Tensor:
+        """A step that is masked out in one input is taken from the other; where both are, from the first."""
+        output, counts = inputs[0], masks[0]
+        for x, mask in zip(inputs[1:], masks[1:], strict=True):
+            other = x if mask is None else ops.where(mask, x, output)
+            output = output if counts is None else ops.where(counts, output, other)
+            counts = None if mask is None or counts is None else mask | counts
+            output = type(self).pairwise(output, other)
+        return output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maximum(_Choice):
     """The larger; ties belong to the first. Source: ``keras.layers.Maximum``."""
 
     kernel_name: ClassVar[str] = "Maximum"
@@ -111,7 +142,7 @@ class Maximum(Merge):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Minimum(Merge):
+class Minimum(_Choice):
     """The smaller; ties belong to the first. Source: ``keras.layers.Minimum``."""
 
     kernel_name: ClassVar[str] = "Minimum"
@@ -223,7 +254,8 @@ class Dot(Merge):
             "a" if index == 0 else "z" if index == right else letters[a.ndim + index] for index in range(b.ndim)
         )
         out = (first + second[1:]).replace("z", "")
-        y = ops.einsum(f"{first},{second}->{out}", a, b)
+        line = self.conventions
+        y = ops.einsum(f"{first},{second}->{out}", a, b, narrow=line.narrow_matmul, fused=line.fused_terms)
         return y if y.ndim > 1 else ops.reshape(y, (y.shape[0], 1))
 
     def output_mask(self, *inputs: Tensor) -> Array | None:

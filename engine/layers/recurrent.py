@@ -117,7 +117,8 @@ class Recurrent(Layer):
             check_match("MatMul", "b", self.policy.compute, "a", x.dtype)
         states = list(initial_state or inputs[1:]) or self._zeros(x)
         # All steps are multiplied with the kernel at once: the same products, rounded alike, in one call.
-        entering = ops.matmul(self._dropped(run, x, self.dropout), self.weight(run, "kernel"))
+        kernel = self.weight(run, "kernel")
+        entering = ops.matmul_steps(self._dropped(run, x, self.dropout), kernel)
         steps = ops.unstack(entering, axis=1)
         order = list(range(len(steps)))
         if self.go_backwards:

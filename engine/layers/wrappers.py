@@ -236,16 +236,32 @@ class TimeDistributed(Wrapper):
         return (shapes[0][0], shapes[0][1], *inner[1:])
 
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
-        """Apply the inner layer to all steps of all rows at once; in Keras 3 to step after step, where that differs."""
+        """Apply the inner layer to all steps of all rows at once, or in Keras 3 step by step where that differs."""
         x, inner = inputs[0], self._applied
-        if self.conventions.keras3 and isinstance(inner, BatchNormalization):
-            steps = [ops.take(x, (slice(None), index)) for index in range(x.shape[1])]
+        if self.steps_apart:
             masks = [None if x.mask is None else x.mask[:, index] for index in range(x.shape[1])]
-            return ops.stack([inner(run, step, mask=mask) for step, mask in zip(steps, masks, strict=True)], axis=1)
+            pairs = zip(ops.unstack(x, axis=1), masks, strict=True)
+            return ops.stack([self._once(run, step, mask) for step, mask in pairs], axis=1)
         flat = ops.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:]))
         takes = x.mask is not None and isinstance(inner, BatchNormalization)
         y = inner(run, flat, mask=x.mask.reshape(-1) if takes and x.mask is not None else None)
         return ops.reshape(y, (x.shape[0], x.shape[1], *y.shape[1:]))
+
+    @property
+    def steps_apart(self) -> bool:
+        """Whether steps go one after the other, as in Keras 3.
+
+        That differs where a step has statistics of its own, and where the gradients of steps are narrow: Keras casts a
+        weight for each step, so that they are summed in the weight's dtype.
+        """
+        inner = self._applied
+        narrow = inner.policy.compute.low_precision
+        return self.conventions.keras3 and (narrow or isinstance(inner, BatchNormalization))
+
+    def _once(self, run: Run, step: Tensor, mask: Array | None) -> Tensor:
+        run.cast_again()
+        inner = self._applied
+        return inner(run, step, mask=mask) if isinstance(inner, BatchNormalization) else inner(run, step)
 
     def output_mask(self, *inputs: Tensor) -> Array | None:
         """The steps' mask."""

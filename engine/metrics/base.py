@@ -15,7 +15,7 @@ from engine.configured import Configured, optional, setting, text, unsupported_u
 from engine.conventions import TF24, Conventions
 from engine.dtypes import as_dtype
 from engine.errors import ShapeMismatch
-from engine.losses.base import check_axes, compiled_labels, fitted
+from engine.losses.base import check_axes, fitted
 from engine.tape import Array, Tensor
 
 Shape = tuple[int | None, ...]
@@ -77,8 +77,12 @@ class Metric(Configured):
         Raises:
             ShapeMismatch: it does not.
         """
-        check_axes(self, len(output))
+        self.check_axis(len(output))
         self.shapes(output)
+
+    def check_axis(self, axes: int) -> None:
+        """Check that predictions with so many axes have the one that the metric is set to. Raises: ShapeMismatch."""
+        check_axes(self, axes)
 
     def initial(self, output: Shape = ()) -> dict[str, Array]:
         """Return the state before anything was seen: zeros."""
@@ -98,9 +102,7 @@ class Metric(Configured):
         if y_pred.mask is not None and self.sees_masks:
             mask = y_pred.mask.astype(self.kind)
             sample_weight = mask if sample_weight is None else fitted(np.asarray(sample_weight), mask.ndim) * mask
-        check_axes(self, y_pred.ndim)
-        if not self.labels_are_classes:
-            y_true = compiled_labels(y_true, y_pred.dtype, self.conventions)
+        self.check_axis(y_pred.ndim)
         added = self.counted(y_true, detached(y_pred), sample_weight)
         return {name: np.asarray(array + added[name], array.dtype) for name, array in state.items()}
 

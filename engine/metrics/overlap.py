@@ -71,15 +71,13 @@ class Overlap(Metric):
     def _sparse(self, key: str) -> bool:
         return bool(getattr(self, key))
 
+    def check_axis(self, axes: int) -> None:
+        """As other metrics; where labels and predictions are class numbers already, the axis is of no use."""
+        if not (self._sparse("sparse_y_true") and self._sparse("sparse_y_pred")):
+            super().check_axis(axes)
+
     def shapes(self, output: Shape) -> dict[str, tuple[int, ...]]:
         """Labels by predictions."""
-        axis, count = getattr(self, "axis", -1), len(output)
-        scores = not (self._sparse("sparse_y_true") and self._sparse("sparse_y_pred"))
-        if scores and not -count <= axis < count:
-            raise ShapeMismatch(
-                f"{self.class_name} has axis {axis}, but the output has {count} axes, batch first: {list(output)}.",
-                path=("config", "axis"),
-            )
         return {_MATRIX: (self.size, self.size)}
 
     def counted(self, y_true: Array, y_pred: Tensor, sample_weight: Array | None) -> Mapping[str, Any]:

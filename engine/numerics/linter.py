@@ -6,9 +6,10 @@ from engine.numerics.absence_rules import ABSENCE_RULES
 from engine.numerics.case import Case, Rule
 from engine.numerics.dtype_rules import DTYPE_RULES
 from engine.numerics.findings import Finding, Severity
-from engine.numerics.kernel_rules import KERNEL_RULES
+from engine.numerics.kernel_sums import KERNEL_SUM_RULES
 from engine.numerics.layer_rules import LAYER_RULES
 from engine.numerics.loss_rules import LOSS_RULES
+from engine.numerics.metric_rules import METRIC_RULES
 from engine.numerics.reach_rules import REACH_RULES
 from engine.numerics.refusal_rules import REFUSAL_RULES
 from engine.numerics.scaling_rules import SCALING_RULES
@@ -20,10 +21,11 @@ RULES: tuple[Rule, ...] = (
     *REACH_RULES,
     *SCALING_RULES,
     *LOSS_RULES,
-    *KERNEL_RULES,
+    *METRIC_RULES,
     *UPDATE_RULES,
     *LAYER_RULES,
     *SUM_RULES,
+    *KERNEL_SUM_RULES,
     *REFUSAL_RULES,
     *ABSENCE_RULES,
     *DTYPE_RULES,

@@ -11,13 +11,9 @@ from collections.abc import Iterator
 from engine.dtypes import BFLOAT16, FLOAT16, DType
 from engine.graph import Call
 from engine.layers import Layer
-from engine.layers.activation import PReLU
 from engine.layers.base import Shape
-from engine.layers.convolutional import Conv1D, Conv2D
-from engine.layers.dense import Dense, EinsumDense
 from engine.layers.layer_normalization import GroupNormalization, LayerNormalization, UnitNormalization
 from engine.layers.merging import Dot
-from engine.layers.multi_head_attention import Projected
 from engine.layers.pooling import AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D
 from engine.layers.readers import along
 from engine.numerics.case import Case, Rule
@@ -170,28 +166,4 @@ def variances(case: Case) -> Iterator[Finding]:
             )
 
 
-def gradients_of_parameters(case: Case) -> Iterator[Finding]:
-    """Gradients of biases, scales and offsets, which TensorFlow's CPU kernels add up in a narrow dtype."""
-    for layer, call, _ in _of_kind(case, Conv1D, Conv2D, Dense, EinsumDense, LayerNormalization, PReLU, Projected):
-        dtype = layer.policy.compute
-        plain = isinstance(layer, Conv1D | Conv2D | Dense)
-        if (plain and not getattr(layer, "use_bias", False)) or dtype is not (BFLOAT16 if plain else FLOAT16):
-            continue  # BiasAddGrad adds float16 in float32; sums of broadcast gradients add bfloat16 so
-        if isinstance(layer, LayerNormalization) and layer.conventions.keras3:
-            continue
-        ones = 2 ** (dtype.mantissa_bits + 1)
-        count = case.subject.batch_size * _product(call.output_shape[1:-1])
-        if count > ones:
-            yield _stalled(
-                layer,
-                f"The gradient of its bias, scale or offset is a sum over {count} places of a batch. TensorFlow's CPU "
-                f"kernel takes it in {dtype.name}, where a sum of numbers alike stops growing after {ones}; this "
-                "engine adds in float32, as GPUs do.",
-                f"Nothing is wrong here. To train the same on TensorFlow's CPU: {_WIDE.lower()}, or smaller batches.",
-                dtype,
-                count,
-                "info",
-            )
-
-
-SUM_RULES: tuple[Rule, ...] = (averages, norms, variances, gradients_of_parameters)
+SUM_RULES: tuple[Rule, ...] = (averages, norms, variances)

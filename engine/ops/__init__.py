@@ -40,7 +40,7 @@ from engine.ops.elementwise import (
 )
 from engine.ops.float8 import float8_input, float8_output
 from engine.ops.gelu import erf, gelu
-from engine.ops.linear import bias_add, matmul, matmul_each
+from engine.ops.linear import bias_add, matmul, matmul_each, matmul_steps
 from engine.ops.losses import sigmoid_crossentropy, softmax_crossentropy, sparse_softmax_crossentropy
 from engine.ops.narrow_sums import narrow_mean, narrow_sum
 from engine.ops.normalization import batch_normalization, normalize_with
@@ -109,6 +109,7 @@ __all__ = [
     "lstm_gates",
     "matmul",
     "matmul_each",
+    "matmul_steps",
     "max_pool",
     "maximum",
     "maximum_scalar",

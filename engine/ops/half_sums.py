@@ -24,7 +24,8 @@ def _first_axis(columns: Array, dtype: DType) -> Array:
     return total
 
 
-def _forward(dtype: DType, x: Array, axis: Axes, keepdims: bool, kernel: Kernel) -> tuple[Array, Any]:
+def sums(dtype: DType, x: Array, axis: Axes, keepdims: bool, kernel: Kernel) -> tuple[Array, Any]:
+    """Return the sums over the axes, as the forward rule of an op."""
     if not dtype.low_precision:  # what an observer asks for: the sum before any rounding
         return SUM.forward(dtype, x, axis, keepdims)
     given = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
@@ -33,14 +34,14 @@ def _forward(dtype: DType, x: Array, axis: Axes, keepdims: bool, kernel: Kernel)
     shape = [x.shape[each] for each in kept]
     count = math.prod(x.shape[each] for each in axes)
     if axes and axes[-1] < x.ndim - 1:
-        sums = _first_axis(x.transpose(*axes, *kept).reshape(count, math.prod(shape)), dtype)
+        found = _first_axis(x.transpose(*axes, *kept).reshape(count, math.prod(shape)), dtype)
     else:
-        sums = row_sums(x.transpose(*kept, *axes).reshape(math.prod(shape), count), kernel, dtype)
+        found = row_sums(x.transpose(*kept, *axes).reshape(math.prod(shape), count), kernel, dtype)
     whole = [1 if each in axes else x.shape[each] for each in range(x.ndim)] if keepdims else shape
-    return sums.reshape(whole), (x.shape, axis, keepdims)
+    return found.reshape(whole), (x.shape, axis, keepdims)
 
 
-HALF_SUM = Op("sum", _forward, SUM.backward, on_grid=True, gradient_on_grid=True)
+HALF_SUM = Op("sum", sums, SUM.backward, on_grid=True, gradient_on_grid=True)
 
 
 def half_sum(x: Tensor, kernel: Kernel, axis: Axes = None, *, keepdims: bool = False) -> Tensor:

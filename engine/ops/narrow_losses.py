@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.dtypes import FLOAT16, DType
 from engine.ops.half_rows import EIGEN_2025, LANES, Kernel, row_sums
+from engine.ops.half_sums import sums
 from engine.tape import Array, Op, Tensor, apply, rounded
 
 _EIGEN_EPSILON_OF_HALF = 2.0**-13
@@ -61,11 +62,11 @@ SIGMOID_CROSSENTROPY_STEPS = Op("sigmoid_cross_entropy_with_logits", _sigmoid_fo
 def _sparse_forward(dtype: DType, logits: Array, labels: Array) -> tuple[Array, Any]:
     shifted = rounded(logits - logits.max(axis=-1, keepdims=True), dtype).reshape(-1, logits.shape[-1])
     powers = rounded(np.exp(shifted), dtype)
-    sums = row_sums(powers, EIGEN_2025, dtype)
+    totals = row_sums(powers, EIGEN_2025, dtype)
     chosen = (np.arange(len(shifted)), labels.reshape(-1))
-    slope = rounded(powers / sums[:, np.newaxis], dtype)
+    slope = rounded(powers / totals[:, np.newaxis], dtype)
     slope[chosen] = rounded(slope[chosen] - slope.dtype.type(1), dtype)
-    losses = rounded(np.log(sums), dtype) - shifted[chosen]
+    losses = rounded(np.log(totals), dtype) - shifted[chosen]
     return losses.reshape(labels.shape), slope.reshape(logits.shape)
 
 
@@ -107,12 +108,25 @@ def _inverse_root(x: Array, kernel: Kernel, dtype: DType) -> Array:
 def _sums(x: Array, axis: int, kernel: Kernel, dtype: DType) -> Array:
     if dtype is not FLOAT16:
         return rounded(x.sum(axis=axis, keepdims=True), dtype)
-    rows = np.moveaxis(x, axis, -1)
-    sums = row_sums(rows.reshape(-1, rows.shape[-1]), kernel, dtype)
-    return np.expand_dims(sums.reshape(rows.shape[:-1]), axis)
+    return sums(dtype, x, axis, True, kernel)[0]
 
 
 L2_NORMALIZE = Op("l2_normalize", _normalized_forward, _normalized_backward)
+
+
+def _half_squares_forward(dtype: DType, x: Array) -> tuple[Array, Any]:
+    halves = rounded(rounded(x * x, dtype) * x.dtype.type(0.5), dtype)
+    if dtype is FLOAT16:
+        return row_sums(halves.reshape(1, -1), EIGEN_2025, dtype)[0], x
+    return halves.sum(), x
+
+
+HALF_OF_SQUARES = Op("l2_loss", _half_squares_forward, lambda dtype, gradient, x, needed: (gradient * x,))
+
+
+def half_of_squares(x: Tensor) -> Tensor:
+    """Return ``sum(x ** 2) / 2`` (``tf.nn.l2_loss``), shape ()."""
+    return apply(HALF_OF_SQUARES, x)
 
 
 def softplus_steps(x: Tensor, kernel: Kernel) -> Tensor:

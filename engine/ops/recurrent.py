@@ -10,28 +10,24 @@ from typing import Any
 import numpy as np
 
 from engine.dtypes import DType
+from engine.ops.activations import gate
 from engine.tape import Array, Op, Tensor, apply_parts, rounded
 
 
-def _gates(z: Array, units: int) -> Array:
-    """Return the gates before they are rounded, (4, batch, units): input, forget, output, and the candidate last.
+def _gates(z: Array, units: int, dtype: DType) -> Array:
+    """Return the gates, (4, batch, units): input, forget, output, and the candidate last.
 
     The three sigmoids lie side by side, so that every step of theirs is one call.
     """
     parts = z.reshape(len(z), 4, units).swapaxes(0, 1)
     gates = np.empty(parts.shape, z.dtype)
-    np.negative(parts[:2], out=gates[:2])
-    np.negative(parts[3], out=gates[2])
-    sigmoids = gates[:3]
-    np.exp(sigmoids, out=sigmoids)
-    sigmoids += z.dtype.type(1)
-    np.reciprocal(sigmoids, out=sigmoids)
-    np.tanh(parts[2], out=gates[3])
+    gates[:3] = gate(parts[[0, 1, 3]], dtype)
+    gates[3] = rounded(np.tanh(parts[2]), dtype)
     return gates
 
 
 def _forward(dtype: DType, z: Array, cell: Array) -> tuple[Any, Any]:
-    gates = rounded(_gates(z, cell.shape[1]), dtype)
+    gates = _gates(z, cell.shape[1], dtype)
     terms = np.empty((2, *cell.shape), cell.dtype)
     np.multiply(gates[1], cell, out=terms[0])
     np.multiply(gates[0], gates[3], out=terms[1])

@@ -8,11 +8,10 @@ from pathlib import Path
 from threading import Thread
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 
 from app.deps import Services
-from app.main import Server, create_app
+from app.main import Server, create_app, uvicorn_config
 from app.protocol import BoundedHttp
 from app.settings import AppSettings
 from tests.waiting import PATIENCE, until
@@ -80,7 +79,7 @@ def serving(
         change(app)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=5, http=http)
+        config = uvicorn_config(app, app.state.services.settings, http)
         server = Server(config, app.state.services)
         thread = Thread(target=server.run, kwargs={"sockets": listen(listener)})
         thread.start()

@@ -153,3 +153,28 @@ def test_an_audit_log_that_fails_holds_up_no_answer(service, caplog):
     with service.http("anna") as anna:
         assert anna.post(JOBS, json=SPEC).status_code == 201
     assert "the audit log takes nothing" in caplog.text
+
+
+def test_the_stream_of_a_revoked_key_ends_within_a_heartbeat(tmp_path):
+    with keyed(tmp_path, "anna", sse_heartbeat_seconds=0.1) as service, service.http("anna") as anna:
+        job = anna.post(JOBS, json=SPEC).json()["id"]
+        with anna.stream("GET", f"{JOBS}/{job}/events", params={"stream": "true"}) as stream:
+            lines = stream.iter_lines()
+            assert any(line.startswith("data:") for line in lines)
+            (key,) = service.keys.keys("anna")
+            service.keys.revoke(key.id)
+            rest = list(lines)  # ends, though the job goes on
+        assert not any("job.succeeded" in line for line in rest)
+        assert anna.get(f"{JOBS}/{job}").status_code == 401
+
+
+def test_the_stream_of_a_good_key_goes_on(tmp_path):
+    with keyed(tmp_path, "anna", sse_heartbeat_seconds=0.05) as service, service.http("anna") as anna:
+        job = anna.post(JOBS, json=SPEC).json()["id"]
+        with anna.stream("GET", f"{JOBS}/{job}/events", params={"stream": "true"}) as stream:
+            beats = 0
+            for line in stream.iter_lines():
+                beats += line.startswith(":")
+                if beats == 5:
+                    anna.post(f"{JOBS}/{job}/cancel")
+        assert beats >= 5

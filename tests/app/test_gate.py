@@ -226,3 +226,26 @@ def test_no_secret_is_in_logs_answers_or_events(tmp_path, caplog):
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
     for secret in (*secrets, token):
         assert [text for text in (*said, *ours) if secret in text] == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Sec-Fetch-Site": "none"}, 201),
+        ({}, 201),
+    ],
+)
+def test_a_form_of_another_sites_page_is_refused_though_it_has_no_origin(served, headers: dict[str, str], status: int):
+    files = {"file": ("rows.csv", b"x,label\n1,0\n2,1\n")}
+    answer = served.http.post("/v1/files", data={"purpose": "fine-tune"}, files=files, headers=headers)
+    assert answer.status_code == status
+    assert served.http.get("/healthz", headers=headers).status_code == 200
+
+
+def test_a_request_without_a_host_is_refused(tmp_path):
+    with keyed(tmp_path, "anna") as service:
+        assert raw(service.served, b"GET /healthz HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+        assert b" 200 " in raw(service.served, b"GET /healthz HTTP/1.0\r\n\r\n")

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, params
 
 from app import errors
 from app.json_route import JsonRoute
+from app.thread_pools import thread_pools
 from tests.app.serving import JSON, Served
 from worker.specs.shape import Anything, Spec
 
@@ -35,7 +36,7 @@ def _refuse() -> None:
 async def asked(*, depends: Sequence[params.Depends] = (), **content: Any) -> list[httpx.Response]:
     """Ask a route that is called directly, and one that FastAPI calls, the same."""
     app, router = FastAPI(), APIRouter(route_class=JsonRoute)
-    app.state.services = SimpleNamespace(settings=SimpleNamespace(max_body_bytes=100_000))
+    app.state.services = SimpleNamespace(settings=SimpleNamespace(max_body_bytes=100_000), pools=thread_pools("sqlite"))
 
     @router.post("/direct")
     def direct(body: Body) -> Answer:

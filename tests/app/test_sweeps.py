@@ -1,10 +1,16 @@
 """Sweeps over HTTP; the tests play the worker."""
 
+import io
+
+import numpy as np
 import pytest
 
 from tests.app.serving import JOBS, SPEC, Served
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.records import Flush, NewCheckpoint
+from worker.specs.grid import points_of
+from worker.specs.sources import Remembered
+from worker.specs.uploads import Uploads
 
 SWEEPS = "/v1/sweeps"
 GRID = {"/policy": ["float32", "mixed_float16"], "/compile/optimizer/config/learning_rate": [0.1, 0.01, 0.001]}
@@ -66,6 +72,35 @@ def test_one_wrong_point_refuses_them_all(served: Served):
 def test_a_fault_of_the_job_itself_points_into_it(served: Served):
     refused = served.http.post(SWEEPS, json={"job": {**JOB, "suffix": 3}, "grid": {"/seed": [1]}})
     assert [fault["pointer"] for fault in refused.json()["errors"]] == ["/job/suffix"]
+
+
+def test_a_job_that_is_wrong_at_every_point_is_checked_at_one(served: Served):
+    refused = served.http.post(SWEEPS, json={"job": {**JOB, "suffix": 3}, "grid": {"/seed": list(range(60))}})
+    (fault,) = refused.json()["errors"]
+    assert fault["message"].startswith("With /seed = 0: ")
+
+
+def test_points_share_what_does_not_vary(served: Served):
+    rows = [[0.0] * 64] * 20
+    base = {**JOB, "data": {"x": rows, "y": [0] * 20}}
+    grid = {"/fit/batch_size": [1, 2], "/fit/epochs": [3]}
+    first, second = points_of(base, grid, served.services.shared.limits)
+    assert first.job["data"] is second.job["data"] is base["data"]
+    assert [point.job["fit"]["batch_size"] for point in (first, second)] == [1, 2]
+    assert first.job["fit"] is not JOB["fit"]
+    assert JOB["fit"] == SPEC["fit"]
+
+
+def test_a_file_is_read_once_for_all_points(served: Served):
+    table = io.BytesIO()
+    np.savez(table, x=np.zeros((20, 64), "f4"), y=np.arange(20) % 10)
+    upload = {"file": ("digits.npz", table.getvalue())}
+    file_id = served.http.post("/v1/files", files=upload, data={"purpose": "fine-tune"}).json()["id"]
+    sources = Remembered(Uploads(served.services.files))
+    assert sources.read(file_id) is sources.read(file_id)
+    assert sources.read("file-0") is None
+    sweep = {"job": {**JOB, "data": {"file": file_id}}, "grid": {"/seed": [1, 2, 3]}}
+    assert served.http.post(SWEEPS, json=sweep, params={"dry_run": "true"}).json()["jobs"] == 3
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tests.campaigns import settings
+from tests.campaigns.draws import Draw
 from tests.campaigns.libraries import NAMES, Library
 from tests.campaigns.plans import Plan, called, made
-from tests.campaigns.settings import Draw
 from tests.campaigns.training import drawn_head, drawn_optimizer
 
 POLICIES = ("mixed_float16", "mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64", "float32")

@@ -24,9 +24,10 @@ from engine.watching import Unwatched
 from engine.weights import WeightSpec
 from tests.campaigns.recording import packed, unpacked
 
-NUDGES = 6
+NUDGES = (1, 1, 1, 1, 4, 4, 4, 4)
+"""Units in the last place of each: rounding inside a layer is that of many numbers."""
 ALLOWED = 4.0
-"""Times the widest nudge: rounding in the middle of a network is not that of its inputs."""
+"""Times what they show, by the units of one."""
 UNITS = MappingProxyType({"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7})
 """In the last place, of numbers from 1 to 2."""
 Case: TypeAlias = dict[str, Any]
@@ -42,7 +43,7 @@ def _moved(array: Any, unit: float, rng: np.random.Generator) -> Any:
 
 
 def nudged(case: Case, unit: float, rng: np.random.Generator) -> Case:
-    """Return a case whose weights and inputs are a unit in the last place off, up, down or not at all."""
+    """Return a case whose weights and inputs are a unit off, up, down or not at all."""
 
     def moved(written: Any) -> Any:
         array = unpacked(written)
@@ -55,12 +56,13 @@ class NudgedRun(SettledRun):
     """A run in which what layers give is a unit in the last place off."""
 
     rng = np.random.default_rng(0)
+    units = 1
 
     def leave(self, output: Any) -> None:
         """Nudge an output."""
         for one in output if isinstance(output, list | tuple) else [output]:
             if isinstance(one, Tensor) and one.dtype.is_floating:
-                moved = _moved(one.data.astype(np.float64), UNITS[one.dtype.name], self.rng)
+                moved = _moved(one.data.astype(np.float64), self.units * UNITS[one.dtype.name], self.rng)
                 one.data = rounded(moved.astype(one.data.dtype), one.dtype)
 
 
@@ -69,6 +71,7 @@ class Nudging(Unwatched):
     """Makes steps of nudged runs."""
 
     rng: np.random.Generator
+    units: int
 
     def at(self, step: int) -> Nudging:
         """Return itself."""
@@ -77,7 +80,7 @@ class Nudging(Unwatched):
     def run(self, specs: Sequence[WeightSpec], settled: Settled, conventions: Conventions, noise: Noise) -> NudgedRun:
         """Return a run that nudges."""
         run = NudgedRun(specs, settled, conventions, noise)
-        run.rng = self.rng
+        run.rng, run.units = self.rng, self.units
         return run
 
 
@@ -96,10 +99,10 @@ class Nudges:
     @cached_property
     def steps(self) -> list[Any]:
         """What each nudge comes to."""
-        return [self._nudged(np.random.default_rng([seed, 11])) for seed in range(NUDGES)]
+        return [self._nudged(np.random.default_rng([seed, 11]), units) for seed, units in enumerate(NUDGES)]
 
-    def _nudged(self, rng: np.random.Generator) -> Any:
-        return self._step(nudged(self._case, self._unit, rng), Nudging(rng))
+    def _nudged(self, rng: np.random.Generator, units: int) -> Any:
+        return self._step(nudged(self._case, units * self._unit, rng), Nudging(rng, units))
 
     def beyond(self, read: Callable[[Any], Any], ours: Any, real: Any) -> float:
         """Return how far two arrays are apart beyond what the nudges show, by the size of the real one.
@@ -114,7 +117,11 @@ class Nudges:
             return np.inf
         same = (mine == theirs) | (np.isnan(mine) & np.isnan(theirs))
         apart = np.where(same, 0.0, _unless_nan(mine - theirs))
-        noise = ALLOWED * np.max([_unless_nan(np.asarray(read(one), np.float64) - mine) for one in self.steps], axis=0)
+        shown = [
+            ALLOWED / units * _unless_nan(np.asarray(read(one), np.float64) - mine)
+            for one, units in zip(self.steps, NUDGES, strict=True)
+        ]
+        noise = np.max(shown, axis=0)
         rest = np.where(apart <= noise, 0.0, apart)
         size = float(np.linalg.norm(theirs[np.isfinite(theirs)]))
         return float(np.linalg.norm(rest)) / size if rest.any() and size else float(np.linalg.norm(rest))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.campaigns.settings import Draw
+from tests.campaigns.draws import Draw
 
 NEW = ("keras3", "tf_keras")
 LOSSES: dict[str, tuple[tuple[Any, ...], ...]] = {

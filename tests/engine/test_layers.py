@@ -256,7 +256,7 @@ def test_output_shape_dtype_and_grid(name: str, config: dict[str, Any], policy: 
     xs = inputs_of(layer)
     output = called(layer, xs, training=True)
     assert output.shape == tuple(layer.compute_output_shape(*[x.shape for x in xs]))
-    assert output.dtype.name == layer.policy.compute_dtype
+    assert output.dtype is layer.output_dtype(layer.policy.compute)
     assert output.data.dtype == output.dtype.storage
     assert np.array_equal(output.data, round_to(output.data.copy(), output.dtype))
 
@@ -451,3 +451,15 @@ def test_keras3_casts_all_arguments_and_tf24_only_the_first() -> None:
     for line in (TF24, KERAS3):
         Spy(name="spy", dtype=Policy("mixed_float16"), conventions=line)(Run((), {}), x, x)
     assert seen == ["float16", "float64", "float16", "float16"]
+
+
+@pytest.mark.parametrize("policy", ["float16", "mixed_bfloat16", "float64"])
+def test_bilinear_images_of_keras2_are_float32(policy: str):
+    x = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+    for line, mixed in (("tf2.4", "float32"), ("tf_keras", "float32"), ("keras3", policy.removeprefix("mixed_"))):
+        for interpolation, dtype in (("bilinear", mixed), ("nearest", policy.removeprefix("mixed_"))):
+            config = {"name": "up", "size": 2, "interpolation": interpolation}
+            layer = made("UpSampling2D", config, policy, line)
+            given = Tensor(x, layer.policy.compute)
+            assert layer(Run((), {}), given).dtype.name == dtype
+            assert layer.output_dtype(layer.policy.compute).name == dtype

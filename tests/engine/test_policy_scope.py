@@ -160,3 +160,12 @@ def test_two_policies_of_which_either_may_be_the_exports_are_named(own: list[str
     config = stack(*(dense(f"d{index}", dtype) for index, dtype in enumerate(own)))
     assert scoped(config, "auto").rivals == rivals
     assert scoped({**config, "config": {**config["config"], "dtype": own[0]}}, "unset").rivals == ()
+
+
+def test_layers_inside_others_follow_the_model_where_the_outer_one_keeps_its_dtype():
+    inner = {"class_name": "LSTM", "config": {"name": "inner", "units": 2, "dtype": "float32"}}
+    both = {"class_name": "Bidirectional", "config": {"name": "both", "dtype": "float64", "layer": inner}}
+    steps = {"class_name": "RepeatVector", "config": {"name": "r", "n": 3, "dtype": "float32"}}
+    reach = policy_reach(model_from_config(stack(steps, both), "mixed_float16").network, "auto")
+    assert [(row.layer, row.policy) for row in reach.kept] == [("both", "float64")]
+    assert (reach.layers, reach.followed) == (4, 3)

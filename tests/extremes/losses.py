@@ -16,7 +16,8 @@ from tests.extremes.losses_findings import findings
 from tests.extremes.losses_ours import answers, in_float32
 
 RUNNER = Path(__file__).with_name("losses_real.py")
-ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": ""}
+ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+"""With oneDNN as it is by default: without it, bfloat16 products of matrices round differently."""
 
 
 def asked(python: str, library: str, given: Sequence[Mapping[str, Any]]) -> dict[str, Answer]:
@@ -40,7 +41,7 @@ def rows(given: list[dict[str, Any]], library: str, real: Mapping[str, Answer]) 
 
 
 def _is_found(row: Row, library: str) -> bool:
-    return row.verdict == "beyond" and f"{row.case['kind']}_without_kernel" in findings(dict(row.case), library)
+    return row.verdict == "beyond" and "original_refuses" in findings(dict(row.case), library)
 
 
 def _kept(file: Path, python: str, library: str) -> dict[str, Answer]:

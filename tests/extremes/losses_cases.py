@@ -1,4 +1,4 @@
-"""The cases of ``python -m tests.extremes losses``: every loss, metric and optimizer with extreme numbers, as JSON.
+"""The cases of ``python -m tests.extremes losses``: every loss, metric, optimizer and regularizer with extreme numbers.
 
 A case says what to make and what to feed it; arrays are lists. What a library has not is answered by an error there.
 There is no empty batch: data without rows are refused before a loss sees them (``empty_data``).
@@ -14,6 +14,7 @@ import numpy as np
 from engine.losses import LOSSES
 from engine.metrics import METRICS
 from engine.optimizers import OPTIMIZERS
+from tests.extremes.losses_penalties import penalties
 from tests.extremes.losses_settings import INPUTS, along_axes, settings
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -289,6 +290,12 @@ def _optimizers() -> Iterator[Drawn]:
                     yield _case("optimizer", name, f"{setting}{'_' if setting else ''}{label}", dtype, config, drawn)
 
 
+def _regularizers() -> Iterator[Drawn]:
+    for name, label, config, drawn in penalties():
+        for dtype in DTYPES:
+            yield _case("regularizer", name, label, dtype, config, drawn)
+
+
 def cases() -> list[Drawn]:
     """Return every case."""
-    return [*_losses(), *_metrics(), *_optimizers()]
+    return [*_losses(), *_metrics(), *_optimizers(), *_regularizers()]

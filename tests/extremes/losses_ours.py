@@ -1,4 +1,4 @@
-"""Runs cases of losses, metrics and optimizers in the engine."""
+"""Runs cases of losses, metrics, optimizers and regularizers in the engine."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from engine import losses, metrics, optimizers
+from engine import losses, metrics, optimizers, regularizers
 from engine.conventions import CONVENTIONS
 from engine.dtypes import FLOAT32, as_dtype
 from engine.errors import EngineError
+from engine.heads import matched
 from engine.losses.base import on_grid
 from engine.tape import Tape, Tensor
 from tests.engine.updates import Variables, spec
@@ -17,7 +18,7 @@ from tests.engine.updates import Variables, spec
 Case = dict[str, Any]
 
 
-def _inputs(case: Case) -> tuple[np.ndarray, Tensor, np.ndarray | None]:
+def _inputs(case: Case, library: str) -> tuple[np.ndarray, Tensor, np.ndarray | None]:
     dtype = as_dtype(case["dtype"])
     predictions = np.array(case["y_pred"], np.float32).reshape(case["shape"])
     labels = np.array(case["y_true"], case["y_true_dtype"]).reshape(case["labels_shape"])
@@ -25,11 +26,13 @@ def _inputs(case: Case) -> tuple[np.ndarray, Tensor, np.ndarray | None]:
     if case.get("mask") is not None:
         tensor.mask = np.array(case["mask"], bool)
     given = case.get("sample_weight")
-    return labels, tensor, None if given is None else np.array(given, np.float32)
+    weights = None if given is None else np.array(given, np.float32)
+    labels, weights = matched(labels, weights, tensor, CONVENTIONS[library])
+    return labels, tensor, weights
 
 
 def _loss(case: Case, library: str) -> dict[str, Any]:
-    labels, given, weights = _inputs(case)
+    labels, given, weights = _inputs(case, library)
     config = {"class_name": case["name"], "config": case["config"]}
     loss = losses.deserialize(config, CONVENTIONS[library])
     tape = Tape()
@@ -45,7 +48,7 @@ def _loss(case: Case, library: str) -> dict[str, Any]:
 
 
 def _metric(case: Case, library: str) -> dict[str, Any]:
-    labels, given, weights = _inputs(case)
+    labels, given, weights = _inputs(case, library)
     metric = metrics.deserialize({"class_name": case["name"], "config": case["config"]}, CONVENTIONS[library])
     state = metric.initial((None, *case["shape"][1:]))
     results = []
@@ -53,6 +56,15 @@ def _metric(case: Case, library: str) -> dict[str, Any]:
         state = metric.updated(state, labels, given, weights)
         results.append(_numbers(metric.result(state)))
     return {"results": results}
+
+
+def _regularizer(case: Case, library: str) -> dict[str, Any]:
+    dtype = as_dtype(case["dtype"])
+    tape = Tape()
+    leaf = tape.leaf(on_grid(np.array(case["x"], np.float32), dtype), dtype)
+    found = regularizers.deserialize({"class_name": case["name"], "config": case["config"]})(leaf, CONVENTIONS[library])
+    gradient = np.zeros(leaf.shape) if found.node is None else tape.gradient(found, [leaf])[0]
+    return {"value": _numbers(found.data), "gradient": _numbers(gradient)}
 
 
 def _optimizer(case: Case, library: str) -> dict[str, Any]:
@@ -82,7 +94,7 @@ def _numbers(array: Any) -> list[float]:
     return [float(number) for number in np.asarray(array, np.float64).ravel()]
 
 
-_RUN = {"loss": _loss, "metric": _metric, "optimizer": _optimizer}
+_RUN = {"loss": _loss, "metric": _metric, "optimizer": _optimizer, "regularizer": _regularizer}
 
 
 def answers(cases: list[Case], library: str) -> dict[str, dict[str, Any]]:

@@ -22,16 +22,20 @@ class Real:
         self.library = library
         self.keras = importlib.import_module(LIBRARIES[library]) if library != "tf2.4" else tf.keras
         self.run = {"loss": self.loss, "metric": self.metric, "optimizer": self.optimizer}
+        self.run["regularizer"] = self.regularizer
 
     def inputs(self, case):
-        """Return labels, predictions and weights; labels as Keras 2's container of losses and metrics casts them."""
+        """Return labels, predictions and weights; as Keras 2's containers of losses and metrics cast them."""
         predictions = np.array(case["y_pred"], np.float32).reshape(case["shape"])
         y_pred = tf.cast(tf.constant(predictions), case["dtype"])
         y_true = tf.constant(np.array(case["y_true"], case["y_true_dtype"]).reshape(case["labels_shape"]))
         if self.library != "keras3" and y_true.dtype.is_floating:
             y_true = tf.cast(y_true, y_pred.dtype)
         given = case.get("sample_weight")
-        return y_true, y_pred, None if given is None else tf.constant(np.array(given, np.float32))
+        weights = None if given is None else tf.constant(np.array(given, np.float32))
+        if self.library != "keras3" and given is not None:
+            weights = tf.cast(weights, y_pred.dtype)
+        return y_true, y_pred, weights
 
     def masked(self, y_pred, weights, case):
         """Give predictions their mask, and weights too where only a model's container would."""
@@ -74,6 +78,14 @@ class Real:
                 metric.update_state(y_true, y_pred, sample_weight=weights)
             results.append(_numbers(metric.result()))
         return {"results": results}
+
+    def regularizer(self, case):
+        """Return the penalty and the gradient to the weights."""
+        x = tf.cast(tf.constant(np.array(case["x"], np.float32)), case["dtype"])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            found = getattr(self.keras.regularizers, case["name"])(**case["config"])(x)
+        return {"value": _numbers(found), "gradient": _numbers(tape.gradient(found, x, unconnected_gradients="zero"))}
 
     def optimizer(self, case):
         """Return the variable after every step, and the averages in the end."""

@@ -112,8 +112,12 @@ def test_two_inputs_and_two_outputs_train_from_the_job_and_from_a_file_to_the_sa
         model: Model = read_model(opened, 10**6).model
     assert model.network.output_names == ("kind", "size")
     asked = {"artifacts_url": settings.artifacts_url, "job_id": job.id, "model": TWO_ENDS, "policy": "mixed_float16"}
+    asked["limits"] = settings.limits.model_dump()
     said = answer({**asked, "x": {"a": X["a"][:2], "b": X["b"][:2]}, "rows": 10, "values": 100})
     assert (said["shape"], said["nonfinite"]) == ({"kind": [2, 3], "size": [2, 1]}, 0)
     assert np.allclose(np.sum(said["predictions"]["kind"], axis=1), 1.0, atol=1e-2)
     refused = answer({**asked, "x": {"a": X["a"][:2]}, "rows": 10, "values": 100})
     assert [fault["pointer"] for fault in refused["errors"]] == ["/x"]
+    lower = {**settings.limits.model_dump(), "max_layers": 1}
+    refused = answer({**asked, "limits": lower, "x": {"a": X["a"][:2], "b": X["b"][:2]}, "rows": 10, "values": 100})
+    assert [fault["code"] for fault in refused["errors"]] == ["resource_limit"]

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +13,8 @@ from tests.receiver import receiving
 from tests.waiting import PATIENCE, until
 from tests.worker.clocks import ManualClock
 from tests.worker.fakes import SPEC, FakeTrainer
-from worker.jobs.addresses import AddressRefused, checked, literal, resolved
+from worker.jobs import addresses
+from worker.jobs.addresses import AddressRefused, checked, is_own, literal, resolved
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.errors import JobNotFound
 from worker.jobs.notices import NewWebhook, first_true
@@ -185,6 +187,28 @@ def test_addresses_that_are_not_public_are_refused(host: str):
         checked(host, 80, ())
 
 
+@pytest.mark.parametrize(
+    "host", ["fec0::1", "3fff::1", "5f00::1", "100:0:0:1::1", "192.88.99.1", "192.0.0.9", "64:ff9b:1::1"]
+)
+def test_addresses_that_registries_keep_apart_are_refused_whatever_python_knows(host: str):
+    with pytest.raises(AddressRefused):
+        checked(host, 80, ())
+
+
+def test_an_address_of_this_machine_is_refused_though_it_is_public(monkeypatch: pytest.MonkeyPatch):
+    public = "93.184.216.34"
+    assert checked(public, 80, ())
+    monkeypatch.setattr(addresses, "is_own", lambda address: str(address) == public)
+    with pytest.raises(AddressRefused):
+        checked(public, 80, ())
+    assert checked(public, 80, (f"{public}/32",))
+
+
+def test_this_machine_knows_its_own_addresses():
+    assert is_own(ip_address("127.0.0.1"))
+    assert not is_own(ip_address("93.184.216.34"))
+
+
 def test_every_address_of_a_name_counts():
     with pytest.raises(AddressRefused):
         checked("two.example", 80, (), lambda *_: ["93.184.216.34", "10.0.0.1"])
@@ -266,7 +290,7 @@ def test_a_silent_receiver_is_left_alone_for_longer_and_longer(
         clock.move(PAUSE_SECONDS * 2 ** len(tried) + 1)
     assert all(count <= 2 * PER_RECEIVER for count in tried)
     assert {status for job in jobs for _, status, _ in deliveries(hooks, job)} == {"pending"}
-    for _ in range(3):
+    for _ in range(6):
         clock.move(sum(sender.settings.webhook_retry_seconds))
         sender.round()
     assert {status for job in jobs for _, status, _ in deliveries(hooks, job)} == {"failed"}

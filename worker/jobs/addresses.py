@@ -13,6 +13,22 @@ Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Sequence[str]]
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+_NOT_GLOBAL = tuple(
+    map(
+        ip_network,
+        (
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+            *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+            *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+            *("::/127", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001:2::/48", "2001:db8::/32"),
+            *("2001:10::/28", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+        ),
+    )
+)
+"""IANA's registries of special-purpose addresses (2025-10) and the site-local ones of RFC 3879: what is not global.
+
+Python's own tables are those of its release; what IANA has added since would pass for public.
+"""
 _FORBIDDEN_PORTS = frozenset({0})
 
 
@@ -52,9 +68,10 @@ def checked(host: str, port: int, allowed: Iterable[str], resolve: Resolve = res
     for text in addresses:
         address = ip_address(text.partition("%")[0])
         inner = [address, *_embedded(address)]
-        if not all(_is_public(each) for each in inner) and not any(_within(each, networks) for each in inner):
+        open_to_all = all(_is_public(each) and not is_own(each) for each in inner)
+        if not open_to_all and not any(_within(each, networks) for each in inner):
             raise AddressRefused(
-                f"The host {host!r} is at an address that is not public. The setting "
+                f"The host {host!r} is at an address that is not public, or is this machine's. The setting "
                 "HALFSTEP_WEBHOOK_ALLOWED_NETWORKS lists networks that are allowed all the same."
             )
     if not addresses:
@@ -77,7 +94,20 @@ def literal(host: str) -> str | None:
 def _is_public(address: Address) -> bool:
     odd = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback
     # What embeds an IPv4 address is judged by that one.
-    return (address.is_global and not odd) or (isinstance(address, IPv6Address) and bool(_embedded(address)))
+    if isinstance(address, IPv6Address) and _embedded(address):
+        return True
+    return address.is_global and not odd and not _within(address, _NOT_GLOBAL)
+
+
+def is_own(address: Address) -> bool:
+    """Whether an interface of this machine has the address: only then can a socket be bound to it."""
+    family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
 
 
 def _embedded(address: Address) -> list[IPv4Address]:

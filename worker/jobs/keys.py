@@ -107,6 +107,12 @@ class KeyStore:
         key = None if row is None else _key(row)
         return key if key is not None and key.usable(now) else None
 
+    def is_usable(self, key_id: str) -> bool:
+        """Whether a key opens anything by now."""
+        with database.reading(self._engine) as connection:
+            row = connection.execute(sa.select(api_keys).where(api_keys.c.id == key_id)).one_or_none()
+        return row is not None and _key(row).usable(self._clock())
+
     def note_use(self, key: ApiKey) -> None:
         """Write that the key was used just now, unless that is written already of the last `USE_SECONDS`."""
         if not self.use_is_stale(key):

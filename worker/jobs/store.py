@@ -107,6 +107,12 @@ class JobStore:
             # Another process bound the same key while we wrote; now its job is there to be found.
             return self.get(self._create(new, idempotency_key, request_hash or ""))
 
+    def replayed(self, key: str, request_hash: str) -> Job | None:
+        """The job that an idempotency key made before; None if it is new. Raises: IdempotencyMismatch."""
+        with database.reading(self._engine) as connection:
+            job_id = submitting.replayed(connection, self._tenant, key, request_hash)
+        return None if job_id is None else self.get(job_id)
+
     def _create(self, new: NewJob, key: str | None, request_hash: str) -> str:
         with self._write() as (connection, now):
             known = submitting.replayed(connection, self._tenant, key, request_hash) if key is not None else None
@@ -118,11 +124,7 @@ class JobStore:
             return new.id
 
     def get(self, job_id: str) -> Job:
-        """The job as it is now.
-
-        Raises:
-            JobNotFound: there is no such job.
-        """
+        """The job as it is now. Raises: JobNotFound."""
         with database.reading(self._engine) as connection:
             row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id, *self._mine)).one_or_none()
             if row is None:
@@ -296,10 +298,7 @@ class JobStore:
             return turns.next_job(connection, self._clock())
 
     def claim(self, job_id: str, owner: str, lease_seconds: float) -> Claim | None:
-        """Take a queued job for one slice; None if it is not there to be taken.
-
-        Rows of metrics after the newest checkpoint go in the same transaction.
-        """
+        """Take a queued job for one slice (`slices.claim`); None if it is not there to be taken."""
         with self._write() as (connection, now):
             return slices.claim(connection, job_id, owner, now + lease_seconds, now)
 

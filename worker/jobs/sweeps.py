@@ -98,6 +98,12 @@ class SweepStore:
             # Another process used the same key while we wrote; now its sweep is there to be found.
             return self.get(self._create(new, idempotency_key, request_hash))
 
+    def replayed(self, key: str, request_hash: str) -> Sweep | None:
+        """The sweep that an idempotency key made before; None if it is new. Raises: IdempotencyMismatch."""
+        with database.reading(self._engine) as connection:
+            sweep_id = _replayed(connection, self._mine, key, request_hash)
+        return None if sweep_id is None else self.get(sweep_id)
+
     def _create(self, new: NewSweep, key: str | None, request_hash: str) -> str:
         with self._write() as (connection, now):
             known = None if key is None else _replayed(connection, self._mine, key, request_hash)

@@ -30,7 +30,7 @@ from worker.specs.graph import check_graph
 from worker.specs.job import JobSpec
 from worker.specs.labels import check_labels
 from worker.specs.notices import Notice
-from worker.specs.resources import check_fit, check_metrics, check_network, check_work
+from worker.specs.resources import check_fit, check_metrics, check_network, check_work, needed_bytes
 from worker.specs.samples import Samples
 from worker.specs.savings import check_savings
 from worker.specs.scale_limits import check_scale, scale_place
@@ -108,6 +108,11 @@ class Prepared:
     def reach(self) -> PolicyReach:
         """Which layers follow the policy."""
         return policy_reach(self.model.network, policy_scope(self.body))
+
+    @property
+    def needed_bytes(self) -> int:
+        """The most memory that its training may take."""
+        return needed_bytes(self.model, self.samples, self.summary.batch_size)
 
     @cached_property
     def warnings(self) -> tuple[Notice, ...]:

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from engine.callbacks import ModelCheckpoint, ReduceLROnPlateau
+from engine.heads import weights_refused
 from engine.layers import Layer, Shape
 from engine.losses import (
     BinaryCrossentropy,
@@ -106,6 +109,20 @@ def _export_dtype_guessed(job: Reading) -> Iterator[Notice]:
         yield Notice(code="export_dtype_guessed", message=text, pointer="/policy_scope")
 
 
+def _row_weights(job: Reading) -> Iterator[Notice]:
+    network, weights = job.model.network, job.samples.weights if job.samples else None
+    if not network.conventions.keras3 or not isinstance(weights, np.ndarray) or weights.ndim != 1:
+        return
+    for name, shape in zip(network.output_names, network.output_shapes, strict=True):
+        if any(size != 1 for size in shape[1:-1]):
+            text = (
+                f"Keras 3 refuses one weight a row where a row has several losses, as output {name!r} of shape "
+                f"{list(shape)} has: it does not spread them. Here the weight of a row counts for all its losses. "
+                "Weights of shape (rows, 1) mean the same and are accepted there too."
+            )
+            yield Notice(code="original_refuses", message=text, pointer="/data/sample_weight")
+
+
 def _label_assumed(job: Reading) -> Iterator[Notice]:
     columns = job.samples.columns if job.samples else None
     if columns is not None and columns.guessed:
@@ -167,6 +184,22 @@ def _fixed_batch_axis(job: Reading) -> Iterator[Notice]:
         yield Notice(code="batch_axis_not_used", message=text, pointer="/model")
 
 
+def _weights_of_rows(job: Reading) -> Iterator[Notice]:
+    weights = job.samples.weights if job.samples else None
+    if weights is None or not job.model.is_compiled:
+        return
+    for head, shape in zip(job.model.compilation.heads, job.model.output_shapes, strict=True):
+        given = weights.get(head.name) if isinstance(weights, Mapping) else weights
+        if head.loss is not None and given is not None and weights_refused(head.loss, shape, given.ndim):
+            text = (
+                f"`sample_weight` has one number a row, but {head.loss.class_name} gives several losses a row, and "
+                "Keras 3 refuses to multiply them. Here the weight of a row counts for all of its losses. Repeat it "
+                "for each of them, so that Keras 3 trains the model too."
+            )
+            yield Notice(code="original_refuses", message=text, pointer="/data/sample_weight")
+            return
+
+
 def _head(job: Reading) -> Iterator[Notice]:
     if not job.model.is_compiled:
         return
@@ -216,11 +249,13 @@ DOUBTS: tuple[Doubt, ...] = (
     _optimizer_assumed,
     _export_dtype_replaced,
     _export_dtype_guessed,
+    _row_weights,
     _label_assumed,
     _idle_callbacks,
     _compile_config_unused,
     _no_effect,
     _clipped_batch,
     _fixed_batch_axis,
+    _weights_of_rows,
     _head,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,7 @@ def points_of(base: Mapping[str, Any], grid: Grid, limits: Limits) -> Iterator[G
     for indexes in itertools.product(*(range(len(values)) for values in grid.values())):
         chosen = dict(zip(grid, indexes, strict=True))
         values = {pointer: grid[pointer][index] for pointer, index in chosen.items()}
-        job = deepcopy(dict(base))
+        job = dict(base)
         for pointer, value in values.items():
             _put(job, pointer, value)
         yield GridPoint(values, chosen, job)
@@ -65,17 +65,21 @@ def _check_data(base: Mapping[str, Any], count: int, limits: Limits) -> None:
 
 
 def _leaves(value: Any) -> int:
-    """Roughly how many numbers nested lists hold, from their first entries."""
-    count = 1
-    while isinstance(value, list):
-        if not value:
-            return 0
-        count, value = count * len(value), value[0]
+    """How many numbers nested lists hold."""
+    waiting, count = [value], 0
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting.extend(entry for entry in item if isinstance(entry, list))
+            count += sum(not isinstance(entry, list) for entry in item)
     return count
 
 
 def _put(job: dict[str, Any], pointer: str, value: Any) -> None:
-    """Set the place of a JSON pointer (RFC 6901); objects on the way that are not there are made."""
+    """Set the place of a JSON pointer (RFC 6901); objects on the way that are not there are made.
+
+    What stands on the way is copied, and nothing else: the points of a grid share the rest.
+    """
     parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
     if parts[:1] == ["webhooks"]:
         raise _nowhere(pointer, "Webhooks hold secrets, and a grid is shown; they are the same for every job.")
@@ -93,9 +97,11 @@ def _put(job: dict[str, Any], pointer: str, value: Any) -> None:
         else:
             raise _nowhere(pointer, f"Before {part!r} stands {shown(place)}, which has no members; write it out.")
         if last:
-            place[key] = deepcopy(value)
+            place[key] = value
         else:
-            place = place.setdefault(key, {}) if isinstance(place, dict) else place[key]
+            inside = place.setdefault(key, {}) if isinstance(place, dict) else place[key]
+            place[key] = copy(inside)
+            place = place[key]
 
 
 def _nowhere(pointer: str, why: str) -> SpecError:

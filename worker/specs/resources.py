@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
@@ -16,10 +17,29 @@ from worker.specs.extent import extent_of
 from worker.specs.findings import Findings
 from worker.specs.outputs import measures_of
 from worker.specs.products import multiply_adds
+from worker.specs.samples import Samples, by_place
 from worker.specs.working import working_values
 
 CODE = "resource_limit"
 Place: TypeAlias = tuple[str | int, ...]
+
+
+def check_size(findings: Findings, limits: Limits, shown: Mapping[str, Any]) -> None:
+    """Note a job that takes too many bytes, at its largest part.
+
+    Args:
+        findings: where to note it.
+        limits: the limits.
+        shown: the job without the data inside it.
+    """
+    sizes = {key: len(json.dumps(value)) for key, value in shown.items()}
+    total = sum(sizes.values())
+    if total > limits.spec_bytes:
+        text = (
+            f"The job takes {total:,} bytes without the data inside it; the limit is {limits.spec_bytes:,}. Long lists "
+            "of numbers in a model belong into its weights."
+        )
+        findings.add(CODE, text, max(sizes, key=lambda key: sizes[key]))
 
 
 def check_layer_count(findings: Findings, limits: Limits) -> bool:
@@ -78,13 +98,42 @@ def check_network(findings: Findings, limits: Limits, network: Network, batch: i
     """
     places = layer_places(network)
     parameters = {call.layer.name: sum(spec.size for spec in call.weights) for call in network.graph.calls}
+    outputs = _values_of_step(network, batch)
+    _note(findings, parameters, limits.max_parameters, "parameters", places, "Use smaller layers.")
+    hint = f"Use smaller layers or a `batch_size` below {batch}." if batch > 1 else "Use smaller layers."
+    _note(findings, outputs, limits.max_activation_values, f"values in a step of {batch} samples", places, hint)
+
+
+def _values_of_step(network: Network, batch: int) -> dict[str | None, int]:
+    """Return how many values a step holds, by layer."""
     outputs = {layer.name: 0 for layer in network.layers}
     for call in network.graph.calls:
         outputs[call.layer.name] += batch * sum(math.prod(size or 1 for size in s[1:]) for s in call.output_shapes)
         outputs[call.layer.name] += working_values(call.layer, call.input_shapes, batch)
-    _note(findings, parameters, limits.max_parameters, "parameters", places, "Use smaller layers.")
-    hint = f"Use smaller layers or a `batch_size` below {batch}." if batch > 1 else "Use smaller layers."
-    _note(findings, outputs, limits.max_activation_values, f"values in a step of {batch} samples", places, hint)
+    return outputs
+
+
+BASE_BYTES = 1 << 30
+"""For what does not depend on the job: libraries that are loaded late, buffers, threads, what metrics keep."""
+COPIES_OF_PARAMETERS, COPIES_OF_VALUES, COPIES_OF_DATA = 16, 16, 6
+"""How often a job may hold them: slots, gradients and saved weights; what is kept for the way back, and the float64
+twin of a step that is looked into; the rows as they came, as they enter, shuffled and weighted."""
+
+
+def needed_bytes(model: Model, samples: Samples, batch: int) -> int:
+    """Return the most memory that the training of a checked job may take, in bytes; most take a third of it.
+
+    Args:
+        model: compiled.
+        samples: the data.
+        batch: samples of one step.
+    """
+    values = sum(_values_of_step(model.network, batch).values())
+    widest = max((spec.dtype.storage.itemsize for spec in model.weight_specs), default=4)
+    arrays = (samples.x, samples.y, samples.weights)
+    data = sum(array.nbytes for given in arrays for array in by_place("", given).values())
+    copies = COPIES_OF_PARAMETERS * model.count_params() + COPIES_OF_VALUES * values
+    return BASE_BYTES + widest * copies + COPIES_OF_DATA * max(data, 1)
 
 
 def check_work(findings: Findings, limits: Limits, network: Network, batch: int, validation: int) -> None:

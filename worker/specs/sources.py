@@ -32,6 +32,25 @@ class Sources(Protocol):
         """Return a file, or None if the caller has none of that id."""
 
 
+class Remembered:
+    """Sources of which the file asked for last is kept: the jobs of a sweep are usually all trained on one.
+
+    Args:
+        sources: where files come from.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._last: tuple[str, Source | None] = ("", None)
+
+    def read(self, file_id: str) -> Source | None:
+        """Return a file, or None if the caller has none of that id."""
+        if self._last[0] != file_id:
+            self._last = ("", None)  # two large files are not held at once
+            self._last = (file_id, self._sources.read(file_id))
+        return self._last[1]
+
+
 class NoFiles:
     """For checks that know no files."""
 

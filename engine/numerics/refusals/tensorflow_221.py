@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from engine.dtypes import BFLOAT16
+from engine.dtypes import BFLOAT16, FLOAT16, DType
 from engine.layers.convolutional import Conv1DTranspose, Conv2DTranspose, SeparableConv1D
+from engine.metrics.accuracy import SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy
 from engine.metrics.overlap import Overlap
 from engine.numerics.case import Case
 from engine.numerics.refusals.refusal import CompiledRefusal, Library, Refusal
@@ -61,10 +62,22 @@ def _overlap_in_bfloat16(case: Case) -> bool:
     return asked and any(isinstance(metric, Overlap) for metric in subject.metrics)
 
 
+def _ranked_in(dtype: DType) -> CompiledRefusal:
+    def where(case: Case) -> bool:
+        asked = case.subject.policy_scope is not None and case.subject.policy.name == dtype.name
+        return asked and any(isinstance(metric, _RANKED) for metric in case.subject.metrics)
+
+    error = f"TypeError: Input 'predictions' of 'InTopKV2' Op has type {dtype.name} that does not match float32"
+    return CompiledRefusal("InTopKV2", "policy", dtype, where, error, "types")
+
+
+_RANKED = (SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy)
 TF_KERAS = Library(
     "tf_keras 2.21 on TensorFlow 2.21",
     (Refusal("Conv2DBackpropInput with dilation", (), dilated_transpose_1d, _DILATED), _OPEN_ROWS),
     (
+        _ranked_in(FLOAT16),
+        _ranked_in(BFLOAT16),
         CompiledRefusal(
             "DiagPart",
             "policy",

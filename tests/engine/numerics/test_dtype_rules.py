@@ -10,7 +10,10 @@ from tests.engine.numerics.subjects import dense, layer, subject
 L2 = {"class_name": "L2", "config": {"l2": 0.01}}
 HEAD = dense("head", 2, dtype="float32")
 CLIPPED = {"class_name": "SGD", "config": {"global_clipnorm": 1.0}}
-SMOOTHED = {"class_name": "CategoricalCrossentropy", "config": {"label_smoothing": 0.1}}
+SMOOTHED = [
+    {"class_name": name, "config": {"label_smoothing": 0.1}}
+    for name in ("CategoricalCrossentropy", "BinaryCrossentropy")
+]
 
 
 def refused(*layers: dict[str, Any], **settings: Any) -> list[str | None]:
@@ -34,12 +37,12 @@ def test_keras3_adds_no_penalty_that_is_not_float32(settings: dict[str, Any], po
     assert refused(*layers, policy=policy, line="tf_keras") == []
 
 
-def test_keras2_has_no_norm_of_gradients_of_several_dtypes():
+def test_keras_has_no_norm_of_gradients_of_several_dtypes():
     layers = (dense("body"), HEAD)
     assert refused(*layers, policy="float64", line="tf_keras", optimizer=CLIPPED) == ["optimizer"]
     assert refused(*layers, policy="float64", line="tf2.4", optimizer=CLIPPED) == ["optimizer"]
     assert refused(*layers, policy="mixed_float16", line="tf_keras", optimizer=CLIPPED) == []
-    assert refused(*layers, policy="float64", line="keras3", optimizer=CLIPPED) == []
+    assert refused(*layers, policy="float64", line="keras3", optimizer=CLIPPED) == ["optimizer"]
 
 
 def test_nadam_of_tf_keras_has_one_product_for_variables_of_one_dtype():
@@ -49,11 +52,23 @@ def test_nadam_of_tf_keras_has_one_product_for_variables_of_one_dtype():
     assert refused(dense("body"), policy="float16", line="tf_keras", optimizer="nadam") == []
 
 
-def test_tf24_smooths_no_labels_of_another_dtype():
+def test_keras2_constrains_no_variable_to_be_positive_that_is_not_float32():
+    layers = (dense("body", kernel_constraint={"class_name": "NonNeg", "config": {}}), HEAD)
+    for line, policy, named in (
+        ("tf_keras", "float64", ["body"]),
+        ("tf2.4", "float64", ["body"]),
+        ("tf_keras", "mixed_float16", []),
+        ("keras3", "float64", []),
+    ):
+        assert refused(*layers, policy=policy, line=line) == named
+
+
+@pytest.mark.parametrize("loss", SMOOTHED, ids=lambda loss: str(loss["class_name"]))
+def test_tf24_smooths_no_labels_of_another_dtype(loss: dict[str, Any]):
     layers = (dense("body"), dense("head", 2, activation="softmax"))
-    assert refused(*layers, policy="float16", line="tf2.4", loss=SMOOTHED) == ["head"]
-    assert refused(*layers, policy="float32", line="tf2.4", loss=SMOOTHED) == []
-    assert refused(*layers, policy="float16", line="tf_keras", loss=SMOOTHED) == []
+    assert refused(*layers, policy="float16", line="tf2.4", loss=loss) == ["head"]
+    assert refused(*layers, policy="float32", line="tf2.4", loss=loss) == []
+    assert refused(*layers, policy="float16", line="tf_keras", loss=loss) == []
 
 
 def test_a_penalty_inside_time_distributed_is_idle_in_keras3():
@@ -62,3 +77,10 @@ def test_a_penalty_inside_time_distributed_is_idle_in_keras3():
     for line, named in (("keras3", ["each"]), ("tf_keras", []), ("tf2.4", [])):
         found = lint(subject(each, HEAD, line=line, shape=(3, 4)))
         assert [one.layer for one in found if one.code == "penalty_without_effect"] == named
+
+
+def test_keras3_counts_no_penalty_of_a_frozen_layer():
+    layers = (dense("body", kernel_regularizer=L2, trainable=False), HEAD)
+    assert refused(*layers, policy="float64", line="keras3") == []
+    for line, count in (("keras3", 0), ("tf_keras", 1), ("tf2.4", 1)):
+        assert len(subject(*layers, line=line).network.penalized_specs) == count

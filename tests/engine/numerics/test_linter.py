@@ -29,7 +29,7 @@ CODES = {
     "hyperparameter_rounded",
     "initializer_without_kernel",
     "loss_low_precision",
-    "loss_without_kernel",
+    "original_refuses",
     "loss_scale_overflows_loss_dtype",
     "nadam_product",
     "normalization_low_precision",
@@ -185,7 +185,7 @@ FOUND: list[tuple[tuple[dict[str, Any], ...], dict[str, Any], list[tuple[str, st
         [
             ("class_numbers_rounded", "error", "head"),
             ("loss_low_precision", "warning", "head"),
-            ("loss_without_kernel", "warning", "head"),
+            ("original_refuses", "warning", None),
         ],
     ),
     # layers

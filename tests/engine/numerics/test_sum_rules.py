@@ -102,13 +102,30 @@ def test_a_variance_that_float16_cannot_hold_is_named_in_tf_keras_alone():
     assert not (called("GroupNormalization", {"groups": 2}, given, line="tf_keras") - 1).any()  # the offset alone
 
 
-def test_gradients_that_tensorflow_adds_up_narrow_are_named_for_large_batches():
-    for batch_size, layers in ((256, []), (257, ["body"])):
+@pytest.mark.parametrize(
+    ("batch_size", "words"),
+    [(256, None), (257, "as this engine does"), (1024, "as this engine does"), (1025, "in float32, as GPUs do")],
+)
+def test_gradients_that_tensorflow_adds_up_narrow_are_named_for_large_batches(batch_size, words):
+    findings = found(
+        dense("body"),
+        dense("head", 1, dtype="float32"),
+        policy="mixed_bfloat16",
+        batch_size=batch_size,
+        code="precision_loss",
+    )
+    assert [each.layer for each in findings] == (["body"] if words else [])
+    assert all(words in each.why for each in findings)
+
+
+def test_the_gradient_of_a_convolution_is_named_where_it_is_too_long_to_be_summed_as_tensorflow_does():
+    for length, layers in ((1000, []), (1100, ["conv"])):
         findings = found(
-            dense("body"),
+            layer("Conv1D", name="conv", filters=1, kernel_size=1),
             dense("head", 1, dtype="float32"),
-            policy="mixed_bfloat16",
-            batch_size=batch_size,
+            policy="mixed_float16",
+            batch_size=1,
+            shape=(length, 1),
             code="precision_loss",
         )
         assert [each.layer for each in findings] == layers
