@@ -105,8 +105,8 @@ _STRANGERS: Mapping[str | None, tuple[str, ...]] = {"keras2 set": ("keras3",), "
 """The lines that refuse a setting, and for which it is never written."""
 
 
-_LACKING: Mapping[str, tuple[str, ...]] = {"tf2.4": ("newer", "keras3"), "tf_keras": ("keras3",), "keras3": ("keras2",)}
-"""The values of ``only`` of settings that a line of Keras does not know."""
+_LACKING: Mapping[str, tuple[str, ...]] = {"tf2.4": ("newer", "keras3"), "tf_keras": ("keras3",), "keras3": ()}
+"""The values of ``only`` of settings that a line does not know; Keras 3 knows several that it does not write."""
 
 
 def unknown_settings(item: Configured, conventions: Conventions) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def compiled(case: Case) -> Iterator[Finding]:
 
 
 _FIXES = {
-    "policy": 'To train there as well, take "mixed_bfloat16".',
+    "policy": "To train there as well, take a mixed policy.",
     "optimizer": "To train there as well, take a mixed policy, so that variables are float32.",
     "loss": 'To train there as well, give the last layer dtype "float32".',
 }

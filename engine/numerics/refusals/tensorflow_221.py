@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from engine.dtypes import BFLOAT16, FLOAT16, DType
 from engine.layers.convolutional import Conv1DTranspose, Conv2DTranspose, SeparableConv1D
-from engine.numerics.refusals.refusal import Library, Refusal
+from engine.metrics.accuracy import SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy
+from engine.metrics.overlap import Overlap
+from engine.numerics.case import Case
+from engine.numerics.refusals.refusal import CompiledRefusal, Library, Refusal
 from engine.numerics.refusals.uses import Use
 from engine.regularizers import OrthogonalRegularizer
 
@@ -49,8 +53,37 @@ KERAS_3 = Library(
     ),
     (),
 )
+
+
+def _overlap_in_bfloat16(case: Case) -> bool:
+    """Whether an overlap of classes is counted in bfloat16: metrics of Keras 2 take the dtype of the global policy."""
+    subject = case.subject
+    asked = subject.policy_scope is not None and subject.policy.name == "bfloat16"
+    return asked and any(isinstance(metric, Overlap) for metric in subject.metrics)
+
+
+def _ranked_in(dtype: DType) -> CompiledRefusal:
+    def where(case: Case) -> bool:
+        asked = case.subject.policy_scope is not None and case.subject.policy.name == dtype.name
+        return asked and any(isinstance(metric, _RANKED) for metric in case.subject.metrics)
+
+    error = f"TypeError: Input 'predictions' of 'InTopKV2' Op has type {dtype.name} that does not match float32"
+    return CompiledRefusal("InTopKV2", "policy", dtype, where, error, "types")
+
+
+_RANKED = (SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy)
 TF_KERAS = Library(
     "tf_keras 2.21 on TensorFlow 2.21",
     (Refusal("Conv2DBackpropInput with dilation", (), dilated_transpose_1d, _DILATED), _OPEN_ROWS),
-    (),
+    (
+        _ranked_in(FLOAT16),
+        _ranked_in(BFLOAT16),
+        CompiledRefusal(
+            "DiagPart",
+            "policy",
+            BFLOAT16,
+            _overlap_in_bfloat16,
+            "InvalidArgumentError: No OpKernel was registered to support Op 'DiagPart' ... T=DT_BFLOAT16 (IoU metrics)",
+        ),
+    ),
 )

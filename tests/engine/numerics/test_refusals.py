@@ -102,6 +102,12 @@ def without_it(case: str) -> bool:
     return case.endswith("/silu") or case.startswith("Softmax/masked") or case == "MultiHeadAttention/grid"
 
 
+@pytest.mark.parametrize(("library", "least"), [("keras3", 360), ("tf_keras", 495), ("tf2.4", 505)])
+def test_the_record_is_whole_but_for_what_keras_3_was_not_asked_yet(library: str, least: int) -> None:
+    """Of Keras 3 optimizers, losses, most metrics and a few layers are not recorded yet."""
+    assert len({record["id"] for record in read(library)} & CASES.keys()) >= least
+
+
 @pytest.mark.parametrize("library", FILES)
 def test_what_the_library_lacks_is_named_and_nothing_else(library: str) -> None:
     """A Softmax that gets a mask of steps is refused when the job is sent: tests/worker/specs/test_masks.py."""

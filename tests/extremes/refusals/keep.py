@@ -1,4 +1,7 @@
-"""Packs what was recorded: ``python -m tests.extremes.refusals.keep LIBRARY LINES``, into ``tests/recorded``."""
+"""Packs what was recorded: ``python -m tests.extremes.refusals.keep LIBRARY LINES``, into ``tests/recorded``.
+
+If there is no file LINES, it is written from the record instead, so that ``record`` goes on where it ended.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ def read(library: str) -> list[dict]:
 
 
 def main(library: str, lines: str) -> None:
-    """Write the record of a library anew."""
+    """Write the record of a library anew, or the lines from it."""
+    if not Path(lines).exists():
+        Path(lines).write_text("".join(f"{json.dumps(case)}\n" for case in read(library)), encoding="utf-8")
+        return
     found = [json.loads(line) for line in Path(lines).read_text(encoding="utf-8").splitlines()]
     text = json.dumps(sorted(found, key=lambda case: case["id"]), separators=(",", ":"))
     path_of(library).write_bytes(gzip.compress(text.encode(), mtime=0))

@@ -76,12 +76,11 @@ class Model:
         return getattr(module, value["class_name"])(**value["config"])
 
     def _labels(self, y: Any, rng: Any) -> Any:
-        shape = (ROWS, *tuple(y.shape)[1:])
         if self.case.get("classes"):
             return np.array([0, 2])
         if "loss" in self.case or "metric" in self.case:
             return np.eye(3, dtype="float32")[[0, 2]]
-        return np.zeros(shape, "float32")
+        return np.zeros((ROWS, *(1 for _ in y.shape[1:])), "float32")
 
     def _compiled(self, kind: str) -> Any:
         given = self.case.get(kind)
@@ -177,8 +176,8 @@ def ways(library: Library, case: dict, answers: dict) -> Iterator[str]:
     yield uncompiled if case["compiled"] else "eager"
     answer = list(answers.values())[-1]
     refused = answer is not None and "list of allowed" not in answer[1]  # XLA has no other types, but other kernels
-    if not case["compiled"] and "egulariz" in case["id"]:
-        yield uncompiled  # the penalties are added up by the model
+    if not case["compiled"] and ("egulariz" in case["id"] or "constraint" in case["id"]):
+        yield uncompiled  # the model adds penalties up, its optimizer applies constraints
     elif (keras3 and refused) or (not case["compiled"] and case["id"].endswith("/plain")):
         yield "fit"
 
