@@ -39,6 +39,7 @@ class Conventions:
             four in TF 2.21.
         fused_terms: matrix products that the CPU kernel sums in a narrow dtype add some terms by fused multiply-adds
             (TF 2.21); else every product is rounded first (TF 2.4).
+        narrow_matmul: ``tf.matmul`` sums float16 in float16, as ``tf.einsum`` does in both (TF 2.4); else in float32.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Conventions:
     floatx: DType = FLOAT32
     sum_lanes: int = 4
     fused_terms: bool = True
+    narrow_matmul: bool = False
 
     @property
     def keras3(self) -> bool:
@@ -68,6 +70,7 @@ TF24 = Conventions(
     name="tf2.4",
     sum_lanes=1,
     fused_terms=False,
+    narrow_matmul=True,
     masked_layers=False,
     fused_updates=True,
     labels_as_predicted=True,

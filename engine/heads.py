@@ -67,6 +67,19 @@ def matched(labels: Array, weights: Array | None, prediction: Tensor, line: Conv
     return labels, None if weights is None else on_grid(np.asarray(weights), dtype)
 
 
+def weights_refused(loss: Loss, output: Sequence[int | None], weights: int) -> bool:
+    """Whether the loss's line of Keras refuses sample weights: Keras 3 does not spread one a row over its losses.
+
+    Args:
+        loss: of the output.
+        output: its shape, batch axis first.
+        weights: how many axes the weights have.
+    """
+    axis = getattr(loss, "axis", -1)
+    reduced = len(output) if axis is None else len(axis) if isinstance(axis, tuple) else 1
+    return loss.conventions.keras3 and weights == 1 and len(output) - reduced > 1
+
+
 def losses_by_output(given: Any, names: Sequence[str], *, partial: bool) -> list[Placed | None]:
     """Return what stands for each output in the argument ``loss``.
 

@@ -21,6 +21,9 @@ from engine.run import Run
 from engine.tape import Array, Tensor
 from engine.weights import WeightSpec
 
+SCORES = "bqd,bkd->bqk"
+"""Products of queries and keys."""
+
 
 def causal_mask(queries: int, keys: int) -> Array:
     """Return which key each query may see: itself and what came before."""
@@ -79,11 +82,18 @@ class OneHead(Layer):
             mask = seen if mask is None else mask & seen
         weights = ops.softmax(attention_input(scores, mask, self.conventions))
         weights = dropped(run, weights, self.dropout, self.seed)
-        result = ops.batch_matmul(weights, value)
+        result = self.product("bqk,bkd->bqd", weights, value)
         if query.mask is not None:
             kept = query.mask[..., np.newaxis].astype(result.data.dtype)
             result = ops.multiply(result, Tensor(kept, result.dtype))
         return [result, weights] if return_attention_scores else result
+
+    def product(self, equation: str, left: Tensor, right: Tensor) -> Tensor:
+        """Return what ``tf.matmul`` gives, for an equation of it."""
+        line = self.conventions
+        if line.narrow_matmul:
+            return ops.einsum(equation, left, right, narrow=True, fused=line.fused_terms)
+        return ops.batch_matmul(left, right, transpose_right=equation == SCORES)
 
     def output_mask(self, *inputs: Tensor) -> Array | None:
         """The query's mask."""
@@ -106,7 +116,7 @@ class Attention(OneHead):
     def scores(self, run: Run, query: Tensor, key: Tensor) -> Tensor:
         """Products, or tanh of sums, times what is learnt."""
         if self.score_mode == "dot":
-            scores = ops.batch_matmul(query, key, transpose_right=True)
+            scores = self.product(SCORES, query, key)
             return ops.multiply(scores, self.weight(run, "scale")) if self.use_scale else scores
         wide = pairwise_sums(query, key)
         if self.use_scale:

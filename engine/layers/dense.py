@@ -56,7 +56,8 @@ class Dense(Weighted):
         # Integers too: of the layers with a kernel, only Dense converts what autocasting left alone.
         x = ops.cast(inputs[0], self.policy.compute)
         factors = factors_of(self)
-        product = ops.matmul(factors.inputs(self, run, x), factors.kernel(self, run))
+        left, right = factors.inputs(self, run, x), factors.kernel(self, run)
+        product = ops.matmul(left, right, narrow=self.conventions.narrow_matmul)
         return self.finished(run, factors.product(self, run, product))
 
     def bias(self, run: Run) -> Tensor:

@@ -254,7 +254,8 @@ class Dot(Merge):
             "a" if index == 0 else "z" if index == right else letters[a.ndim + index] for index in range(b.ndim)
         )
         out = (first + second[1:]).replace("z", "")
-        y = ops.einsum(f"{first},{second}->{out}", a, b)
+        line = self.conventions
+        y = ops.einsum(f"{first},{second}->{out}", a, b, narrow=line.narrow_matmul, fused=line.fused_terms)
         return y if y.ndim > 1 else ops.reshape(y, (y.shape[0], 1))
 
     def output_mask(self, *inputs: Tensor) -> Array | None:

@@ -10,10 +10,12 @@ import numpy as np
 
 from engine import ops
 from engine.configured import boolean, optional, setting
+from engine.dtypes import BFLOAT16
 from engine.errors import ShapeMismatch
 from engine.layers.base import Layer, Shape
 from engine.layers.entering import Integers
 from engine.layers.readers import data_format, lowered, padding, sizes
+from engine.losses.sums import averaged
 from engine.ops.windows import Pair, output_length
 from engine.run import Run
 from engine.tape import Array, Tensor
@@ -134,6 +136,8 @@ class GlobalAveragePooling2D(GlobalPooling):
         """Return the mean of every channel: Keras 3 takes it in float32, Keras 2 in x's dtype."""
         if self.conventions.keras3:
             return ops.mean(x, axis=self._axes)
+        if x.dtype is BFLOAT16:
+            return averaged(x, self.conventions, self._axes)
         return ops.narrow_mean(x, self._axes, self.conventions.sum_lanes)
 
 

@@ -95,8 +95,6 @@ class Loss(Configured):
         """
         mask = y_pred.mask if mask is None else np.asarray(mask, bool)
         self.takes(y_pred.ndim)
-        if not self.labels_are_classes:
-            y_true = compiled_labels(y_true, y_pred.dtype, self.conventions)
         if self.conventions.floatx_losses and y_pred.dtype is not self.conventions.floatx:
             y_pred = ops.cast(y_pred, self.conventions.floatx)
         own = self.valid(y_true)
@@ -112,6 +110,7 @@ class Loss(Configured):
             if self._keeps_column(wide.ndim, weights):
                 wide = ops.reshape(wide, (wide.shape[0], 1))
             weights = fitted(weights, wide.ndim)
+            check_weights(weights, wide.shape)
             wide = ops.multiply(wide, Tensor(weights, wide.dtype))
         total = self._total(wide, weights)
         return ops.cast(total, dtype)
@@ -160,6 +159,20 @@ def fitted(weights: Array, ndim: int) -> Array:
     return weights
 
 
+def check_weights(weights: Array, shape: tuple[int, ...]) -> None:
+    """Check that sample weights fit losses, or a metric's values, of a shape.
+
+    Raises:
+        ShapeMismatch: they do not broadcast.
+    """
+    if any(1 != have != want for have, want in zip(weights.shape[::-1], shape[::-1], strict=False)):
+        message = (
+            f"Sample weights of shape {list(weights.shape)} do not fit values of shape {list(shape)}, which the loss "
+            "or metric gives. Where it is set to the axis of the batch, it gives none a row, and takes no weights."
+        )
+        raise ShapeMismatch(message, path=("sample_weight",))
+
+
 def same_rank(y_true: Array, y_pred: Tensor) -> tuple[Tensor, Tensor]:
     """Return labels on the grid of the predictions' dtype, and predictions, both of one shape.
 
@@ -193,24 +206,14 @@ def check_axes(of: Configured, axes: int) -> None:
     Raises:
         ShapeMismatch: they have not; ``path`` is that of the setting in a serialized object.
     """
-    given = getattr(of, "axis", None)
-    for axis in given if isinstance(given, tuple) else () if given is None else (given,):
-        if not -axes <= axis < axes:
-            message = (
-                f"{of.class_name} is set to axis {axis}, but the output has {axes} axes, the batch's among them: "
-                f"give one from {-axes} to {axes - 1}."
-            )
-            raise ShapeMismatch(message, path=("config", "axis"))
-
-
-def compiled_labels(y_true: Array, dtype: DType, line: Conventions) -> Array:
-    """Return labels as a compiled model hands them on: Keras 2 casts those that are floats to the predictions' dtype.
-
-    So also a loss or metric that computes in float32 compares with rounded labels. Source: ``match_dtype_and_rank`` of
-    TF 2.4's and tf_keras's ``compile_utils``. Integers stay as they are.
-    """
-    y_true = np.asarray(y_true)
-    return y_true if line.keras3 or y_true.dtype.kind != "f" else on_grid(y_true, dtype)
+    axis = getattr(of, "axis", None)
+    given = axis if isinstance(axis, tuple) else () if axis is None else (axis,)
+    if len({each % axes for each in given if -axes <= each < axes}) < len(given):
+        message = (
+            f"{of.class_name} is set to axis {axis}, but the output has {axes} axes, the batch's among them: "
+            f"give numbers from {-axes} to {axes - 1}, each axis once."
+        )
+        raise ShapeMismatch(message, path=("config", "axis"))
 
 
 def on_grid(values: Array, dtype: DType) -> Array:

@@ -28,8 +28,8 @@ def kernel_of(line: Conventions) -> Kernel:
     return EIGEN_2020 if line.name == TF24.name else EIGEN_2025
 
 
-def averaged(x: Tensor, line: Conventions, axis: int = -1) -> Tensor:
-    """Return the mean over an axis."""
+def averaged(x: Tensor, line: Conventions, axis: Axes = -1) -> Tensor:
+    """Return the mean over an axis, or several."""
     narrow = x.dtype is FLOAT16 or (x.dtype is BFLOAT16 and line.name == TF24.name)
     if not narrow or line.keras3:
         return ops.mean(x, axis=axis)

@@ -13,7 +13,7 @@ from engine import losses, ops
 from engine.configured import any_integer, boolean, fraction, optional, setting, text
 from engine.dtypes import as_dtype
 from engine.losses import Loss
-from engine.losses.base import fitted, row_labels
+from engine.losses.base import check_weights, fitted, row_labels
 from engine.metrics.base import Metric, Shape, State, aligned, detached, ratio, same_shape
 from engine.tape import Array, Tensor
 
@@ -33,6 +33,7 @@ def of_samples(values: Array, weights: Array | None, reduce: np.ufunc | Any) -> 
         if values.ndim > weights.ndim:
             values = reduce(values, axis=tuple(range(weights.ndim, values.ndim)))
         given = weights.ndim
+        check_weights(weights, values.shape)
         weights = np.broadcast_to(weights, values.shape)
         values = values * weights
         if given > 1:

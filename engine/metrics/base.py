@@ -15,7 +15,7 @@ from engine.configured import Configured, optional, setting, text, unsupported_u
 from engine.conventions import TF24, Conventions
 from engine.dtypes import as_dtype
 from engine.errors import ShapeMismatch
-from engine.losses.base import check_axes, compiled_labels, fitted
+from engine.losses.base import check_axes, fitted
 from engine.tape import Array, Tensor
 
 Shape = tuple[int | None, ...]
@@ -103,8 +103,6 @@ class Metric(Configured):
             mask = y_pred.mask.astype(self.kind)
             sample_weight = mask if sample_weight is None else fitted(np.asarray(sample_weight), mask.ndim) * mask
         self.check_axis(y_pred.ndim)
-        if not self.labels_are_classes:
-            y_true = compiled_labels(y_true, y_pred.dtype, self.conventions)
         added = self.counted(y_true, detached(y_pred), sample_weight)
         return {name: np.asarray(array + added[name], array.dtype) for name, array in state.items()}
 

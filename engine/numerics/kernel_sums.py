@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from engine.dtypes import BFLOAT16, FLOAT16, DType
 from engine.graph import Call
 from engine.layers import Layer
+from engine.layers.attention import OneHead
 from engine.layers.base import Shape
 from engine.layers.convolutional import Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D
 from engine.layers.dense import Dense, EinsumDense
@@ -77,7 +78,22 @@ def _bias(layer: Layer, call: Call, batch: int) -> Iterator[KernelSum]:
 
 
 def _dense(layer: Layer, call: Call, batch: int) -> Iterator[KernelSum]:
+    if layer.conventions.narrow_matmul:
+        rows = batch * _places(call.output_shape)
+        yield KernelSum("each of its outputs", call.input_shapes[0][-1] or 1, rows * _last(call.output_shape), FLOAT16)
+        yield KernelSum("the gradient of its kernel", rows, _size(layer, call, "kernel"), FLOAT16)
     yield from _bias(layer, call, batch)
+
+
+def _last(shape: Shape) -> int:
+    return shape[-1] or 1
+
+
+def _one_head(layer: Layer, call: Call, batch: int) -> Iterator[KernelSum]:
+    queries, keys = (_places(shape) for shape in call.input_shapes[:2])
+    if layer.conventions.narrow_matmul:
+        sums = batch * queries * _last(call.output_shape)
+        yield KernelSum("what each query takes of the keys", keys, sums, FLOAT16)
 
 
 def _convolution(layer: Layer, call: Call, batch: int) -> Iterator[KernelSum]:
@@ -136,6 +152,7 @@ _OF_KIND: Mapping[type[Layer], Callable[[Layer, Call, int], Iterator[KernelSum]]
     Dense: _dense,
     EinsumDense: _einsum,
     Projected: _attention,
+    OneHead: _one_head,
     Embedding: _rows,
     TimeDistributed: _steps,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from engine.ops.half_rows import EIGEN_2025, row_sums
 from engine.ops.sums import total
 from engine.tape import Array, Op, Tensor, apply, rounded
 
+_HALF_EPSILON = 2**-13
+"""What Eigen calls the epsilon of float16."""
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
@@ -76,6 +79,16 @@ def _twice(y: Array) -> tuple[Array, Array]:
 
 def _softplus(x: Array) -> Array:
     return np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0)
+
+
+def _narrow_softplus(x: Array, dtype: DType) -> Array:
+    """Return softplus; a narrow one rounds its exponential first, and is x or that far from 0, as TensorFlow's."""
+    if not dtype.low_precision:
+        return _softplus(x)
+    epsilon = _HALF_EPSILON if dtype is FLOAT16 else dtype.epsilon
+    far = rounded(np.array([math.log(epsilon)], x.dtype), dtype) + 2
+    exponential = rounded(np.exp(x), dtype)
+    return np.where(x > -far, x, np.where(x < far, exponential, np.log1p(exponential)))
 
 
 def _slope_of_softplus(dtype: DType, gradient: Array, x: Array, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
@@ -181,7 +194,7 @@ RELU6 = _of_output("relu6", lambda x: _clamp(x, 0, 6), _relu6_slope, on_grid=Tru
 SIGMOID = Op("sigmoid", lambda dtype, x: _twice(gate(x, dtype)), _slope_of_sigmoid)
 TANH = Op("tanh", lambda dtype, x: _twice(np.tanh(x)), _slope_of_tanh)
 EXPONENTIAL = _of_output("exp", np.exp, lambda gradient, y: gradient * y)
-SOFTPLUS = Op("softplus", lambda dtype, x: (_softplus(x), x), _slope_of_softplus)
+SOFTPLUS = Op("softplus", lambda dtype, x: (_narrow_softplus(x, dtype), x), _slope_of_softplus)
 SOFTSIGN = Op("softsign", lambda dtype, x: (x / (1 + np.abs(x)), x), _softsign_backward)
 SILU = Op("silu", lambda dtype, x: (x * gate(x, dtype), x), _slope_of_silu)
 ELU = Op("elu", _elu_forward, _elu_backward)

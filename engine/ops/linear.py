@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.dtypes import BFLOAT16, DType
 from engine.ops.elementwise import unbroadcast
-from engine.ops.narrow_products import is_short
+from engine.ops.narrow_products import is_short, narrow_product
 from engine.tape import Array, Op, Tensor, apply, rounded
 
 LARGE = 65536
@@ -28,6 +28,20 @@ def _matmul_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bo
     return (
         _by_transpose(rows, right).reshape(left.shape) if needed[0] else None,
         as_rows(left).T @ rows if needed[1] else None,
+    )
+
+
+def _narrow_forward(dtype: DType, x: Array, kernel: Array) -> tuple[Array, Any]:
+    product = narrow_product(as_rows(x), kernel, dtype, fused=False)
+    return product.reshape(*x.shape[:-1], kernel.shape[1]), (x, kernel)
+
+
+def _narrow_backward(dtype: DType, gradient: Array, saved: Any, needed: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    left, right = saved
+    rows = as_rows(gradient)
+    return (
+        narrow_product(rows, right.T, dtype, fused=False).reshape(left.shape) if needed[0] else None,
+        narrow_product(as_rows(left).T, rows, dtype, fused=False) if needed[1] else None,
     )
 
 
@@ -84,22 +98,24 @@ def bias_gradient(gradient: Array, dtype: DType) -> Array:
 
 
 MATMUL = Op("matmul", _matmul_forward, _matmul_backward)
+NARROW_MATMUL = Op("matmul", _narrow_forward, _narrow_backward)
 MATMUL_EACH = Op("matmul", _matmul_forward, _each_backward)
 MATMUL_STEPS = Op("matmul", _matmul_forward, _steps_backward)
 BIAS_ADD = Op("bias_add", _bias_forward, _bias_backward)
 
 
-def matmul(x: Tensor, kernel: Tensor) -> Tensor:
+def matmul(x: Tensor, kernel: Tensor, *, narrow: bool = False) -> Tensor:
     """Return ``x @ kernel``.
 
     Args:
         x: shape (..., n), any number of leading axes.
         kernel: shape (n, m), of the same dtype.
+        narrow: ``conventions.narrow_matmul``.
 
     Returns:
         Shape (..., m).
     """
-    return apply(MATMUL, x, kernel)
+    return apply(NARROW_MATMUL if narrow else MATMUL, x, kernel)
 
 
 def matmul_each(x: Tensor, kernel: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def narrow_product(a: Array, b: Array, dtype: DType, *, fused: bool) -> Array:
         return np.asarray(a @ b)
     found = np.empty((*batch, rows, columns), a.dtype)
     for part, own, alternating in _parts(rows, columns):
-        unfused = own.stop % _PACKET == 0 or not fused
+        unfused = (own.stop % _PACKET == 0 and rows > 1) or not fused
         found[..., part, own] = _summed(a[..., part, :], b[..., own], alternating=alternating, unfused=unfused)
     return found
 
@@ -57,7 +57,7 @@ def narrow_product(a: Array, b: Array, dtype: DType, *, fused: bool) -> Array:
 def _parts(rows: int, columns: int) -> Iterator[tuple[slice, slice, bool]]:
     """Yield rows and columns of what is summed alike, and whether terms alternate between two sums."""
     packets = columns // _PACKET
-    alone = packets % 3 == 1  # packets go in threes, then in twos; the sums of one alone leave room for a second each
+    alone = packets % 2 == 1  # packets go in twos; the sums of one alone leave room for a second each
     filled = packets * _PACKET
     before = filled - _PACKET if alone else filled
     together = rows // _TOGETHER * _TOGETHER

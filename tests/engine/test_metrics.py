@@ -251,7 +251,7 @@ def test_bad_settings(name: str, config: dict[str, Any], words: str) -> None:
 )
 def test_outputs_that_a_metric_does_not_take(metric: metrics.Metric, output: tuple[int | None, ...]) -> None:
     with pytest.raises(ShapeMismatch):
-        metric.shapes(output)
+        metric.takes(output)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def compared(case: Mapping[str, Any], ours: Answer, real: Sequence[Answer], code
         return Row(case, "agree" if finite else "reproduced")
     if any(_within(ours, one, other) for one in real for other in real if one is not other):
         return Row(case, "kernels", why)
-    return Row(case, "finding" if set(codes) - {"no_kernel"} else "open", why)
+    return Row(case, "finding" if set(codes) - {"original_refuses"} else "open", why)
 
 
 def _refused(case: Mapping[str, Any], ours: Answer, error: str, codes: Sequence[str]) -> Row:
@@ -76,7 +76,7 @@ def _refused(case: Mapping[str, Any], ours: Answer, error: str, codes: Sequence[
         return Row(case, "absent")
     if ours.error:
         return Row(case, "refused")
-    return Row(case, "finding" if "no_kernel" in codes else "open", f"real raises {error}")
+    return Row(case, "finding" if "original_refuses" in codes else "open", f"real raises {error}")
 
 
 def _within(ours: Answer, one: Answer, other: Answer) -> bool:

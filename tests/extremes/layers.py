@@ -23,7 +23,7 @@ ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
 KERNELS = {"eigen": {"TF_ENABLE_ONEDNN_OPTS": "0"}, "onednn": {"TF_ENABLE_ONEDNN_OPTS": "1"}}
 """The kernels that TensorFlow has for a processor: Eigen's, and those of oneDNN, which it prefers since TF 2.9."""
 OF_LIBRARY = {"tf2.4": ("eigen",)}
-CODES = {"no_kernel", "normalization_low_precision", "precision_loss", "sum_overflow"}
+CODES = {"original_refuses", "normalization_low_precision", "precision_loss", "sum_overflow"}
 """Findings that speak of what a kernel does otherwise than the engine."""
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from engine import losses, metrics, optimizers
 from engine.conventions import CONVENTIONS
+from engine.heads import weights_refused
 from engine.numerics.linter import lint
 from engine.numerics.model_policy import read_model_policy
 from engine.numerics.subject import Subject
@@ -35,4 +38,7 @@ def findings(case: dict[str, Any], library: str) -> set[str]:
         loss=losses.deserialize(given, line) if case["kind"] == "loss" else losses.get("mse", line),
         metrics=(metrics.deserialize(given, line),) if case["kind"] == "metric" else (),
     )
-    return {each.code for each in lint(subject) if each.severity != "info"}
+    found = {each.code for each in lint(subject) if each.severity != "info"}
+    weights = np.ndim(case.get("sample_weight", 0))
+    refused = subject.loss is not None and weights_refused(subject.loss, shape, weights)
+    return found | ({"original_refuses"} if refused else set())

@@ -10,6 +10,7 @@ from engine import losses, metrics, optimizers, regularizers
 from engine.conventions import CONVENTIONS
 from engine.dtypes import FLOAT32, as_dtype
 from engine.errors import EngineError
+from engine.heads import matched
 from engine.losses.base import on_grid
 from engine.tape import Tape, Tensor
 from tests.engine.updates import Variables, spec
@@ -17,7 +18,7 @@ from tests.engine.updates import Variables, spec
 Case = dict[str, Any]
 
 
-def _inputs(case: Case) -> tuple[np.ndarray, Tensor, np.ndarray | None]:
+def _inputs(case: Case, library: str) -> tuple[np.ndarray, Tensor, np.ndarray | None]:
     dtype = as_dtype(case["dtype"])
     predictions = np.array(case["y_pred"], np.float32).reshape(case["shape"])
     labels = np.array(case["y_true"], case["y_true_dtype"]).reshape(case["labels_shape"])
@@ -25,11 +26,13 @@ def _inputs(case: Case) -> tuple[np.ndarray, Tensor, np.ndarray | None]:
     if case.get("mask") is not None:
         tensor.mask = np.array(case["mask"], bool)
     given = case.get("sample_weight")
-    return labels, tensor, None if given is None else np.array(given, np.float32)
+    weights = None if given is None else np.array(given, np.float32)
+    labels, weights = matched(labels, weights, tensor, CONVENTIONS[library])
+    return labels, tensor, weights
 
 
 def _loss(case: Case, library: str) -> dict[str, Any]:
-    labels, given, weights = _inputs(case)
+    labels, given, weights = _inputs(case, library)
     config = {"class_name": case["name"], "config": case["config"]}
     loss = losses.deserialize(config, CONVENTIONS[library])
     tape = Tape()
@@ -45,7 +48,7 @@ def _loss(case: Case, library: str) -> dict[str, Any]:
 
 
 def _metric(case: Case, library: str) -> dict[str, Any]:
-    labels, given, weights = _inputs(case)
+    labels, given, weights = _inputs(case, library)
     metric = metrics.deserialize({"class_name": case["name"], "config": case["config"]}, CONVENTIONS[library])
     state = metric.initial((None, *case["shape"][1:]))
     results = []

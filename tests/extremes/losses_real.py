@@ -25,14 +25,17 @@ class Real:
         self.run["regularizer"] = self.regularizer
 
     def inputs(self, case):
-        """Return labels, predictions and weights; labels as Keras 2's container of losses and metrics casts them."""
+        """Return labels, predictions and weights; as Keras 2's containers of losses and metrics cast them."""
         predictions = np.array(case["y_pred"], np.float32).reshape(case["shape"])
         y_pred = tf.cast(tf.constant(predictions), case["dtype"])
         y_true = tf.constant(np.array(case["y_true"], case["y_true_dtype"]).reshape(case["labels_shape"]))
         if self.library != "keras3" and y_true.dtype.is_floating:
             y_true = tf.cast(y_true, y_pred.dtype)
         given = case.get("sample_weight")
-        return y_true, y_pred, None if given is None else tf.constant(np.array(given, np.float32))
+        weights = None if given is None else tf.constant(np.array(given, np.float32))
+        if self.library != "keras3" and given is not None:
+            weights = tf.cast(weights, y_pred.dtype)
+        return y_true, y_pred, weights
 
     def masked(self, y_pred, weights, case):
         """Give predictions their mask, and weights too where only a model's container would."""

@@ -81,3 +81,10 @@ def along_axes(name: str) -> Iterator[tuple[str, Drawn, Drawn]]:
             if isinstance(axis, int) or name in _SEVERAL_AXES:
                 label = f"axis{axis}_{size}".replace(" ", "")
                 yield label, {"y_true": labels, "y_pred": scores * factor}, {"axis": axis}
+    weighted = {
+        "y_true": rng.random((3, 4, 2)),
+        "y_pred": rng.random((3, 4, 2)),
+        "sample_weight": np.array([0.5, 2, 0]),
+    }
+    for place in (0, 1, -1):
+        yield f"axis{place}_weighted", weighted, {"axis": place}

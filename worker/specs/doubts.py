@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from engine.callbacks import ModelCheckpoint, ReduceLROnPlateau
+from engine.heads import weights_refused
 from engine.layers import Layer, Shape
 from engine.losses import (
     BinaryCrossentropy,
@@ -183,6 +184,22 @@ def _fixed_batch_axis(job: Reading) -> Iterator[Notice]:
         yield Notice(code="batch_axis_not_used", message=text, pointer="/model")
 
 
+def _weights_of_rows(job: Reading) -> Iterator[Notice]:
+    weights = job.samples.weights if job.samples else None
+    if weights is None or not job.model.is_compiled:
+        return
+    for head, shape in zip(job.model.compilation.heads, job.model.output_shapes, strict=True):
+        given = weights.get(head.name) if isinstance(weights, Mapping) else weights
+        if head.loss is not None and given is not None and weights_refused(head.loss, shape, given.ndim):
+            text = (
+                f"`sample_weight` has one number a row, but {head.loss.class_name} gives several losses a row, and "
+                "Keras 3 refuses to multiply them. Here the weight of a row counts for all of its losses. Repeat it "
+                "for each of them, so that Keras 3 trains the model too."
+            )
+            yield Notice(code="original_refuses", message=text, pointer="/data/sample_weight")
+            return
+
+
 def _head(job: Reading) -> Iterator[Notice]:
     if not job.model.is_compiled:
         return
@@ -239,5 +256,6 @@ DOUBTS: tuple[Doubt, ...] = (
     _no_effect,
     _clipped_batch,
     _fixed_batch_axis,
+    _weights_of_rows,
     _head,
 )

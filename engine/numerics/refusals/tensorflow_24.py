@@ -17,6 +17,7 @@ from engine.layers.normalization import BatchNormalization
 from engine.layers.pooling import AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D
 from engine.layers.recurrent import GRU, LSTM
 from engine.layers.reshaping import UpSampling2D
+from engine.losses import CosineSimilarity, SparseCategoricalCrossentropy
 from engine.numerics.case import Case
 from engine.numerics.refusals.refusal import (
     HALF,
@@ -30,7 +31,7 @@ from engine.numerics.refusals.refusal import (
 )
 from engine.numerics.refusals.tensorflow_221 import dilated_transpose_1d
 from engine.numerics.refusals.uses import Use
-from engine.optimizers import RMSprop
+from engine.optimizers import Adamax, RMSprop
 
 _FUSED_EPSILON = 1.001e-5
 """The least epsilon of cuDNN's kernel, and so of the op that stands for it on CPUs."""
@@ -150,13 +151,48 @@ def _global_bfloat16(case: Case) -> bool:
     return case.subject.policy.name == "bfloat16" and case.subject.policy_scope is not None
 
 
+def _clipped(case: Case) -> bool:
+    optimizer = case.subject.optimizer
+    return (
+        optimizer is not None
+        and optimizer.inner_optimizer.global_clipnorm is not None
+        and any(dtype is BFLOAT16 for dtype in case.variable_dtypes)
+    )
+
+
+def _learnt(case: Case, *, rows: bool) -> bool:
+    """Whether bfloat16 variables are learnt whose gradients are rows, or whose gradients are not."""
+    return any(
+        spec.trainable and spec.dtype is BFLOAT16 and isinstance(plan.layer, Embedding) is rows
+        for plan in case.plans
+        for spec in plan.calls[0].call.weights
+    )
+
+
+def _adamax(case: Case) -> bool:
+    optimizer = case.subject.optimizer
+    return optimizer is not None and isinstance(optimizer.inner_optimizer, Adamax) and _learnt(case, rows=False)
+
+
 def _momentum_of_rows(case: Case) -> bool:
     optimizer = case.subject.optimizer and case.subject.optimizer.inner_optimizer
     momentum = isinstance(optimizer, RMSprop) and optimizer.momentum > 0 and not optimizer.centered
-    rows = (spec for plan in case.plans if isinstance(plan.layer, Embedding) for spec in plan.calls[0].call.weights)
-    return momentum and any(spec.trainable and spec.dtype is BFLOAT16 for spec in rows)
+    return momentum and _learnt(case, rows=True)
 
 
+def _cosine(case: Case) -> bool:
+    return isinstance(case.subject.loss, CosineSimilarity) and case.head_dtype is BFLOAT16
+
+
+def _sparse(case: Case) -> bool:
+    return isinstance(case.subject.loss, SparseCategoricalCrossentropy) and case.head_dtype is BFLOAT16
+
+
+def _no_kernel(op: str) -> str:
+    return f"InvalidArgumentError: No OpKernel was registered to support Op '{op}' ... T=DT_BFLOAT16"
+
+
+_SPARSE = "SparseSoftmaxCrossEntropyWithLogits"
 _COMPILED = (
     CompiledRefusal(
         "DivNoNan",
@@ -167,12 +203,16 @@ _COMPILED = (
         "float32, float64, complex64, complex128",
         "types",
     ),
+    CompiledRefusal("L2Loss", "optimizer", BFLOAT16, _clipped, _no_kernel("L2Loss")),
+    CompiledRefusal("ResourceApplyAdaMax", "optimizer", BFLOAT16, _adamax, _no_kernel("ResourceApplyAdaMax")),
     CompiledRefusal(
         "ResourceSparseApplyRMSProp",
         "optimizer",
         BFLOAT16,
         _momentum_of_rows,
-        "InvalidArgumentError: No OpKernel was registered to support Op 'ResourceSparseApplyRMSProp' ... T=DT_BFLOAT16",
+        _no_kernel("ResourceSparseApplyRMSProp"),
     ),
+    CompiledRefusal("Rsqrt", "loss", BFLOAT16, _cosine, _no_kernel("Rsqrt")),
+    CompiledRefusal(_SPARSE, "loss", BFLOAT16, _sparse, _no_kernel(_SPARSE)),
 )
 TENSORFLOW_24 = Library("TF 2.4.4", _LAYERS, _COMPILED)

@@ -123,6 +123,18 @@ def test_a_prepared_job_trains():
             [("invalid_value", f"{D1}/config/kernel_regularizer/config/l2")],
         ),
         ({D1: SOFTMAX}, [("shape_mismatch", f"{D1}/config/axis")]),
+        (
+            {"/compile/loss": {"class_name": "CategoricalCrossentropy", "config": {"axis": 2}}},
+            [("shape_mismatch", "/compile/loss/config/axis")],
+        ),
+        (
+            {"/compile/loss": {"class_name": "Dice", "config": {"axis": [1, -1]}}},
+            [("shape_mismatch", "/compile/loss/config/axis")],
+        ),
+        (
+            {"/compile/metrics": ["acc", {"class_name": "CosineSimilarity", "config": {"axis": -3}}]},
+            [("shape_mismatch", "/compile/metrics/1/config/axis")],
+        ),
         ({D1: INTEGERS}, [("data_invalid", "/data/dataset")]),
         ({D2: INTEGERS}, [("malformed_graph", f"{D2}/config")]),
         ({f"{D1}/config/bias_initializer": "identity"}, [("shape_mismatch", f"{D1}/config/bias_initializer")]),
@@ -259,6 +271,25 @@ def test_limits_are_settings():
 )
 def test_what_is_doubtful_is_accepted_with_a_warning(changes, code):
     assert code in [notice.code for notice in prepared(changes).warnings]
+
+
+@pytest.mark.parametrize(
+    ("version", "weights", "named"),
+    [("3.15.1", [1, 2], True), ("3.15.1", [[1, 2, 3]] * 2, False), ("2.15.0", [1, 2], False), ("2.4.0", [1, 2], False)],
+)
+def test_keras3_does_not_spread_a_weight_over_the_losses_of_a_row(version: str, weights: Any, named: bool):
+    """Tried with ``fit`` of Keras 3.15.1, tf_keras 2.21 and TF 2.4.4 (tests/extremes)."""
+    data = {"x": [[[0.5] * 4] * 3] * 2, "y": [[[0.5] * 2] * 3] * 2, "sample_weight": weights}
+    config = {"name": "d1", "units": 2, "batch_input_shape": [None, 3, 4]}
+    model = {
+        "class_name": "Sequential",
+        "config": {"name": "steps", "layers": [{"class_name": "Dense", "config": config}]},
+        "keras_version": version,
+    }
+    job = {"/model": model, "/policy": ..., "/compile/loss": "mse", "/compile/metrics": [], "/data": data}
+    found = prepared({**job, "/fit/validation_split": 0.0}).warnings
+    places = [notice.pointer for notice in found if notice.code == "original_refuses"]
+    assert places == ["/data/sample_weight"] * int(named)
 
 
 def test_a_batch_larger_than_the_data_is_one_step():
