@@ -24,7 +24,7 @@ from engine.watching import Unwatched
 from engine.weights import WeightSpec
 from tests.campaigns.recording import packed, unpacked
 
-NUDGES = (1, 1, 1, 1, 1, 1, 4, 4, 4, 4, 4, 4)
+NUDGES = (1,) * 8 + (4,) * 8
 """Units in the last place of each: rounding inside a layer is that of many numbers."""
 ALLOWED = 4.0
 """Times what they show, by the units of one."""
