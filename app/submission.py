@@ -19,12 +19,13 @@ from worker.jobs.errors import JobNotFound
 from worker.jobs.notices import NewWebhook
 from worker.jobs.records import Checkpoint, Job
 from worker.jobs.starting import continues, copied, weight_shapes
-from worker.jobs.submitting import NewJob
+from worker.jobs.submitting import NewJob, abbreviated
 from worker.specs.check import prepare
 from worker.specs.errors import FieldError, SpecError, pointer_to
+from worker.specs.findings import Findings
 from worker.specs.job import FileData, JobSpec
 from worker.specs.reach import ReachShape
-from worker.specs.resources import layer_places
+from worker.specs.resources import check_size, layer_places
 from worker.specs.sources import Sources
 from worker.specs.uploads import Uploads
 from worker.specs.webhooks import WebhookSpec
@@ -72,6 +73,10 @@ def _bytes_of(services: Services, file_id: str) -> int:
 
 def checked_with(services: Services, spec: JobSpec, sources: Sources) -> Checked:
     """Check a job with files for which there is room; see `check`."""
+    given = _given(spec)
+    findings = Findings(given)
+    check_size(findings, services.shared.limits, abbreviated(given))
+    findings.raise_if_any()
     prepared = prepare(spec, services.shared.limits, sources)
     hooks = tuple(
         new_webhook(hook, services.shared.webhook_allowed_networks, f"/webhooks/{index}")
@@ -84,7 +89,7 @@ def checked_with(services: Services, spec: JobSpec, sources: Sources) -> Checked
         warnings=list(prepared.warnings),
     ).model_dump(mode="json")
     new = NewJob(
-        _given(spec),
+        given,
         prepared.summary.total_steps,
         prepared.summary.epochs,
         {name: answer[name] for name in ("summary", "policy_reach", "warnings")},

@@ -84,10 +84,6 @@ class Run:
             self._cast[key] = ops.cast(self.variables[path], dtype)
         return self._cast[key]
 
-    def cast_again(self) -> None:
-        """Have variables cast anew when they are read next: gradients of both casts meet in the variable's dtype."""
-        self._cast.clear()
-
     def gradients(self, target: Tensor, specs: Sequence[WeightSpec]) -> list[Gradient | None]:
         """Return d(target)/d(variable) of each of these variables, in its dtype; uses the tape up."""
         assert self.tape is not None, "a run without a tape takes no gradients"

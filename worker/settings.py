@@ -37,6 +37,9 @@ class Limits(BaseModel):
     max_validation_multiply_adds: int = Field(
         default=1_000_000_000_000, gt=0, description="multiply-adds of one pass over the validation rows, likewise"
     )
+    spec_bytes: int = Field(
+        default=2 * 1024**2, gt=0, description="bytes of a job as JSON, without the data inside it: lists show it"
+    )
     saved_models: int = Field(default=100, gt=0, description="files that one ModelCheckpoint of a job may leave")
     sweep_jobs: int = Field(default=64, gt=0, description="jobs of one sweep")
     inline_rows: int = Field(default=20_000, gt=0, description="samples of data sent inside the job")

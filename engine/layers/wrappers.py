@@ -259,8 +259,8 @@ class TimeDistributed(Wrapper):
         return self.conventions.keras3 and (narrow or isinstance(inner, BatchNormalization))
 
     def _once(self, run: Run, step: Tensor, mask: Array | None) -> Tensor:
-        run.cast_again()
         inner = self._applied
+        run.forget_casts(f"{inner.name}/")
         return inner(run, step, mask=mask) if isinstance(inner, BatchNormalization) else inner(run, step)
 
     def output_mask(self, *inputs: Tensor) -> Array | None:

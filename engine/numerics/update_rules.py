@@ -109,6 +109,7 @@ def _nonfinite(case: Case, optimizer: Optimizer, dtype: DType) -> Finding:
         fix=f"{_wide(case, dtype)}, {_ROUND}.",
         source=_SOURCE,
         evidence={"optimizer": optimizer.class_name, "dtype": dtype.name, **rounded},
+        about="optimizer",
     )
 
 
@@ -125,6 +126,7 @@ def _never(case: Case, optimizer: Optimizer, dtype: DType) -> Finding:
         fix=f"{_wide(case, dtype)}, {_ROUND}.",
         source=_SOURCE,
         evidence={"optimizer": optimizer.class_name, "dtype": dtype.name, "never_moves": True, **rounded},
+        about="optimizer",
     )
 
 
@@ -151,6 +153,7 @@ def _beyond(case: Case, optimizer: Optimizer, dtype: DType, step: float) -> Iter
                 "step": step,
                 "still_from": still,
             },
+            about="optimizer",
         )
 
 
@@ -197,6 +200,7 @@ def _rounded(case: Case, name: str, value: float, dtype: DType, happens: str) ->
         fix=f"{_wide(case, dtype)}, {_ROUND}; or choose a {name} that the dtype holds.",
         source=_SOURCE,
         evidence={"setting": name, "dtype": dtype.name, "given": value, "held_as": held},
+        about="optimizer",
     )
 
 
@@ -219,6 +223,7 @@ def _idle_decay(case: Case, optimizer: Optimizer, dtype: DType) -> Iterator[Find
         fix=f"{_wide(case, dtype)}, {_ROUND}.",
         source=_SOURCE,
         evidence={"setting": "weight_decay", "dtype": dtype.name, "share": decay * rate, "epsilon": dtype.epsilon},
+        about="optimizer",
     )
 
 
@@ -259,6 +264,7 @@ def _overflowing_norm(case: Case, key: str, limit: float, dtype: DType) -> Findi
         fix=f"{_wide(case, dtype)}, or clip by value: `clipvalue`.",
         source="tf.clip_by_norm, tf.clip_by_global_norm, keras.src.utils.clip_by_norm (observed)",
         evidence=evidence,
+        about="optimizer",
     )
 
 

@@ -21,9 +21,10 @@ def in_order(rows: Array, lanes: int = 1) -> Array:
 
     The partial sums are added in their order, then the rows that are left over.
     """
-    narrow = rows.astype(np.float16)
+    # In C order: numpy adds along whichever axis lies closest in memory, and then in pairs.
+    narrow = np.ascontiguousarray(rows, np.float16)
     whole = len(rows) // lanes
-    grouped = narrow[: whole * lanes].reshape(whole, -1)
+    grouped = narrow[: whole * lanes].reshape(whole, lanes * math.prod(rows.shape[1:]))
     # Accumulated, not reduced: of a single column numpy's reduction adds pairs.
     sums = np.add.accumulate(grouped)[-1] if grouped.shape[1] == 1 and whole else np.add.reduce(grouped)
     found, *others = sums.reshape(lanes, *rows.shape[1:])

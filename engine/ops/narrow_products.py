@@ -14,6 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from engine.dtypes import FLOAT16, DType
+from engine.ops.half_columns import in_order
+from engine.rounding import round_to
 from engine.tape import Array, rounded
 
 _SHORT = 1024
@@ -74,13 +76,19 @@ def _parts(rows: int, columns: int) -> Iterator[tuple[slice, slice, bool]]:
 
 def _summed(a: Array, b: Array, *, alternating: bool, unfused: bool) -> Array:
     products = np.moveaxis(a, -1, 0)[..., np.newaxis] * np.moveaxis(b, -2, 0)[..., np.newaxis, :]
-    if unfused:
-        products = rounded(products, FLOAT16)
+    if not unfused:
+        return _fused(products)
+    products = rounded(products, FLOAT16)
     unrolled = len(products) // _UNROLLED * _UNROLLED if alternating else 0
-    sums = np.zeros((2, *products.shape[1:]), products.dtype)
-    for start in range(0, unrolled, 2):
-        sums = rounded(sums + products[start : start + 2], FLOAT16)
-    found = rounded(sums[0] + sums[1], FLOAT16) if unrolled else sums[0]
-    for term in products[unrolled:]:
-        found = rounded(found + term, FLOAT16)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not unrolled:
+            return in_order(products)
+        return in_order(np.concatenate([in_order(products[:unrolled], 2)[np.newaxis], products[unrolled:]]))
+
+
+def _fused(products: Array) -> Array:
+    found = np.zeros_like(products[0])
+    for term in products:
+        np.add(found, term, out=found)
+        round_to(found, FLOAT16, out=found)
     return found

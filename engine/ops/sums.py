@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from engine.tape import Array
@@ -31,9 +33,10 @@ def column_sums(x: Array, lanes: int) -> Array:
         x: (..., columns).
         lanes: sums that the kernel keeps for each column, one for every so many-th row, which it adds in the end.
     """
-    rows = x.reshape(-1, x.shape[-1])
+    # In C order: numpy adds along whichever axis lies closest in memory, and then in pairs.
+    rows = np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
     together = len(rows) // lanes * lanes
-    found, *others = rows[:together].reshape(-1, lanes * rows.shape[1]).sum(axis=0).reshape(lanes, -1)
+    found, *others = rows[:together].reshape(together // lanes, lanes * rows.shape[1]).sum(axis=0).reshape(lanes, -1)
     for term in (*others, *rows[together:]):
         found = found + term
     return np.asarray(found)

@@ -3,12 +3,14 @@
 import math
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.app.serving import JOBS, SPEC, Served, serving
 from tests.waiting import PATIENCE, until
 from worker.jobs.records import Flush, JobError
+from worker.settings import Limits
 
 FIELDS = {
     *("id", "object", "status", "status_reason", "created_at", "started_at", "finished_at", "model", "policy"),
@@ -220,3 +222,16 @@ def test_a_submit_rings_the_bell(tmp_path, broker_url):
         served.submit()
         assert until(lambda: served.services.queue.depth() == 1)
         assert until(lambda: not served.services.store.undelivered())
+
+
+def test_a_job_whose_model_is_very_long_is_refused_and_one_with_much_data_is_not(tmp_path: Path):
+    with serving(tmp_path, limits=Limits(spec_bytes=10_000)) as served:
+        normalized = {"class_name": "Normalization", "config": {"mean": [0.5] * 4000, "variance": [0.5] * 4000}}
+        layers = [{"class_name": "Dense", "config": {"units": 10, "batch_input_shape": [None, 64]}}, normalized]
+        refused = served.http.post(
+            JOBS, json={**SPEC, "model": {"class_name": "Sequential", "config": {"layers": layers}}}
+        )
+        assert [(fault["code"], fault["pointer"]) for fault in refused.json()["errors"]] == [
+            ("resource_limit", "/model")
+        ]
+        served.submit(data={"x": [[0.5] * 64] * 100, "y": [1] * 100})

@@ -8,7 +8,9 @@ import pytest
 
 from engine import ops
 from engine.dtypes import BFLOAT16, FLOAT16, FLOAT32
+from engine.ops.half_columns import in_order
 from engine.ops.narrow_products import is_short, narrow_product
+from engine.ops.sums import column_sums
 from engine.tape import Tape
 from tests.engine.narrow_kernel_data import ACTIVATIONS, PRODUCTS, entering, operands
 
@@ -29,6 +31,25 @@ def test_a_batch_of_products_is_each_of_them():
     found = narrow_product(left, right, FLOAT16, fused=True)
     for each in found:
         assert np.array_equal(each, narrow_product(left[0], right[0], FLOAT16, fused=True))
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("count", [1, 3, 40, 300])
+def test_a_sum_in_order_does_not_depend_on_how_numbers_lie_in_memory(count, lanes):
+    numbers = np.random.default_rng(count).normal(size=(count, 3, 5)).astype(np.float16).astype(np.float32)
+    turned = np.asfortranarray(numbers)
+    wanted = numbers[: count // lanes * lanes].reshape(count // lanes, lanes, 3, 5).astype(np.float16)
+    total = np.zeros((3, 5), np.float16)
+    for lane in range(lanes):
+        own = np.zeros((3, 5), np.float16)
+        for row in wanted[:, lane]:
+            own = own + row
+        total = total + own
+    for row in numbers[count // lanes * lanes :].astype(np.float16):
+        total = total + row
+    assert np.array_equal(in_order(numbers, lanes), total)
+    assert np.array_equal(in_order(turned, lanes), total)
+    assert np.array_equal(column_sums(turned, lanes), column_sums(numbers, lanes))
 
 
 @pytest.mark.parametrize("dtype", [FLOAT32, BFLOAT16])

@@ -140,7 +140,7 @@ def _columns(new: NewJob, now: float) -> dict[str, Any]:
         "priority": priority,
         "turn_at": moves.turn(priority, now),
         "start": asdict(new.start) if new.start else None,
-        "spec": _abbreviated(new.spec),
+        "spec": abbreviated(new.spec),
         "summary": dict(new.summary),
         "step": 0,
         "total_steps": new.total_steps,
@@ -171,7 +171,8 @@ def _is_inline(data: Any) -> bool:
     return isinstance(data, Mapping) and "file" not in data and not _INLINE.isdisjoint(data)
 
 
-def _abbreviated(spec: Mapping[str, Any]) -> dict[str, Any]:
+def abbreviated(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job as it is shown: of data inside it only how many samples there are."""
     data = spec.get("data")
     if not _is_inline(data):
         return dict(spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
@@ -21,6 +22,24 @@ from worker.specs.working import working_values
 
 CODE = "resource_limit"
 Place: TypeAlias = tuple[str | int, ...]
+
+
+def check_size(findings: Findings, limits: Limits, shown: Mapping[str, Any]) -> None:
+    """Note a job that takes too many bytes, at its largest part.
+
+    Args:
+        findings: where to note it.
+        limits: the limits.
+        shown: the job without the data inside it.
+    """
+    sizes = {key: len(json.dumps(value)) for key, value in shown.items()}
+    total = sum(sizes.values())
+    if total > limits.spec_bytes:
+        text = (
+            f"The job takes {total:,} bytes without the data inside it; the limit is {limits.spec_bytes:,}. Long lists "
+            "of numbers in a model belong into its weights."
+        )
+        findings.add(CODE, text, max(sizes, key=lambda key: sizes[key]))
 
 
 def check_layer_count(findings: Findings, limits: Limits) -> bool:

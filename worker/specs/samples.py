@@ -210,7 +210,7 @@ class _Reader:
         return self._fault("ragged_data", "ValueError", text, index)
 
     def _check_kinds(self, leaves: Sequence[Any], shape: Index) -> None:
-        if {type(leaf) for leaf in leaves} <= {int, float}:
+        if set(map(type, leaves)) <= {int, float}:
             return
         wrong = ((flat, leaf) for flat, leaf in enumerate(leaves) if type(leaf) not in {int, float})
         raise SpecError(self._kind(_unravelled(flat, shape), leaf) for flat, leaf in islice(wrong, MOST_ERRORS))

@@ -55,8 +55,23 @@ class Spec(BaseModel):
         return counted(value, handler, info.context)
 
     def given(self) -> dict[str, Any]:
-        """Return what the caller wrote, as plain JSON values: defaults are left to the engine, which owns them."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        """Return what the caller wrote, as plain JSON values: defaults are left to the engine, which owns them.
+
+        Lists that no spec describes, such as the data of a job, are those that were sent and no copies.
+        """
+        written = self.model_fields_set
+        return {name: _plain(getattr(self, name)) for name in type(self).model_fields if name in written}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a spec as JSON has it; the lists that a spec describes are tuples."""
+    if isinstance(value, Spec):
+        return value.given()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
 
 
 class OpenSpec(Spec):
@@ -160,11 +175,22 @@ def not_deeper(most: int) -> Callable[[object], object]:
                 raise PydanticCustomError("too_deep", "nested too deeply")
             if any(isinstance(holder, dict) and _has_long_key(holder) for holder in level):
                 raise PydanticCustomError("long_key", "has a key that is too long")
-            level = [item for holder in level for item in _items(holder) if isinstance(item, dict | list | tuple)]
+            level = [item for holder in level for item in _holders(holder)]
             depth += 1
         return value
 
     return check
+
+
+def _holders(holder: object) -> Collection[object]:
+    """Return the lists and objects in one of them; rows of numbers, of which there may be millions, hold none."""
+    items = _items(holder)
+    if _HOLDERS.isdisjoint(map(type, items)):
+        return ()
+    return [item for item in items if isinstance(item, dict | list | tuple)]
+
+
+_HOLDERS = frozenset({dict, list, tuple})
 
 
 def _has_long_key(value: Mapping[str, object]) -> bool:

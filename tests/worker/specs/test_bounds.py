@@ -121,3 +121,13 @@ def test_lists_say_what_they_may_hold() -> None:
     (fault,) = _faults(*_job(metadata=_unknown(17)))
     assert fault.code == "too_long"
     assert fault.message == "`metadata` must have at most 16 entries. Received: 17."
+
+
+def test_rows_inside_a_job_are_not_copied_and_not_looked_at_one_number_after_another() -> None:
+    rows = [[0.5] * 200] * 1000
+    spec = read(JobSpec, {**JOB, "data": {"x": rows, "y": [1] * 1000}})
+    assert isinstance(spec, JobSpec)
+    assert spec.given()["data"]["x"] is rows
+    assert spec.given() == spec.model_dump(mode="json", exclude_unset=True)
+    assert calls_of(spec.given) < 1000
+    assert calls_of(partial(read, JobSpec, {**JOB, "data": {"x": rows, "y": [1] * 1000}})) < 20 * len(rows)

@@ -47,7 +47,9 @@ def test_calls_that_multiply_are_refused_before_they_are_made(depth: int) -> Non
     (fault,) = caught.value.errors
     assert (fault.code, fault.pointer) == ("resource_limit", "/model/config/layers")
     assert "the limit is 2,048" in fault.message
-    assert calls_of(partial(pytest.raises, SpecError, _looked_at, model)) < 20_000
+    assert (
+        calls_of(partial(pytest.raises, SpecError, _looked_at, model)) < 100_000
+    )  # each of the calls would take some hundred
 
 
 @pytest.mark.parametrize(
