@@ -24,7 +24,7 @@ from engine.watching import Unwatched
 from engine.weights import WeightSpec
 from tests.campaigns.recording import packed, unpacked
 
-NUDGES = (1, 1, 1, 1, 4, 4, 4, 4)
+NUDGES = (1,) * 8 + (4,) * 8
 """Units in the last place of each: rounding inside a layer is that of many numbers."""
 ALLOWED = 4.0
 """Times what they show, by the units of one."""
@@ -122,7 +122,7 @@ class Nudges:
             for one, units in zip(self.steps, NUDGES, strict=True)
         ]
         noise = np.max(shown, axis=0)
-        rest = np.where(apart <= noise, 0.0, apart)
+        rest = np.where(apart <= noise, 0.0, apart - np.where(np.isfinite(noise), noise, 0.0))
         size = float(np.linalg.norm(theirs[np.isfinite(theirs)]))
         return float(np.linalg.norm(rest)) / size if rest.any() and size else float(np.linalg.norm(rest))
 

@@ -13,10 +13,11 @@ from httpx import Client
 from tests.campaigns.comparing import Case, Difference, differences
 from tests.campaigns.service import Answers, asked, of_answers
 
+_WITHOUT_KERNEL = ("initializer", "loss", "metric", "optimizer")
 _GUESSED = frozenset({"export_dtype_guessed"})
 NAMED_BY: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "real": frozenset({"original_refuses", "initializer_without_kernel"}),
+        "real": frozenset({"original_refuses", *(f"{what}_without_kernel" for what in _WITHOUT_KERNEL)}),
         **dict.fromkeys(("layer", "inspect", "reach", "output", "loss", "scale", "weight"), _GUESSED),
     }
 )

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from engine.callbacks import ModelCheckpoint, ReduceLROnPlateau
 from engine.heads import weights_refused
 from engine.layers import Layer, Shape
@@ -107,20 +105,6 @@ def _export_dtype_guessed(job: Reading) -> Iterator[Notice]:
             'that keep their own. Set "policy_scope" to "all" or "unset", or remove the `dtype` of layers.'
         )
         yield Notice(code="export_dtype_guessed", message=text, pointer="/policy_scope")
-
-
-def _row_weights(job: Reading) -> Iterator[Notice]:
-    network, weights = job.model.network, job.samples.weights if job.samples else None
-    if not network.conventions.keras3 or not isinstance(weights, np.ndarray) or weights.ndim != 1:
-        return
-    for name, shape in zip(network.output_names, network.output_shapes, strict=True):
-        if any(size != 1 for size in shape[1:-1]):
-            text = (
-                f"Keras 3 refuses one weight a row where a row has several losses, as output {name!r} of shape "
-                f"{list(shape)} has: it does not spread them. Here the weight of a row counts for all its losses. "
-                "Weights of shape (rows, 1) mean the same and are accepted there too."
-            )
-            yield Notice(code="original_refuses", message=text, pointer="/data/sample_weight")
 
 
 def _label_assumed(job: Reading) -> Iterator[Notice]:
@@ -249,7 +233,6 @@ DOUBTS: tuple[Doubt, ...] = (
     _optimizer_assumed,
     _export_dtype_replaced,
     _export_dtype_guessed,
-    _row_weights,
     _label_assumed,
     _idle_callbacks,
     _compile_config_unused,

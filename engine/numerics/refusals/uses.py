@@ -81,5 +81,7 @@ def uses_of(network: Network) -> Iterator[Use]:
 def _carrying(layer: Layer, arguments: list[Tensor], rank: int) -> Tensor:
     """Return a tensor of one element that has a mask where the layer's output has one."""
     output = Tensor(np.ones((1,) * rank, np.float32), FLOAT32)
-    output.mask = layer.output_mask(*arguments) if arguments else None
+    mask = layer.output_mask(*arguments) if arguments else None
+    # Masks that are joined along the steps have several: the next layer gets one again, as the tensor has one element.
+    output.mask = None if mask is None else np.ones((1,) * mask.ndim, bool)
     return output

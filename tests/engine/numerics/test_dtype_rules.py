@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from engine import conventions
 from engine.numerics.linter import lint
+from engine.numerics.model_policy import read_model_policy
+from engine.numerics.subject import Subject
 from tests.engine.numerics.subjects import dense, layer, subject
 
 L2 = {"class_name": "L2", "config": {"l2": 0.01}}
@@ -84,3 +87,19 @@ def test_keras3_counts_no_penalty_of_a_frozen_layer():
     assert refused(*layers, policy="float64", line="keras3") == []
     for line, count in (("keras3", 0), ("tf_keras", 1), ("tf2.4", 1)):
         assert len(subject(*layers, line=line).network.penalized_specs) == count
+
+
+def test_masks_that_are_joined_along_the_steps_are_followed():
+    entry = layer("InputLayer", batch_input_shape=[None, 3], name="entry")
+    words = {**layer("Embedding", input_dim=9, output_dim=4, mask_zero=True, name="words"), "inbound": ["entry"]}
+    once = {**layer("Concatenate", axis=1, name="once"), "inbound": ["words", "words"]}
+    twice = {**layer("Concatenate", axis=1, name="twice"), "inbound": ["once", "once"]}
+    layers = [
+        {**each, "name": each["config"]["name"], "inbound_nodes": [[[of, 0, 0, {}] for of in each.pop("inbound", [])]]}
+        for each in (entry, words, once, twice)
+    ]
+    layers[0]["inbound_nodes"] = []
+    config = {"name": "m", "layers": layers, "input_layers": [["entry", 0, 0]], "output_layers": [["twice", 0, 0]]}
+    model = {"class_name": "Functional", "config": config, "keras_version": "2.4.0"}
+    policy = read_model_policy("bfloat16")
+    assert lint(Subject(config=model, policy=policy, conventions=conventions.of(model)))

@@ -26,6 +26,8 @@ NAMING = {
     "optimizer_without_kernel",
 }
 """Codes of findings that say that the original refuses."""
+NOT_UPDATED = ("bias_constraint/NonNeg", "constraint/NonNeg")
+"""Cases that were recorded op by op, without the update that applies their constraint; test_dtype_rules has them."""
 CASES = {case["id"]: case for case in every()}
 PLACES = ("inner", "first")
 
@@ -60,7 +62,7 @@ def said(case: dict[str, Any], model: dict[str, Any], policy: str) -> str:
 def questions(library: str) -> Iterator[tuple[dict[str, Any], str, str, str | None]]:
     """Yield a record, a policy and a place, and what the library raised there: nothing where it trained."""
     for record in read(library):
-        if "absent" in record:
+        if "absent" in record or record["id"] in NOT_UPDATED:
             continue
         for policy in POLICIES:
             answers = {
