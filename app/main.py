@@ -47,6 +47,7 @@ from app.routes import (
 )
 from app.rules import rules_of
 from app.settings import AppSettings
+from worker.environment import settings_or_exit
 from worker.jobs import logs
 from worker.settings import WorkerSettings
 
@@ -174,7 +175,7 @@ def uvicorn_config(app: FastAPI, settings: AppSettings, http: type[BoundedHttp] 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT, unless the settings would let anybody in from anywhere."""
-    app = create_app()
+    app = create_app(settings_or_exit(AppSettings), settings_or_exit(WorkerSettings))
     services: Services = app.state.services
     settings = services.settings
     listeners = inherited(settings.listen_fd)

@@ -16,6 +16,7 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from worker import sending
+from worker.environment import settings_or_exit
 from worker.heartbeat import is_passing
 from worker.jobs import database, logs
 from worker.jobs.figures import LEASES_LOST, SENT_AGAIN
@@ -186,7 +187,7 @@ def main(parent: int | None) -> None:
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    settings = WorkerSettings()
+    settings = settings_or_exit(WorkerSettings)
     logs.configure(settings.log_format)
     database.migrate(settings.database_url)
     logger.info("reaper %d runs", os.getpid())

@@ -6,10 +6,15 @@ import tempfile
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+from fsspec.registry import known_implementations
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+DATABASES = "sqlite:///PATH and postgresql://USER:PASSWORD@HOST/NAME"
 
 
 class Limits(BaseModel):
@@ -122,6 +127,35 @@ class WorkerSettings(BaseSettings):
         default=0, ge=0, description="memory that one job may take; 0: 80% of the machine's for all that train at once"
     )
     limits: Limits = Limits()
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, url: str) -> str:
+        try:
+            driver = make_url(url).drivername
+        except ArgumentError as error:
+            raise ValueError(f"accepted are {DATABASES}") from error
+        if driver not in {"sqlite", "postgres", "postgresql", "postgresql+psycopg"}:
+            raise ValueError(f"accepted are {DATABASES}; it begins with {driver}://")
+        return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_a_broker(cls, url: str) -> str:
+        scheme = urlsplit(url).scheme
+        if scheme not in {"redis", "rediss", "unix", "redis+socket"}:
+            raise ValueError(f"accepted are redis://, rediss:// and unix://; it begins with {scheme or url[:20]}")
+        return url
+
+    @field_validator("artifacts_url")
+    @classmethod
+    def _is_a_store(cls, url: str) -> str:
+        scheme = urlsplit(url).scheme
+        if scheme not in known_implementations:
+            raise ValueError(
+                f"accepted are URLs of fsspec, such as file:// and s3://; it begins with {scheme or url[:20]}"
+            )
+        return url
 
     @field_validator("webhook_allowed_networks")
     @classmethod

@@ -16,6 +16,7 @@ from celery.signals import worker_shutting_down
 from sqlalchemy.exc import DBAPIError
 
 from worker import memory
+from worker.environment import settings_or_exit
 from worker.jobs import database, logs
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.figures import SliceFigures
@@ -221,7 +222,7 @@ def main(concurrency: int, parent: int | None) -> None:
     """Run a worker until SIGTERM; running slices then save and give their jobs back."""
     if parent is not None:
         end_with_parent(parent)
-    settings = WorkerSettings()
+    settings = settings_or_exit(WorkerSettings)
     logs.configure(settings.log_format)
     database.migrate(settings.database_url)
     most = settings.job_memory_bytes or memory.usable() // max(concurrency, 1)
