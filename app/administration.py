@@ -17,13 +17,12 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.environment import settings_or_exit
 from worker.jobs import database
 from worker.jobs.audit import AuditLog, Deed
 from worker.jobs.errors import KeyRefused
 from worker.jobs.keys import SCOPES, ApiKey, KeyStore
 from worker.jobs.tenants import DEFAULT
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, settings_or_exit
 
 CLI = "cli"
 DAY_SECONDS = 86_400.0

@@ -47,9 +47,8 @@ from app.routes import (
 )
 from app.rules import rules_of
 from app.settings import AppSettings
-from worker.environment import settings_or_exit
 from worker.jobs import logs
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, settings_or_exit
 
 ROUTERS = (  # asked in this order, so the quick and busy ones come first
     policies.router,

@@ -24,9 +24,8 @@ from app.children import Child, Program, end
 from app.hosts import exposure
 from app.settings import AppSettings
 from app.signals import Signals, caught
-from worker.environment import SettingsRefused, settings_of
 from worker.jobs import database
-from worker.settings import WorkerSettings
+from worker.settings import SettingsRefused, WorkerSettings, settings_of
 
 BROKER = "broker"
 END_SECONDS, END_BROKER_SECONDS = 3.5, 1.0

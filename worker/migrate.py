@@ -2,9 +2,8 @@
 
 import click
 
-from worker.environment import settings_or_exit
 from worker.jobs.database import migrate
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, settings_or_exit
 
 
 @click.command()

@@ -16,7 +16,6 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from worker import sending
-from worker.environment import settings_or_exit
 from worker.heartbeat import is_passing
 from worker.jobs import database, logs
 from worker.jobs.figures import LEASES_LOST, SENT_AGAIN
@@ -28,7 +27,7 @@ from worker.jobs.webhooks import WebhookStore
 from worker.lifeline import end_frozen, end_with_parent, is_dead
 from worker.queue import CeleryQueue, Queue, QueueUnavailable, deliver
 from worker.sending import Sender
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, settings_or_exit
 
 logger = logging.getLogger(__name__)
 

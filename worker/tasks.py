@@ -16,7 +16,6 @@ from celery.signals import worker_shutting_down
 from sqlalchemy.exc import DBAPIError
 
 from worker import memory
-from worker.environment import settings_or_exit
 from worker.jobs import database, logs
 from worker.jobs.artifacts import ArtifactStore
 from worker.jobs.figures import SliceFigures
@@ -37,7 +36,7 @@ from worker.queue import (
     deliver,
 )
 from worker.runner import Prepare, RunnerDeps, SliceOutcome, Trainer, run_next
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, settings_or_exit
 from worker.specs import check
 from worker.specs.check import Prepared
 from worker.specs.job import JobSpec

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import AppSettings
-from worker.environment import SettingsRefused, settings_of
-from worker.settings import WorkerSettings
+from worker.settings import SettingsRefused, WorkerSettings, settings_of
 
 WRONG = [
     (AppSettings, "HALFSTEP_AUTH", "yes", "'off' or 'required'"),
