@@ -22,7 +22,7 @@ from worker.jobs.audit import AuditLog, Deed
 from worker.jobs.errors import KeyRefused
 from worker.jobs.keys import SCOPES, ApiKey, KeyStore
 from worker.jobs.tenants import DEFAULT
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, settings_or_exit
 
 CLI = "cli"
 DAY_SECONDS = 86_400.0
@@ -37,8 +37,15 @@ data_dir_option = click.option(
 
 @contextmanager
 def opened(data_dir: Path | None) -> Iterator[sa.Engine]:
-    """Open the service's database, made or brought up to date if need be; end the command if that fails."""
-    settings = WorkerSettings() if data_dir is None else WorkerSettings(data_dir=data_dir.resolve())
+    """Open the service's database, brought up to date if need be; end the command if that fails, or there is none."""
+    given = {} if data_dir is None else {"data_dir": data_dir.resolve()}
+    settings = settings_or_exit(WorkerSettings, **given)
+    file = database.file_of(settings.database_url)
+    if file is not None and not file.exists():
+        _end(
+            f"There is no database {file}. Start the service once with `halfstep serve --data-dir {file.parent}`, "
+            "or name the folder of the one that runs with --data-dir."
+        )
     engine = database.create(settings.database_url)
     try:
         database.migrate(settings.database_url)

@@ -48,7 +48,7 @@ from app.routes import (
 from app.rules import rules_of
 from app.settings import AppSettings
 from worker.jobs import logs
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, settings_or_exit
 
 ROUTERS = (  # asked in this order, so the quick and busy ones come first
     policies.router,
@@ -174,7 +174,7 @@ def uvicorn_config(app: FastAPI, settings: AppSettings, http: type[BoundedHttp] 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT, unless the settings would let anybody in from anywhere."""
-    app = create_app()
+    app = create_app(settings_or_exit(AppSettings), settings_or_exit(WorkerSettings))
     services: Services = app.state.services
     settings = services.settings
     listeners = inherited(settings.listen_fd)

@@ -25,7 +25,7 @@ from app.hosts import exposure
 from app.settings import AppSettings
 from app.signals import Signals, caught
 from worker.jobs import database
-from worker.settings import WorkerSettings
+from worker.settings import SettingsRefused, WorkerSettings, settings_of
 
 BROKER = "broker"
 END_SECONDS, END_BROKER_SECONDS = 3.5, 1.0
@@ -199,13 +199,13 @@ def _last_words(log: Path) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
 
 
-def _allow(listener: socket.socket) -> None:
+def _allow(settings: AppSettings, listener: socket.socket) -> None:
     """Let nobody in unasked.
 
     Raises:
         CannotServe: others can reach the address, and no key would be asked for.
     """
-    exposed = exposure(AppSettings().auth, str(listener.getsockname()[0]))
+    exposed = exposure(settings.auth, str(listener.getsockname()[0]))
     if exposed is not None:
         raise CannotServe(exposed)
 
@@ -223,14 +223,15 @@ def serve(options: Options) -> None:
     Raises:
         CannotServe: see the message.
     """
+    settings = settings_of(WorkerSettings, data_dir=options.data_dir)
+    front = settings_of(AppSettings)
     with ExitStack() as stack:
         # From here on a signal is heard in its turn: whatever was begun is ended in order.
         signals = stack.enter_context(caught())
         stack.enter_context(held(options.data_dir))
         listener = stack.enter_context(listening(options.host, options.port))
-        settings = WorkerSettings(data_dir=options.data_dir)
         click.echo(f"Starting Halfstep in {options.data_dir} ...")
-        _allow(listener)
+        _allow(front, listener)
         _migrate(settings.database_url)
         parts = programs(options, settings.embedded_broker, listener.fileno())
         Service(parts, url_of(listener), signals).run()
@@ -239,7 +240,14 @@ def serve(options: Options) -> None:
 
 @click.command()
 @click.option("--host", envvar="HALFSTEP_HOST", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", envvar="HALFSTEP_PORT", default=8000, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--port",
+    envvar="HALFSTEP_PORT",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65_535),
+    help="0 takes a free one.",
+)
 @click.option(
     "--data-dir",
     envvar="HALFSTEP_DATA_DIR",
@@ -258,7 +266,7 @@ def main(host: str, port: int, data_dir: Path, workers: int) -> None:
     """
     try:
         serve(Options(host, port, data_dir.resolve(), workers))
-    except CannotServe as error:
+    except (CannotServe, SettingsRefused) as error:
         click.echo(f"halfstep: {error}", err=True)
         sys.exit(1)
 

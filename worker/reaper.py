@@ -27,7 +27,7 @@ from worker.jobs.webhooks import WebhookStore
 from worker.lifeline import end_frozen, end_with_parent, is_dead
 from worker.queue import CeleryQueue, Queue, QueueUnavailable, deliver
 from worker.sending import Sender
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, settings_or_exit
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ def main(parent: int | None) -> None:
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    settings = WorkerSettings()
+    settings = settings_or_exit(WorkerSettings)
     logs.configure(settings.log_format)
     database.migrate(settings.database_url)
     logger.info("reaper %d runs", os.getpid())

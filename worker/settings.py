@@ -2,14 +2,21 @@
 
 import hashlib
 import os
+import sys
 import tempfile
+from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Any, Literal, TypeVar
+from urllib.parse import quote, urlsplit
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from fsspec.registry import known_implementations
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+DATABASES = "sqlite:///PATH and postgresql://USER:PASSWORD@HOST/NAME"
 
 
 class Limits(BaseModel):
@@ -123,6 +130,35 @@ class WorkerSettings(BaseSettings):
     )
     limits: Limits = Limits()
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, url: str) -> str:
+        try:
+            driver = make_url(url).drivername
+        except ArgumentError as error:
+            raise ValueError(f"accepted are {DATABASES}") from error
+        if driver not in {"sqlite", "postgres", "postgresql", "postgresql+psycopg"}:
+            raise ValueError(f"accepted are {DATABASES}; it begins with {driver}://")
+        return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_a_broker(cls, url: str) -> str:
+        scheme = urlsplit(url).scheme
+        if scheme not in {"redis", "rediss", "unix", "redis+socket"}:
+            raise ValueError(f"accepted are redis://, rediss:// and unix://; it begins with {scheme or url[:20]}")
+        return url
+
+    @field_validator("artifacts_url")
+    @classmethod
+    def _is_a_store(cls, url: str) -> str:
+        scheme = urlsplit(url).scheme
+        if scheme not in known_implementations:
+            raise ValueError(
+                f"accepted are URLs of fsspec, such as file:// and s3://; it begins with {scheme or url[:20]}"
+            )
+        return url
+
     @field_validator("webhook_allowed_networks")
     @classmethod
     def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
@@ -132,3 +168,53 @@ class WorkerSettings(BaseSettings):
     def embedded_broker(self) -> bool:
         """Whether the broker is the one in the data folder, which somebody must run: `python -m worker.broker`."""
         return self.broker_url == embedded_url(self.data_dir)
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+_SECRET = ("url",)
+"""Ends of the names of settings whose values may hold a password."""
+
+
+_FOLLOWING = frozenset({"default_factory_not_called"})
+"""Faults that only follow from another."""
+
+
+class SettingsRefused(Exception):
+    """Variables that mean nothing; `str(error)` names each, what it is and what is accepted."""
+
+
+def settings_of(kind: type[SettingsT], **given: Any) -> SettingsT:
+    """Return the settings that the environment makes.
+
+    Args:
+        kind: of settings.
+        given: values that count more than the environment.
+
+    Raises:
+        SettingsRefused: a variable has a value that is not accepted.
+    """
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        prefix = str(kind.model_config.get("env_prefix", ""))
+        raise SettingsRefused(
+            " ".join(_sentence(prefix, fault) for fault in error.errors() if fault["type"] not in _FOLLOWING)
+        ) from error
+
+
+def settings_or_exit(kind: type[SettingsT], **given: Any) -> SettingsT:
+    """The same for a program: it ends with the sentence and exit code 1."""
+    try:
+        return settings_of(kind, **given)
+    except SettingsRefused as error:
+        sys.exit(f"halfstep: {error}")
+
+
+def _sentence(prefix: str, fault: Mapping[str, Any]) -> str:
+    path = [str(part) for part in fault["loc"]]
+    variable = prefix + "__".join(path).upper() if path and not path[0].startswith(prefix) else path[0]
+    secret = path and path[-1].lower().endswith(_SECRET)
+    given = "" if secret else f", which is {str(fault['input'])[:80]!r},"
+    accepted = str(fault["msg"]).removeprefix("Value error, ")
+    accepted = accepted.replace("Input should be ", "accepted is ", 1).partition(", unable")[0]
+    return f"The setting {variable}{given} cannot be used: {accepted}."

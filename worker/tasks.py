@@ -36,7 +36,7 @@ from worker.queue import (
     deliver,
 )
 from worker.runner import Prepare, RunnerDeps, SliceOutcome, Trainer, run_next
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, settings_or_exit
 from worker.specs import check
 from worker.specs.check import Prepared
 from worker.specs.job import JobSpec
@@ -221,7 +221,7 @@ def main(concurrency: int, parent: int | None) -> None:
     """Run a worker until SIGTERM; running slices then save and give their jobs back."""
     if parent is not None:
         end_with_parent(parent)
-    settings = WorkerSettings()
+    settings = settings_or_exit(WorkerSettings)
     logs.configure(settings.log_format)
     database.migrate(settings.database_url)
     most = settings.job_memory_bytes or memory.usable() // max(concurrency, 1)

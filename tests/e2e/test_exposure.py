@@ -12,6 +12,7 @@ import yaml
 from tests.contracts.sources import ROOT
 from tests.e2e.stack import command, running
 from tests.waiting import PATIENCE
+from worker.jobs import database
 
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 
@@ -92,6 +93,7 @@ def test_the_first_key_is_made_beside_a_service_that_listens_for_all(tmp_path):
 
 
 def test_what_is_wrong_with_a_command_is_said_without_a_trace(tmp_path):
+    database.migrate(f"sqlite:///{tmp_path}/halfstep.db")
     for arguments, words in (
         (("keys", "create", "--scope", "admin"), "Received the scopes admin"),
         (("keys", "revoke", "key-x"), "There is no key 'key-x'"),

@@ -119,9 +119,17 @@ def _is_newest(engine: sa.Engine) -> bool:
     return there == (ScriptDirectory(str(MIGRATIONS)).get_current_head(),)
 
 
+def file_of(url: str | sa.URL) -> Path | None:
+    """The file of a SQLite database; None of others."""
+    parsed = make_url(url)
+    in_file = parsed.get_backend_name() == "sqlite" and parsed.database not in {None, "", ":memory:"}
+    return Path(str(parsed.database)) if in_file else None
+
+
 def _make_folder(url: sa.URL) -> None:
-    if url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}:
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    file = file_of(url)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
 
 
 def alembic_config(connection: sa.Connection) -> Config:
