@@ -44,8 +44,8 @@ class DTypePolicyMap:
         matching = self._matching(path)
         if len(matching) > 1:
             raise InvalidValue(
-                f"Path '{path}' matches multiple dtype policy specification keys: {list(matching)}. Please make sure each "
-                "path only matches at most one dtype policy specification key in the DTypePolicyMap.",
+                f"Path '{path}' matches multiple dtype policy specification keys: {list(matching)}. Please make sure "
+                "each path only matches at most one dtype policy specification key in the DTypePolicyMap.",
                 code="ambiguous_path",
             )
         return self.entries[matching[0]] if matching else self.default_policy(global_name)

@@ -72,7 +72,7 @@ class Network:
         """Shapes of the inputs, batch axis first."""
         return tuple(self.graph.calls[index].output_shape for index in self.graph.inputs)
 
-    @property
+    @cached_property
     def output_shapes(self) -> tuple[Shape, ...]:
         """Shapes of the outputs, batch axis first."""
         return tuple(self.graph.shape(output) for output in self.graph.outputs)

@@ -8,19 +8,28 @@ from functools import cached_property
 from typing import TypeAlias
 
 from engine.dtypes import FLOAT16, DType
-from engine.layers import InputLayer, Layer
+from engine.layers import InputLayer, Layer, Shape
 from engine.layers.embedding import Embedding
+from engine.losses import Loss
+from engine.metrics import Metric
 from engine.numerics.findings import Finding
-from engine.numerics.plan import LayerPlan, plan_of, plan_of_calls, with_inner
+from engine.numerics.plan import LayerPlan, plan_of, with_inner
 from engine.numerics.scaling import LossScaling, loss_scaling
 from engine.numerics.subject import Subject
+from engine.tape import Array
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model under the linter."""
+    """A model under the linter.
+
+    Attributes:
+        subject: the model.
+        output: place of the output that rules about one output look at.
+    """
 
     subject: Subject
+    output: int = 0
 
     @cached_property
     def plans(self) -> tuple[LayerPlan, ...]:
@@ -58,15 +67,39 @@ class Case:
 
     @property
     def head_dtype(self) -> DType:
-        """Dtype of the (first) output."""
-        call, _ = self.subject.network.graph.outputs[0]
-        return plan_of_calls(self.subject.network)[call].output
+        """Dtype of the output."""
+        return self.subject.output_dtypes[self.output]
 
     @property
     def head(self) -> str | None:
-        """Name of the layer that gives the (first) output."""
-        call, _ = self.subject.network.graph.outputs[0]
+        """Name of the layer that gives the output."""
+        call, _ = self.subject.network.graph.outputs[self.output]
         return self.subject.network.graph.calls[call].layer.name
+
+    @property
+    def head_shape(self) -> Shape:
+        """Shape of the output, batch axis included."""
+        return self.subject.network.output_shapes[self.output]
+
+    @property
+    def loss(self) -> Loss | None:
+        """Loss of the output; None where it has none, or it is not known."""
+        return self.subject.further[self.output - 1].loss if self.output else self.subject.loss
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Metrics of the output."""
+        return self.subject.further[self.output - 1].metrics if self.output else self.subject.metrics
+
+    @property
+    def labels(self) -> Array | None:
+        """Labels of a model's only output; None where they are not known."""
+        return None if self.subject.further else self.subject.labels
+
+    @property
+    def others(self) -> Iterator[Case]:
+        """The same model with each of its other outputs."""
+        return (Case(self.subject, place) for place in range(1, len(self.subject.further) + 1))
 
 
 Rule: TypeAlias = Callable[[Case], Iterator[Finding]]

@@ -89,7 +89,7 @@ def constrained(case: Case) -> Iterator[Finding]:
 
 def smoothed_labels(case: Case) -> Iterator[Finding]:
     """Label smoothing of another dtype than float32 in TF 2.4, where the smoothing is a float32 tensor."""
-    loss, dtype = case.subject.loss, case.head_dtype
+    loss, dtype = case.loss, case.head_dtype
     smooths = isinstance(loss, BinaryCrossentropy | CategoricalCrossentropy) and loss.label_smoothing
     if smooths and case.subject.conventions.fused_updates and dtype is not FLOAT32:
         yield Finding(
@@ -120,4 +120,5 @@ def idle_penalties(case: Case) -> Iterator[Finding]:
             )
 
 
-DTYPE_RULES: tuple[Rule, ...] = (penalties, several_dtypes, constrained, smoothed_labels, idle_penalties)
+DTYPE_RULES: tuple[Rule, ...] = (penalties, several_dtypes, constrained, idle_penalties)
+LABEL_RULES: tuple[Rule, ...] = (smoothed_labels,)

@@ -136,7 +136,7 @@ def softmax(case: Case) -> Iterator[Finding]:
         dtype = layer.policy.compute
         if not dtype.low_precision or not (isinstance(layer, Softmax) or names & set(_SOFTMAXES)):
             continue
-        spared = layer.name == case.head and isinstance(case.subject.loss, _LOGIT_LOSSES)
+        spared = layer.name == case.head and isinstance(case.loss, _LOGIT_LOSSES)
         rest = "; the loss uses its input instead, so training is spared, predictions are not" if spared else ""
         yield Finding(
             code="softmax_low_precision",

@@ -45,16 +45,16 @@ _ROWS = 1024
 
 def sums(case: Case) -> Iterator[Finding]:
     """Sums of a loss that overflow in float16 where their mean would fit."""
-    line, loss = case.subject.conventions, case.subject.loss
+    line, loss = case.subject.conventions, case.loss
     if loss is None or line.keras3 or case.head_dtype is not FLOAT16 or isinstance(loss, losses.Huber):
         return
-    shape = case.subject.network.output_shapes[0]
+    shape = case.head_shape
     inner, outputs = _count(shape[1:-1]), shape[-1] or 1
     terms = _known_terms(case, loss)
     if isinstance(loss, _MEANS):
         yield from _sum_of(case, loss, f"the mean over {outputs} outputs", outputs, terms)
     if not line.float32_reduction and loss.reduction not in {"none", None}:
-        labels = case.subject.labels
+        labels = case.labels
         most = case.subject.batch_size if labels is None else min(case.subject.batch_size, len(labels))
         rows = most * inner
         yield from _sum_of(case, loss, f"the sum over a batch of {rows} losses", rows, terms)
@@ -66,11 +66,11 @@ def _count(shape: tuple[int | None, ...]) -> int:
 
 def _known_terms(case: Case, loss: Loss) -> float | None:
     """Return the mean term of the loss before training, predictions being 0 or even; None without labels."""
-    labels = case.subject.labels
+    labels = case.labels
     if labels is None or loss.labels_are_classes:
         return None
     labels = np.asarray(labels)[:_ROWS]
-    shape = (len(labels), *[size or 1 for size in case.subject.network.output_shapes[0][1:]])
+    shape = (len(labels), *[size or 1 for size in case.head_shape[1:]])
     fill = 1 / shape[-1] if isinstance(loss, _CROSSENTROPIES) else 0.0
     with np.errstate(all="ignore"):
         try:
@@ -115,23 +115,23 @@ def _sum_of(case: Case, loss: Loss, what: str, count: int, terms: float | None) 
 
 def class_numbers(case: Case) -> Iterator[Finding]:
     """Class numbers that are rounded to the dtype of the predictions, so that others are meant."""
-    dtype, classes = case.head_dtype, case.subject.network.output_shapes[0][-1]
+    dtype, classes = case.head_dtype, case.head_shape[-1]
     if not dtype.low_precision or classes is None:
         return
     exact = int(2 / dtype.epsilon)
     if classes <= exact + 1:
         return
-    loss = case.subject.loss
+    loss = case.loss
     if loss is not None and loss.labels_are_classes and case.subject.conventions.labels_as_predicted:
         yield _rounded_classes(case, dtype, classes, exact, loss.class_name, "trains class")
     if case.subject.conventions.keras3:
-        for metric in case.subject.metrics:
+        for metric in case.metrics:
             if isinstance(metric, SparseCategoricalAccuracy):
                 yield _rounded_classes(case, dtype, classes, exact, metric.class_name, "is counted as class")
 
 
 def _rounded_classes(case: Case, dtype: DType, classes: int, exact: int, name: str, becomes: str) -> Finding:
-    labels = case.subject.labels
+    labels = case.labels
     beyond = None if labels is None else int((np.asarray(labels) > exact).sum())
     wrong = exact + 1
     held = int(on_grid(np.array([wrong]), dtype)[0])

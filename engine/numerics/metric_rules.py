@@ -21,7 +21,7 @@ NARROW: Mapping[str, Mapping[str, str]] = {
 def predictions(case: Case) -> Iterator[Finding]:
     """Metrics that do not take predictions in 16 bits."""
     reasons = NARROW.get(case.subject.conventions.name, {})
-    for metric in case.subject.metrics if case.head_dtype.low_precision else ():
+    for metric in case.metrics if case.head_dtype.low_precision else ():
         ranked = getattr(metric, "from_sorted_ids", False)  # these are compared, not ranked
         if metric.class_name in reasons and not ranked:
             fix = 'To train there as well, give the last layer dtype "float32".'
@@ -30,7 +30,7 @@ def predictions(case: Case) -> Iterator[Finding]:
 
 def axes(case: Case) -> Iterator[Finding]:
     """Overlaps of classes along another axis than the last: Keras 3 adds up its few results along that axis too."""
-    for metric in case.subject.metrics if case.subject.conventions.keras3 else ():
+    for metric in case.metrics if case.subject.conventions.keras3 else ():
         axis = getattr(metric, "axis", -1)
         if isinstance(metric, Overlap) and axis not in {-1, 0}:
             reason = f"result() adds up one number a class along axis {axis}"

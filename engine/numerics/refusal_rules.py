@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from engine.numerics.case import Case, Rule
-from engine.numerics.findings import Finding
+from engine.numerics.findings import About, Finding
 from engine.numerics.refusals.refusal import Cause, Library, Refusal
 from engine.numerics.refusals.tensorflow_24 import TENSORFLOW_24
 from engine.numerics.refusals.tensorflow_221 import KERAS_3, TF_KERAS
@@ -53,10 +53,19 @@ def _of_layer(library: Library, refusal: Refusal, use: Use) -> Finding:
 
 
 def compiled(case: Case) -> Iterator[Finding]:
-    """Losses, optimizers and policies with which the original does not train."""
+    """Optimizers and policies with which the original does not train."""
+    yield from _of_compiled(case, "optimizer", "policy")
+
+
+def loss(case: Case) -> Iterator[Finding]:
+    """Losses with which the original does not train."""
+    yield from _of_compiled(case, "loss")
+
+
+def _of_compiled(case: Case, *about: About) -> Iterator[Finding]:
     library = LIBRARIES[case.subject.conventions.name]
     for refusal in library.compiled:
-        if refusal.where(case):
+        if refusal.about in about and refusal.where(case):
             dtype = refusal.dtype.name
             yield Finding(
                 code="original_refuses",
@@ -78,3 +87,4 @@ _FIXES = {
 }
 
 REFUSAL_RULES: tuple[Rule, ...] = (layers, compiled)
+LOSS_REFUSAL_RULES: tuple[Rule, ...] = (loss,)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.conventions import Conventions
+from engine.dtypes import DType
 from engine.errors import located
 from engine.layers import Shape
 from engine.losses import Loss
@@ -16,11 +17,25 @@ from engine.metrics import Metric
 from engine.network import Network, read_network
 from engine.numerics.magnitudes import Magnitudes, arriving
 from engine.numerics.model_policy import ModelPolicy, with_policies
+from engine.numerics.plan import plan_of_calls
 from engine.optimizers import SGD, AnyOptimizer
 from engine.optimizers.wrapping import wrap
 from engine.policy import Policy
 from engine.policy_scope import Scope
 from engine.tape import Array
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an output is measured by.
+
+    Attributes:
+        loss: None where the output has none.
+        metrics: of the output.
+    """
+
+    loss: Loss | None
+    metrics: tuple[Metric, ...]
 
 
 @dataclass(frozen=True)
@@ -32,9 +47,10 @@ class Subject:
         policy: of the model.
         conventions: the line of Keras it behaves like.
         optimizer: as given, before ``compile`` wraps it; None where it is not known.
-        loss: of the one output; None where it is not known.
+        loss: of the first output; None where it is not known.
         auto_scale_loss: Keras 3's switch.
-        metrics: of the one output.
+        metrics: of the first output.
+        further: what the other outputs are measured by, in their order.
         labels: of the one output; None where they are not known.
         batch_size: rows of a step.
         input_shape: of a Sequential model that gives none itself; batch axis included.
@@ -52,6 +68,7 @@ class Subject:
     optimizer: AnyOptimizer | None = None
     loss: Loss | None = None
     metrics: tuple[Metric, ...] = ()
+    further: tuple[Measured, ...] = ()
     labels: Array | None = field(default=None, repr=False, compare=False)
     auto_scale_loss: bool = True
     batch_size: int = 32
@@ -61,6 +78,12 @@ class Subject:
     rivals: tuple[str, ...] = ()
     inputs: Array | Mapping[str, Array] | None = field(default=None, repr=False, compare=False)
     made: Network | None = field(default=None, repr=False)
+
+    @cached_property
+    def output_dtypes(self) -> tuple[DType, ...]:
+        """Dtypes of the outputs, in their order."""
+        plans = plan_of_calls(self.network)
+        return tuple(plans[call].output for call, _ in self.network.graph.outputs)
 
     @cached_property
     def arriving(self) -> Mapping[int, Magnitudes]:

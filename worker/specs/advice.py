@@ -16,7 +16,7 @@ from engine.model import Model
 from engine.numerics.findings import Finding
 from engine.numerics.linter import SEVERITIES, lint
 from engine.numerics.model_policy import ModelPolicy
-from engine.numerics.subject import Subject
+from engine.numerics.subject import Measured, Subject
 from engine.optimizers import AnyOptimizer
 from worker.specs.data_advice import data_findings
 from worker.specs.doubts import Reading, doubts_of
@@ -64,6 +64,7 @@ def subject_of(
         optimizer=optimizer,
         loss=model.compilation.loss if model.is_compiled else None,
         metrics=model.compilation.heads[0].all_metrics if model.is_compiled else (),
+        further=_further(model),
         labels=samples.y if samples and isinstance(samples.y, np.ndarray) else None,
         auto_scale_loss=compiled.get("auto_scale_loss", True),
         batch_size=batch_size,
@@ -74,6 +75,12 @@ def subject_of(
         inputs=samples.x if samples else None,
         made=model.network if made else None,
     )
+
+
+def _further(model: Model) -> tuple[Measured, ...]:
+    """Return what the outputs behind the first are measured by."""
+    heads = model.compilation.heads[1:] if model.is_compiled else ()
+    return tuple(Measured(head.loss, head.all_metrics) for head in heads)
 
 
 @dataclass(frozen=True)

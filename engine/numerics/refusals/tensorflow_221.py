@@ -65,7 +65,7 @@ def _overlap_in_bfloat16(case: Case) -> bool:
 def _ranked_in(dtype: DType) -> CompiledRefusal:
     def where(case: Case) -> bool:
         asked = case.subject.policy_scope is not None and case.subject.policy.name == dtype.name
-        return asked and any(isinstance(metric, _RANKED) for metric in case.subject.metrics)
+        return asked and any(isinstance(metric, _RANKED) for metric in case.metrics)
 
     error = f"TypeError: Input 'predictions' of 'InTopKV2' Op has type {dtype.name} that does not match float32"
     return CompiledRefusal("InTopKV2", "policy", dtype, where, error, "types")

@@ -181,11 +181,11 @@ def _momentum_of_rows(case: Case) -> bool:
 
 
 def _cosine(case: Case) -> bool:
-    return isinstance(case.subject.loss, CosineSimilarity) and case.head_dtype is BFLOAT16
+    return isinstance(case.loss, CosineSimilarity) and case.head_dtype is BFLOAT16
 
 
 def _sparse(case: Case) -> bool:
-    return isinstance(case.subject.loss, SparseCategoricalCrossentropy) and case.head_dtype is BFLOAT16
+    return isinstance(case.loss, SparseCategoricalCrossentropy) and case.head_dtype is BFLOAT16
 
 
 def _no_kernel(op: str) -> str:
