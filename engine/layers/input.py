@@ -14,7 +14,7 @@ from engine.layers.base import Layer, Shape
 from engine.layers.dtype_argument import read_dtype
 from engine.policy import Policy
 from engine.run import Run
-from engine.tape import Tensor
+from engine.tape import Array, Tensor
 
 
 def _dtype_name(policy: Policy | None, conventions: Conventions) -> str | None:
@@ -30,7 +30,7 @@ class InputLayer(Layer):
 
     dtype: Policy | None = setting(read_dtype, None, write=_dtype_name)
     batch_shape: Shape | None = setting(configured.optional(dimensions), None, only="keras3")
-    autocast: bool = field(default=True, repr=False)  # no setting here: data enter in the dtype that is given
+    autocast: bool = field(default=False, repr=False)  # no setting here: the call casts, which may lose the mask
     sparse: bool = setting(unsupported_unless(False, None), False)
     ragged: bool = setting(unsupported_unless(False, None), False)
     optional: bool = setting(unsupported_unless(False), False, only="keras3")
@@ -70,8 +70,9 @@ class InputLayer(Layer):
     def call(self, run: Run, *inputs: Tensor) -> Tensor:
         """Return the data; what enters a nested model is cast to the dtype of its input, as Keras does."""
         x = inputs[0]
-        if x.dtype is self.input_dtype:
-            return x
-        cast = ops.cast(x, self.input_dtype)
-        cast.mask = x.mask
-        return cast
+        return x if x.dtype is self.input_dtype else ops.cast(x, self.input_dtype)
+
+    def output_mask(self, *inputs: Tensor) -> Array | None:
+        """The mask of what enters a nested model; Keras 2 loses it where that is cast. Source: observed."""
+        kept = inputs and (self.conventions.keras3 or inputs[0].dtype is self.input_dtype)
+        return inputs[0].mask if kept else None
