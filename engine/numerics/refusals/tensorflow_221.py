@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from engine.dtypes import BFLOAT16, FLOAT16, DType
+from engine.layers.activation import Softmax
 from engine.layers.convolutional import Conv1DTranspose, Conv2DTranspose, SeparableConv1D
+from engine.layers.layer_normalization import GroupNormalization
+from engine.layers.wrappers import TimeDistributed
 from engine.metrics.accuracy import SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy
 from engine.metrics.overlap import Overlap
 from engine.numerics.case import Case
@@ -71,10 +74,26 @@ def _ranked_in(dtype: DType) -> CompiledRefusal:
     return CompiledRefusal("InTopKV2", "policy", dtype, where, error, "types")
 
 
+def _masked_inside(use: Use) -> bool:
+    """Whether a mask of steps reaches, one a row, a layer in TimeDistributed that takes one a feature."""
+    inner = use.layer.layer if isinstance(use.layer, TimeDistributed) else None
+    return isinstance(inner, Softmax | GroupNormalization) and any(use.masked)
+
+
 _RANKED = (SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy)
 TF_KERAS = Library(
     "tf_keras 2.21 on TensorFlow 2.21",
-    (Refusal("Conv2DBackpropInput with dilation", (), dilated_transpose_1d, _DILATED), _OPEN_ROWS),
+    (
+        Refusal("Conv2DBackpropInput with dilation", (), dilated_transpose_1d, _DILATED),
+        _OPEN_ROWS,
+        Refusal(
+            "a mask of steps for the layer inside",
+            (),
+            _masked_inside,
+            "InvalidArgumentError: Incompatible shapes: [rows] vs. [rows, features]",
+            "types",
+        ),
+    ),
     (
         _ranked_in(FLOAT16),
         _ranked_in(BFLOAT16),

@@ -74,6 +74,17 @@ def test_tf24_smooths_no_labels_of_another_dtype(loss: dict[str, Any]):
     assert refused(*layers, policy="float16", line="tf_keras", loss=loss) == []
 
 
+@pytest.mark.parametrize("inner", ["GroupNormalization", "Softmax"])
+def test_tf_keras_hands_no_mask_of_steps_to_a_layer_inside_time_distributed(inner: str):
+    """Seeds 652 and 735 of `tests/campaigns`: Incompatible shapes: [42] vs. [42,3]."""
+    config = {"groups": 1} if inner == "GroupNormalization" else {}
+    each = layer("TimeDistributed", name="each", layer=layer(inner, name="inner", **config))
+    masking = layer("Masking", name="masking")
+    for line, masked, named in (("tf_keras", True, ["each"]), ("tf_keras", False, []), ("keras3", True, [])):
+        layers = (*([masking] if masked else []), each, HEAD)
+        assert refused(*layers, line=line, shape=(3, 4)) == named, line
+
+
 def test_a_penalty_inside_time_distributed_is_idle_in_keras3():
     inner = dense("inner", activity_regularizer=L2)
     each = layer("TimeDistributed", name="each", layer=inner)
