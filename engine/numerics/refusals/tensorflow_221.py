@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.dtypes import BFLOAT16, FLOAT16, DType
 from engine.layers.activation import Softmax
 from engine.layers.convolutional import Conv1DTranspose, Conv2DTranspose, SeparableConv1D
+from engine.layers.embedding import Embedding
 from engine.layers.layer_normalization import GroupNormalization
 from engine.layers.wrappers import TimeDistributed
 from engine.metrics.accuracy import SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy
@@ -12,6 +13,7 @@ from engine.metrics.overlap import Overlap
 from engine.numerics.case import Case
 from engine.numerics.refusals.refusal import CompiledRefusal, Library, Refusal
 from engine.numerics.refusals.uses import Use
+from engine.optimizers import Adafactor
 from engine.regularizers import OrthogonalRegularizer
 
 _DILATED = "InvalidArgumentError: Current CPU implementations do not yet support dilation rates larger than 1"
@@ -42,6 +44,16 @@ _OPEN_ROWS = Refusal(
     "TypeError: Arguments `num_rows` and `num_columns` must be positive integer values. Received: num_rows=None",
     "types",
 )
+
+
+def _adafactor_of_rows(case: Case) -> bool:
+    """Whether Adafactor updates float16 rows: its NaN send Keras to rows that the gradient does not have."""
+    optimizer = case.subject.optimizer
+    rows = (spec for plan in case.plans if isinstance(plan.layer, Embedding) for spec in plan.calls[0].call.weights)
+    learnt = any(spec.trainable and spec.dtype is FLOAT16 for spec in rows)
+    return optimizer is not None and isinstance(optimizer.inner_optimizer, Adafactor) and learnt
+
+
 KERAS_3 = Library(
     "Keras 3.15.1 on TensorFlow 2.21",
     (
@@ -54,7 +66,16 @@ KERAS_3 = Library(
             "types",
         ),
     ),
-    (),
+    (
+        CompiledRefusal(
+            "the union of rows of an Embedding",
+            "optimizer",
+            FLOAT16,
+            _adafactor_of_rows,
+            "InvalidArgumentError: indices[2] = 10 is not in [0, 9)",
+            "types",
+        ),
+    ),
 )
 
 
