@@ -74,6 +74,7 @@ jobs = Table(
     Index(None, "tenant", "number"),
     Index(None, "tenant", "status", "number"),
     Index(None, "tenant", "status", "turn_at"),
+    Index(None, "tenant", "stored"),  # what the quota of bytes adds up at each submit, without reading the rows
 )
 
 tenant_turns = Table(  # how the tenants share the workers; see turns

@@ -29,12 +29,14 @@ def upgrade() -> None:
         "UPDATE webhook_deliveries SET tenant = "
         "(SELECT tenant FROM webhooks WHERE webhooks.id = webhook_deliveries.webhook_id)"
     )
+    op.create_index("ix_jobs_tenant_stored", "jobs", ["tenant", "stored"])
     op.drop_index("ix_webhook_deliveries_next_at", "webhook_deliveries")
     op.create_index("ix_webhook_deliveries_tenant_next_at", "webhook_deliveries", ["tenant", "next_at"])
 
 
 def downgrade() -> None:
     """Go back."""
+    op.drop_index("ix_jobs_tenant_stored", "jobs")
     op.drop_index("ix_webhook_deliveries_tenant_next_at", "webhook_deliveries")
     op.create_index("ix_webhook_deliveries_next_at", "webhook_deliveries", ["next_at"])
     op.drop_column("webhook_deliveries", "receiver")
