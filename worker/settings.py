@@ -4,7 +4,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+BROKERS = frozenset({"redis", "rediss", "unix", "redis+socket"})
 DATABASES = "sqlite:///PATH and postgresql://USER:PASSWORD@HOST/NAME"
 
 
@@ -86,6 +87,13 @@ def _artifacts_in(values: dict[str, Any]) -> str:
     return f"file://{values['data_dir'].resolve() / 'artifacts'}"
 
 
+def _with_scheme(url: str, schemes: Container[str], accepted: str) -> str:
+    scheme = urlsplit(url).scheme
+    if scheme not in schemes:
+        raise ValueError(f"accepted are {accepted}; it begins with {scheme or url[:20]}")
+    return url
+
+
 class WorkerSettings(BaseSettings):
     """Where the state lives and how a slice is timed; all durations in seconds.
 
@@ -144,20 +152,12 @@ class WorkerSettings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _is_a_broker(cls, url: str) -> str:
-        scheme = urlsplit(url).scheme
-        if scheme not in {"redis", "rediss", "unix", "redis+socket"}:
-            raise ValueError(f"accepted are redis://, rediss:// and unix://; it begins with {scheme or url[:20]}")
-        return url
+        return _with_scheme(url, BROKERS, "redis://, rediss:// and unix://")
 
     @field_validator("artifacts_url")
     @classmethod
     def _is_a_store(cls, url: str) -> str:
-        scheme = urlsplit(url).scheme
-        if scheme not in known_implementations:
-            raise ValueError(
-                f"accepted are URLs of fsspec, such as file:// and s3://; it begins with {scheme or url[:20]}"
-            )
-        return url
+        return _with_scheme(url, known_implementations, "URLs of fsspec, such as file:// and s3://")
 
     @field_validator("webhook_allowed_networks")
     @classmethod

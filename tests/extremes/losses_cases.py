@@ -16,6 +16,7 @@ from engine.metrics import METRICS
 from engine.optimizers import OPTIMIZERS
 from tests.extremes.losses_penalties import penalties
 from tests.extremes.losses_settings import INPUTS, along_axes, settings
+from tests.extremes.refusals.compiled import METRIC_CONFIGS
 
 DTYPES = ("float32", "float16", "bfloat16")
 NUMBERS, PROBABILITIES, CLASSES, SIGNS, EQUAL = "numbers", "probabilities", "classes", "signs", "equal"
@@ -33,15 +34,7 @@ _FAMILIES = {
 }
 FAMILY = {name: family for family, names in _FAMILIES.items() for name in names.split()}
 CONFIGS: dict[str, dict[str, Any]] = {
-    "PrecisionAtRecall": {"recall": 0.5},
-    "RecallAtPrecision": {"precision": 0.5},
-    "SensitivityAtSpecificity": {"specificity": 0.5},
-    "SpecificityAtSensitivity": {"sensitivity": 0.5},
-    "BinaryIoU": {"target_class_ids": [0, 1]},
-    "IoU": {"num_classes": 3, "target_class_ids": [0, 1]},
-    "MeanIoU": {"num_classes": 3},
-    "OneHotIoU": {"num_classes": 3, "target_class_ids": [0, 2]},
-    "OneHotMeanIoU": {"num_classes": 3},
+    **METRIC_CONFIGS,
     "TopKCategoricalAccuracy": {"k": 2},
     "SparseTopKCategoricalAccuracy": {"k": 2},
 }

@@ -65,3 +65,13 @@ def queue(broker_url: str) -> Iterator[CeleryQueue]:
     queue = CeleryQueue(broker_url)
     yield queue
     queue.close()
+
+
+@pytest.fixture
+def anna(store: JobStore) -> JobStore:
+    return store.of("anna")
+
+
+@pytest.fixture
+def ben(store: JobStore) -> JobStore:
+    return store.of("ben")

@@ -15,16 +15,6 @@ def create(store: JobStore, **options) -> str:
     return store.create(SPEC, total_steps=4, epochs=1, **options).id
 
 
-@pytest.fixture
-def anna(store: JobStore) -> JobStore:
-    return store.of("anna")
-
-
-@pytest.fixture
-def ben(store: JobStore) -> JobStore:
-    return store.of("ben")
-
-
 @pytest.mark.parametrize("method", [*LOOKS, *ACTS])
 def test_a_job_of_another_tenant_is_not_found(anna, ben, method):
     job_id = create(anna)

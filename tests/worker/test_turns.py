@@ -11,16 +11,6 @@ from worker.jobs.store import JobStore
 from worker.jobs.turns import _shared
 
 
-@pytest.fixture
-def anna(store: JobStore) -> JobStore:
-    return store.of("anna")
-
-
-@pytest.fixture
-def ben(store: JobStore) -> JobStore:
-    return store.of("ben")
-
-
 def queued(store: JobStore, priority: int = 0) -> str:
     return store.create({**SPEC, "priority": priority}, total_steps=12, epochs=3).id
 

@@ -48,7 +48,7 @@ def test_nothing_is_suggested_for_other_names(name):
 def test_every_suggestion_is_a_policy():
     for meant in _MEANINGS:
         for name in meant.split('" or "'):
-            read_policy(name)
+            assert read_policy(name).name == name
 
 
 def test_a_policy_inside_a_config_and_the_dtype_of_a_layer_get_the_hint():
