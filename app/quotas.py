@@ -5,6 +5,8 @@ from __future__ import annotations
 from app.deps import Services
 from app.errors import Refused
 from app.problems import NO_RETRY, Problem
+from app.settings import AppSettings
+from worker.jobs.usage import Usage
 
 
 def require_room(services: Services, jobs: int) -> None:
@@ -20,13 +22,16 @@ def require_room(services: Services, jobs: int) -> None:
         Refused: 429, with the quota and the setting that holds it.
     """
     settings = services.settings
-    if settings.quota_jobs and services.store.in_flight() + jobs > settings.quota_jobs:
+    if not (settings.quota_jobs or settings.quota_bytes):
+        return
+    usage = services.store.usage()
+    if settings.quota_jobs and usage.jobs + jobs > settings.quota_jobs:
         text = (
             f"Received {jobs} more jobs; accepted are {settings.quota_jobs} of one tenant that have not ended "
             "(HALFSTEP_QUOTA_JOBS). Wait until some end, or cancel some."
         )
         raise Refused(Problem(429, "quota_jobs_reached", text, headers=NO_RETRY))
-    require_bytes(services, 0)
+    _require_bytes(settings, usage, 0)
 
 
 def require_bytes(services: Services, size: int) -> None:
@@ -39,14 +44,16 @@ def require_bytes(services: Services, size: int) -> None:
     Raises:
         Refused: 429, with the quota and the setting that holds it.
     """
-    quota = services.settings.quota_bytes
-    if not quota:
+    if services.settings.quota_bytes:
+        _require_bytes(services.settings, services.store.usage(), size)
+
+
+def _require_bytes(settings: AppSettings, usage: Usage, size: int) -> None:
+    if not settings.quota_bytes or usage.bytes + max(size, 1) <= settings.quota_bytes:
         return
-    held = services.store.stored_bytes() + services.files.stored_bytes()
-    if held + max(size, 1) > quota:
-        more = f", and {size:,} more were sent" if size else ""
-        text = (
-            f"The jobs and files of this tenant hold {held:,} bytes{more}; accepted are {quota:,} "
-            "(HALFSTEP_QUOTA_BYTES). Delete files, or jobs that have ended."
-        )
-        raise Refused(Problem(429, "quota_bytes_reached", text, headers=NO_RETRY))
+    more = f", and {size:,} more were sent" if size else ""
+    text = (
+        f"The jobs and files of this tenant hold {usage.bytes:,} bytes{more}; accepted are {settings.quota_bytes:,} "
+        "(HALFSTEP_QUOTA_BYTES). Delete files, or jobs that have ended."
+    )
+    raise Refused(Problem(429, "quota_bytes_reached", text, headers=NO_RETRY))

@@ -174,6 +174,16 @@ def replayed(services: Services, spec: JobSpec, key: str | None) -> Job | None:
     return services.store.replayed(key, _digest_of(_given(spec), hooks))
 
 
+def known_or_checked(services: Services, spec: JobSpec, key: str | None) -> Job | Checked:
+    """Return the job that this key made before, or else the job as it was checked; one wait for a thread does both.
+
+    Raises:
+        IdempotencyMismatch: the key came before with another job.
+        SpecError: see `check`.
+    """
+    return replayed(services, spec, key) or check(services, spec)
+
+
 def submit(services: Services, checked: Checked, key: str | None) -> Job:
     """Queue a checked job and announce it.
 

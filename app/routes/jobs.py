@@ -14,7 +14,7 @@ from app.errors import Refused, invalid
 from app.finite_json import FiniteJSONResponse, ModelResponse
 from app.json_route import JsonRoute
 from app.problems import Problem, declared
-from app.submission import check, replayed, submit
+from app.submission import Checked, known_or_checked, submit
 from app.thread_pools import in_work, in_writes
 from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
@@ -80,12 +80,12 @@ async def create_job(  # FastAPI's way to name what a request carries
 ) -> Response:
     """Check a job and put it into the queue."""
     key = None if dry_run else idempotency_key or x_idempotency_key
-    job = await services.pools.work.run(services.tenant, replayed, services, spec, key)
-    if job is None:
-        checked = await services.pools.work.run(services.tenant, check, services, spec)
+    pools, tenant = services.pools, services.tenant
+    job = await pools.work.run(tenant, known_or_checked, services, spec, key)
+    if isinstance(job, Checked):
         if dry_run:
-            return FiniteJSONResponse(checked.answer)
-        job = await services.pools.writes.run(services.tenant, submit, services, checked, key)
+            return FiniteJSONResponse(job.answer)
+        job = await pools.writes.run(tenant, submit, services, job, key)
     return ModelResponse(JobAnswer.of(job), 201, {"Location": f"{services.settings.root_path}{router.prefix}/{job.id}"})
 
 

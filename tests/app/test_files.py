@@ -231,12 +231,12 @@ def test_files_count_in_the_quota_of_bytes_as_they_are_stored(tmp_path):
     zeros = npz(x=np.zeros((10_000, 8), "f4"), y=np.zeros(10_000, "u1"))
     with serving(tmp_path, AppSettings(quota_bytes=400_000)) as served:
         first = uploaded(served, zeros)
-        assert served.services.files.stored_bytes() > 330_000
+        assert served.services.store.usage().file_bytes > 330_000
         full = upload(served, zeros)
         assert (full.status_code, full.json()["error"]["code"]) == (429, "quota_bytes_reached")
         assert len(stored(served)) == 1
         served.http.delete(f"{FILES}/{first}")
-        assert served.services.files.stored_bytes() == 0
+        assert served.services.store.usage().file_bytes == 0
         assert upload(served, zeros).status_code == 201
 
 
@@ -244,7 +244,7 @@ def test_jobs_count_in_the_quota_with_what_they_were_sent(tmp_path):
     rows = {"x": [[0.5] * 64] * 100, "y": [1] * 100}
     with serving(tmp_path, AppSettings(quota_bytes=20_000)) as served:
         served.submit(data=rows)
-        assert served.services.store.stored_bytes() > 100 * 64 * 3
+        assert served.services.store.usage().job_bytes > 100 * 64 * 3
         assert served.http.post(JOBS, json=SPEC).json()["error"]["code"] == "quota_bytes_reached"
         assert upload(served, DIGITS).json()["error"]["code"] == "quota_bytes_reached"
 

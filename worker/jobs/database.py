@@ -13,6 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from pydantic_core import from_json
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
@@ -42,6 +43,7 @@ def create(url: str, *, busy_seconds: float = BUSY_SECONDS) -> sa.Engine:
     return sa.create_engine(
         parsed,
         json_serializer=_to_json,
+        json_deserializer=_from_json,
         hide_parameters=True,  # what callers send is none of the log's business
         pool_pre_ping=True,
         connect_args={"connect_timeout": 5, "options": _POSTGRESQL_OPTIONS},
@@ -50,7 +52,11 @@ def create(url: str, *, busy_seconds: float = BUSY_SECONDS) -> sa.Engine:
 
 def _create_sqlite(url: sa.URL, busy_seconds: float) -> sa.Engine:
     engine = sa.create_engine(
-        url, json_serializer=_to_json, hide_parameters=True, connect_args={"timeout": busy_seconds}
+        url,
+        json_serializer=_to_json,
+        json_deserializer=_from_json,
+        hide_parameters=True,
+        connect_args={"timeout": busy_seconds},
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -72,6 +78,14 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 _to_json = partial(json.dumps, allow_nan=False, separators=(",", ":"))
+
+
+def _from_json(text: str | bytes) -> Any:
+    """Read what `_to_json` wrote; pydantic's parser is the faster one, and refuses lone surrogates."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
 
 
 @contextmanager

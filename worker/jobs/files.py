@@ -104,12 +104,6 @@ class FileStore:
             raise
         return StoredFile(**values)
 
-    def stored_bytes(self) -> int:
-        """How many bytes files take: as they came, and what jobs read of them."""
-        total = self._query(sa.func.coalesce(sa.func.sum(files.c.stored), 0))
-        with database.reading(self._engine) as connection:
-            return int(connection.execute(total).scalar_one())
-
     def get(self, file_id: str) -> StoredFile:
         """The file of that id.
 

@@ -183,8 +183,13 @@ def _write_transition(connection: sa.Connection, row: Locked, change: Change, nu
     connection.execute(sa.insert(transitions).values(**values, reason=change.reason))
 
 
+def announce_new(connection: sa.Connection, job_id: str, now: float) -> None:
+    """Put the first wake-up of a job that this transaction made into the outbox."""
+    connection.execute(sa.insert(outbox), {"job_id": job_id, "attempt": 0, "created_at": now})
+
+
 def announce(connection: sa.Connection, job_id: str, attempt: int, now: float) -> None:
     """Put the job's wake-up into the outbox, to be sent once this transaction is durable."""
     same = sa.select(outbox.c.job_id).where(outbox.c.job_id == job_id, outbox.c.attempt == attempt)
     if connection.execute(same).one_or_none() is None:
-        connection.execute(sa.insert(outbox).values(job_id=job_id, attempt=attempt, created_at=now))
+        connection.execute(sa.insert(outbox), {"job_id": job_id, "attempt": attempt, "created_at": now})

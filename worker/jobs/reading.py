@@ -20,7 +20,7 @@ from worker.jobs.records import (
     Start,
     Transition,
 )
-from worker.jobs.states import TERMINAL, JobStatus
+from worker.jobs.states import JobStatus
 from worker.jobs.tables import artifacts, checkpoints, events, inline_data, jobs, labels, transitions
 
 PAGE_LIMIT = 100
@@ -40,11 +40,30 @@ def require(connection: sa.Connection, job_id: str, mine: Mine) -> None:
         raise JobNotFound(job_id)
 
 
+# Statements that are sent at nearly every request are made once: to make one takes longer than to carry it out.
+_JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("job_id"))
+_MINE = _JOB.where(jobs.c.tenant == sa.bindparam("tenant"))
+
+
+def read_job(connection: sa.Connection, job_id: str, tenant: str | None, now: float) -> Job:
+    """The job of an id, of one tenant or (None) of whichever.
+
+    Raises:
+        JobNotFound: there is none.
+    """
+    wanted = {"job_id": job_id} if tenant is None else {"job_id": job_id, "tenant": tenant}
+    row = connection.execute(_JOB if tenant is None else _MINE, wanted).one_or_none()
+    if row is None:
+        raise JobNotFound(job_id)
+    return read_jobs(connection, [row], now)[0]
+
+
 def read_jobs(connection: sa.Connection, rows: Sequence[sa.Row[Any]], now: float) -> tuple[Job, ...]:
     """The jobs of these rows of table `jobs`, in their order."""
     ids = [row.id for row in rows]
-    histories = _by_job(connection, transitions, ids, transitions.c.number)
-    files = _by_job(connection, artifacts, ids, artifacts.c.name)
+    histories = _by_job(connection, _TRANSITIONS, ids)
+    ended = [row.id for row in rows if row.status == JobStatus.SUCCEEDED]
+    files = _by_job(connection, _ARTIFACTS, ended) if ended else {}
     places = turns.places(connection, [row for row in rows if row.status == JobStatus.QUEUED], now)
     ends = _estimates(connection, rows, now)
     return tuple(
@@ -119,11 +138,17 @@ def checkpoint(row: sa.Row[Any]) -> Checkpoint:
     )
 
 
-def _by_job(
-    connection: sa.Connection, table: sa.Table, ids: Sequence[str], order: sa.Column[Any]
-) -> dict[str, list[sa.Row[Any]]]:
+def _of_jobs(table: sa.Table, order: sa.Column[Any]) -> sa.Select[Any]:
+    return sa.select(table).where(table.c.job_id.in_(sa.bindparam("job_ids", expanding=True))).order_by(order)
+
+
+_TRANSITIONS = _of_jobs(transitions, transitions.c.number)
+_ARTIFACTS = _of_jobs(artifacts, artifacts.c.name)
+
+
+def _by_job(connection: sa.Connection, query: sa.Select[Any], ids: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
     found: dict[str, list[sa.Row[Any]]] = {}
-    for row in connection.execute(sa.select(table).where(table.c.job_id.in_(ids)).order_by(order)):
+    for row in connection.execute(query, {"job_ids": ids}):
         found.setdefault(row.job_id, []).append(row)
     return found
 
@@ -214,24 +239,6 @@ def read_spec(connection: sa.Connection, job_id: str) -> dict[str, Any] | None:
     if row is None:
         return None
     return {**row.spec, "data": row.body} if row.body is not None else dict(row.spec)
-
-
-def count_in_flight(connection: sa.Connection, mine: Mine) -> int:
-    """How many of the caller's jobs have not ended."""
-    open_states = [status for status in JobStatus if status not in TERMINAL]
-    count = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.status.in_(open_states), *mine)
-    return connection.execute(count).scalar_one()
-
-
-def sum_bytes(connection: sa.Connection, mine: Mine) -> int:
-    """How much the caller's jobs take: what was sent, their files and their checkpoints."""
-
-    def total(table: sa.Table) -> int:
-        size = sa.select(sa.func.coalesce(sa.func.sum(table.c.size), 0))
-        return int(connection.execute(size.join(jobs, jobs.c.id == table.c.job_id).where(*mine)).scalar_one())
-
-    sent = sa.select(sa.func.coalesce(sa.func.sum(jobs.c.stored), 0)).where(*mine)
-    return total(artifacts) + total(checkpoints) + int(connection.execute(sent).scalar_one())
 
 
 def read_queue(connection: sa.Connection, mine: Mine) -> QueueState:

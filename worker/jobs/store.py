@@ -30,6 +30,7 @@ from worker.jobs.recovery import Lease
 from worker.jobs.states import JobStatus
 from worker.jobs.submitting import NewJob
 from worker.jobs.tables import jobs
+from worker.jobs.usage import Usage, read_usage
 
 Clock = Callable[[], float]
 
@@ -51,6 +52,7 @@ class JobStore:
         self._engine = engine
         self._clock = clock
         self._tenant = tenants.DEFAULT if tenant is None else tenant
+        self._only = tenant
         self._mine = () if tenant is None else (jobs.c.tenant == tenant,)
 
     def of(self, tenant: str) -> "JobStore":
@@ -126,10 +128,7 @@ class JobStore:
     def get(self, job_id: str) -> Job:
         """The job as it is now. Raises: JobNotFound."""
         with database.reading(self._engine) as connection:
-            row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id, *self._mine)).one_or_none()
-            if row is None:
-                raise JobNotFound(job_id)
-            return reading.read_jobs(connection, [row], self._clock())[0]
+            return reading.read_job(connection, job_id, self._only, self._clock())
 
     def spec(self, job_id: str) -> dict[str, Any]:
         """The JobSpec as it was sent, inline data included.
@@ -280,15 +279,10 @@ class JobStore:
         with database.reading(self._engine) as connection:
             return reading.read_queue(connection, self._mine)
 
-    def in_flight(self) -> int:
-        """How many jobs have not ended."""
+    def usage(self) -> Usage:
+        """What the tenant holds: jobs that have not ended, and bytes."""
         with database.reading(self._engine) as connection:
-            return reading.count_in_flight(connection, self._mine)
-
-    def stored_bytes(self) -> int:
-        """How many bytes jobs take: what was sent, their files and their checkpoints."""
-        with database.reading(self._engine) as connection:
-            return reading.sum_bytes(connection, self._mine)
+            return read_usage(connection, self._tenant)
 
     # ----------------------------------------------------------------- slices
 

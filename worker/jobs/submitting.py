@@ -78,7 +78,7 @@ def insert(connection: sa.Connection, tenant: str, new: NewJob, now: float) -> N
     """
     file_id, new = _pinned(connection, tenant, new)
     job_id = new.id
-    connection.execute(sa.insert(jobs).values(tenant=tenant, **_columns(new, now)))
+    connection.execute(sa.insert(jobs), {"tenant": tenant, **_columns(new, now)})
     if file_id is not None:
         connection.execute(sa.insert(file_uses).values(job_id=job_id, file_id=file_id))
     data = new.spec.get("data")
@@ -91,7 +91,7 @@ def insert(connection: sa.Connection, tenant: str, new: NewJob, now: float) -> N
         insert_webhook(connection, tenant, job_id, hook, now)
     turns.enter(connection, tenant)
     _write_history(connection, job_id, now)
-    moves.announce(connection, job_id, 0, now)
+    moves.announce_new(connection, job_id, now)
 
 
 def insert_webhook(connection: sa.Connection, tenant: str, job_id: str | None, new: NewWebhook, now: float) -> str:
@@ -164,7 +164,7 @@ def _write_history(connection: sa.Connection, job_id: str, now: float) -> None:
     rows = [{**first, "id": number, "type": kind, "message": text} for number, (kind, text) in enumerate(lines, 1)]
     connection.execute(sa.insert(events), rows)
     step = {"job_id": job_id, "number": 2, "at": now, "before": None, "after": JobStatus.QUEUED, "reason": "created"}
-    connection.execute(sa.insert(transitions).values(**step))
+    connection.execute(sa.insert(transitions), step)
 
 
 def _is_inline(data: Any) -> bool:

@@ -18,7 +18,12 @@ from worker.jobs.tables import jobs, tenant_turns
 
 LEAST_SECONDS = 0.1
 """What a slice counts at least: to begin one takes a worker's time too."""
-_INSERT: Mapping[str, Any] = MappingProxyType({"sqlite": sqlite.insert, "postgresql": postgresql.insert})
+_ENTER: Mapping[str, sa.Insert] = MappingProxyType(
+    {
+        "sqlite": sqlite.insert(tenant_turns).on_conflict_do_nothing(),
+        "postgresql": postgresql.insert(tenant_turns).on_conflict_do_nothing(),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,28 @@ class Turn:
         return self.at, self.running, self.tenant
 
 
+def _waiting(tenant: Any) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return jobs.c.status == JobStatus.QUEUED, jobs.c.tenant == tenant
+
+
+# Made once, as they are sent at nearly every request: to make one takes longer than to carry it out.
+_TENANT, _FIRST = sa.bindparam("tenant", type_=sa.String), sa.bindparam("first", type_=sa.Double)
+_NUMBER, _LAST = sa.bindparam("number", type_=sa.BigInteger), sa.bindparam("last", type_=sa.Double)
+_EVERYBODY = sa.select(tenant_turns, sa.exists().where(*_waiting(tenant_turns.c.tenant)).label("waits"))
+_LEASED = sa.select(jobs.c.tenant, jobs.c.claimed_at).where(jobs.c.status.in_(LEASED))
+_NEXT = sa.select(jobs.c.id).where(*_waiting(_TENANT)).order_by(jobs.c.turn_at, jobs.c.number).limit(1)
+_BEFORE = sa.or_(jobs.c.turn_at < _FIRST, sa.and_(jobs.c.turn_at == _FIRST, jobs.c.number < _NUMBER))
+_AHEAD = sa.select(sa.func.count()).select_from(jobs).where(*_waiting(_TENANT), jobs.c.turn_at <= _FIRST, _BEFORE)
+_STRETCH = (
+    sa.select(jobs.c.id)
+    .where(*_waiting(_TENANT), jobs.c.turn_at.between(_FIRST, _LAST), sa.not_(_BEFORE))
+    .order_by(jobs.c.turn_at, jobs.c.number)
+)
+
+
 def enter(connection: sa.Connection, tenant: str) -> None:
     """Make sure that the tenant takes turns."""
-    insert = _INSERT[connection.dialect.name](tenant_turns).values(tenant=tenant)
-    connection.execute(insert.on_conflict_do_nothing())
+    connection.execute(_ENTER[connection.dialect.name], {"tenant": tenant})
 
 
 def begin(connection: sa.Connection, tenant: str) -> None:
@@ -66,8 +89,7 @@ def _counted(seconds: float) -> float:
 
 def turns(connection: sa.Connection, now: float) -> tuple[Turn, ...]:
     """The tenants that have queued jobs, the next one first."""
-    waits = sa.exists().where(jobs.c.tenant == tenant_turns.c.tenant, jobs.c.status == JobStatus.QUEUED)
-    everybody = connection.execute(sa.select(tenant_turns, waits.label("waits"))).all()
+    everybody = connection.execute(_EVERYBODY).all()
     here = max((row.began for row in everybody), default=0.0)
     running = _running(connection, now)
     found = []
@@ -81,8 +103,7 @@ def turns(connection: sa.Connection, now: float) -> tuple[Turn, ...]:
 def _running(connection: sa.Connection, now: float) -> Mapping[str, Sequence[float]]:
     """How long the slices that run have done so, by tenant."""
     seconds: dict[str, list[float]] = {}
-    leased = sa.select(jobs.c.tenant, jobs.c.claimed_at).where(jobs.c.status.in_(LEASED))
-    for row in connection.execute(leased):
+    for row in connection.execute(_LEASED):
         seconds.setdefault(row.tenant, []).append(_counted(now - (row.claimed_at or now)))
     return seconds
 
@@ -90,8 +111,7 @@ def _running(connection: sa.Connection, now: float) -> Mapping[str, Sequence[flo
 def next_job(connection: sa.Connection, now: float) -> str | None:
     """The queued job whose turn is next; None if none waits."""
     for turn in turns(connection, now):
-        query = sa.select(jobs.c.id).where(jobs.c.tenant == turn.tenant, jobs.c.status == JobStatus.QUEUED)
-        found = connection.execute(query.order_by(jobs.c.turn_at, jobs.c.number).limit(1)).scalar_one_or_none()
+        found = connection.execute(_NEXT, {"tenant": turn.tenant}).scalar_one_or_none()
         if found is not None:
             return str(found)
     return None
@@ -135,12 +155,9 @@ def _own_places(connection: sa.Connection, tenant: str, rows: Sequence[sa.Row[An
     """Places among the tenant's own jobs. Reads the stretch of the queue between the rows, not the whole."""
     ends = sorted((row.turn_at, row.number) for row in rows)
     (first, number), (last, _) = ends[0], ends[-1]
-    queued = sa.and_(jobs.c.status == JobStatus.QUEUED, jobs.c.tenant == tenant)
-    before = sa.or_(jobs.c.turn_at < first, sa.and_(jobs.c.turn_at == first, jobs.c.number < number))
-    count = sa.select(sa.func.count()).select_from(jobs).where(queued, jobs.c.turn_at <= first, before)
-    ahead = connection.execute(count).scalar_one()
-    stretch = sa.select(jobs.c.id).where(queued, jobs.c.turn_at.between(first, last), sa.not_(before))
-    ids = connection.execute(stretch.order_by(jobs.c.turn_at, jobs.c.number)).scalars()
+    values = {"tenant": tenant, "first": first, "number": number, "last": last}
+    ahead = connection.execute(_AHEAD, values).scalar_one()
+    ids = connection.execute(_STRETCH, values).scalars()
     wanted = {row.id for row in rows}
     return {job_id: place for place, job_id in enumerate(ids, ahead + 1) if job_id in wanted}
 
