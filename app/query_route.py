@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
@@ -29,28 +32,80 @@ class QueryRoute(APIRoute):
         return handle_known
 
 
-def query_check(route: APIRoute) -> Callable[[Request], None]:
-    """Return what refuses a request whose query has names that the route does not know.
+@dataclass(frozen=True)
+class _Known:
+    """The query parameters of a route.
 
-    It knows those that it declares, and those that its part of the OpenAPI document tells of because the endpoint reads
+    Attributes:
+        once: names that stand for one value.
+        often: names that may come several times, each with a value of a list.
+        keyed: names of objects, whose values come as `name[key]`, each key once.
+    """
+
+    once: tuple[str, ...]
+    often: tuple[str, ...]
+    keyed: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.once, *self.often, *self.keyed)
+
+    def fault(self, name: str, count: int) -> FieldError | None:
+        """Return what is wrong with a name that comes so many times, or None."""
+        outer = name.partition("[")[0]
+        if outer in self.keyed:
+            if not _KEYED.fullmatch(name):
+                text = (
+                    f"Received the query parameter {name!r}; a key is expected in its brackets, as in '{outer}[key]'."
+                )
+                return FieldError("unknown_parameter", "ValueError", text, "")
+        elif name not in self.names:
+            return _unknown(name, self.names)
+        if count > 1 and name not in self.often:
+            text = f"The query parameter {name!r} came {count} times, and stands for one value: send it once."
+            return FieldError("repeated_parameter", "ValueError", text, "")
+        return None
+
+
+_KEYED = re.compile(r"[^\[]+\[.+\]", re.DOTALL)
+
+
+def query_check(route: APIRoute) -> Callable[[Request], None]:
+    """Return what refuses a request whose query has names that the route does not read, or one value twice.
+
+    It reads those that it declares, and those that its part of the OpenAPI document tells of because the endpoint reads
     them by itself (`metadata[team]`).
     """
     described = (route.openapi_extra or {}).get("parameters", ())
-    known = (*_declared(route.dependant), *(parameter["name"] for parameter in described if parameter["in"] == "query"))
+    declared = dict(_declared(route.dependant))
+    known = _Known(
+        once=tuple(name for name, is_list in declared.items() if not is_list),
+        often=tuple(name for name, is_list in declared.items() if is_list),
+        keyed=tuple(parameter["name"] for parameter in described if parameter["in"] == "query"),
+    )
 
     def check(request: Request) -> None:
         if not request.scope["query_string"]:
             return
-        unknown = [name for name in request.query_params if name.partition("[")[0] not in known]
-        if unknown:
-            raise Refused(invalid(tuple(_unknown(name, known) for name in islice(unknown, MOST_FAULTS))))
+        counts = Counter(name for name, _ in request.query_params.multi_items())
+        faults = (known.fault(name, count) for name, count in counts.items())
+        found = tuple(islice((fault for fault in faults if fault is not None), MOST_FAULTS))
+        if found:
+            raise Refused(invalid(found))
 
     return check
 
 
-def _declared(dependant: Dependant) -> Iterator[str]:
-    """Yield the query parameters of an endpoint and of what it depends on."""
-    yield from (field.alias for field in dependant.query_params)
+def _is_list(annotation: Any) -> bool:
+    """Whether a parameter is a list, or may be one."""
+    return get_origin(annotation) is list or any(get_origin(kind) is list for kind in get_args(annotation))
+
+
+def _declared(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """Yield the query parameters of an endpoint and of what it depends on, and whether they are lists."""
+    for field in dependant.query_params:
+        yield field.alias, _is_list(field.field_info.annotation)
     for dependency in dependant.dependencies:
         yield from _declared(dependency)
 

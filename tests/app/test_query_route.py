@@ -37,3 +37,29 @@ def test_every_unknown_name_is_told(served):
 def test_what_is_declared_or_described_is_read(served):
     answer = served.http.get(f"{JOBS}?limit=3&metadata[team]=vision&status=queued&status=running")
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("name", ["metadata[]", "metadata", "metadata[team", "metadata]"])
+def test_a_label_without_a_key_is_refused(served, name):
+    answer = served.http.get(JOBS, params={name: "1"})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["code"] == "unknown_parameter"
+    assert repr(name) in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        (f"{JOBS}?limit=1&limit=2", "limit"),
+        (f"{JOBS}?metadata[team]=a&metadata[team]=b", "metadata[team]"),
+        ("/v1/files?order=asc&order=desc", "order"),
+        (f"{JOBS}/job-0/metrics?after_step=1&after_step=2", "after_step"),
+    ],
+)
+def test_one_value_that_comes_twice_is_refused(served, address, name):
+    answer = served.http.get(address)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["code"] == "repeated_parameter"
+    assert repr(name) in error["message"]
