@@ -33,7 +33,11 @@ METADATA_PARAMETER = {
             "style": "deepObject",
             "explode": True,
             "description": "Only jobs with these labels: `metadata[team]=vision`.",
-            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+            "schema": {
+                "type": "object",
+                "propertyNames": {"minLength": 1},
+                "additionalProperties": {"type": "string"},
+            },
         }
     ]
 }
