@@ -68,7 +68,13 @@ class _Known:
         return None
 
 
-_KEYED = re.compile(r"[^\[]+\[.+\]", re.DOTALL)
+_KEYED = re.compile(r"([^\[]+)\[(.+)\]", re.DOTALL)
+
+
+def keyed(request: Request, name: str) -> dict[str, str]:
+    """Return the values of an object in the query, sent as `name[key]=value`, by key."""
+    matches = ((_KEYED.fullmatch(given), value) for given, value in request.query_params.items())
+    return {match[2]: value for match, value in matches if match and match[1] == name}
 
 
 def query_check(route: APIRoute) -> Callable[[Request], None]:

@@ -19,6 +19,13 @@ _PASSIVE = "__passive_serialization__"
 _ENVELOPE = ("class_name", "config")
 
 
+def copied(config: Any) -> Any:
+    """Return a copy of JSON, several times as fast as ``copy.deepcopy``, which looks for cycles and other classes."""
+    if isinstance(config, dict):
+        return {key: copied(item) for key, item in config.items()}
+    return [copied(item) for item in config] if isinstance(config, list) else config
+
+
 def serialized(value: Any) -> dict[str, Any]:
     """Return the dict that Keras writes for an object with a ``get_config``."""
     return {"class_name": type(value).__name__, "config": value.get_config()}

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from engine.errors import EngineError, InvalidValue
+from engine.keras_config import copied
 from engine.layers import InputLayer, Layer
 from engine.layers.dtype_argument import read_dtype
 from engine.layers.embedding import Embedding
@@ -90,7 +91,7 @@ def scoped(config: Mapping[str, Any], scope: Scope) -> Scoped:
     if scope not in SCOPES:
         text = f"`policy_scope` must be one of {', '.join(map(repr, SCOPES))}, got {scope!r}."
         raise InvalidValue(text, code="unknown_scope", path=("policy_scope",))
-    changed: dict[str, Any] = _copied(dict(config))
+    changed: dict[str, Any] = copied(dict(config))
     found = list(_layers(changed))
     dropped = [layer for layer in found if _is_input_dtype(layer, str(config.get("keras_version", "")))]
     for layer in dropped:
@@ -103,13 +104,6 @@ def scoped(config: Mapping[str, Any], scope: Scope) -> Scoped:
     counts = Counter(layer.own for layer in replaced if layer.own is not None and not layer.container)
     rivals = export.rivals if export else ()
     return Scoped(changed if dropped or replaced else config, MappingProxyType(counts), rivals)
-
-
-def _copied(value: Any) -> Any:
-    """Copy JSON, several times as fast as `copy.deepcopy`, which looks for cycles and for other classes."""
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _layers(model: Mapping[str, Any]) -> Iterator[_Found]:

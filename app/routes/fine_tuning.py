@@ -24,7 +24,7 @@ from app.fine_tuning import (
 from app.json_route import JsonRoute
 from app.problems import declared
 from app.routes.jobs import METADATA_PARAMETER, IdempotencyKey, labels
-from app.submission import Checked, known_or_checked, submit
+from app.submission import known_or_checked, submit
 from app.thread_pools import in_writes
 from worker.jobs.errors import IdempotencyMismatch, JobNotFound
 from worker.jobs.records import Job
@@ -68,10 +68,11 @@ async def create_fine_tuning_job(
     work, writes, tenant = services.pools.work, services.pools.writes, services.tenant
     try:
         spec = await work.run(tenant, _job_of, services, request)
-        job = await work.run(tenant, known_or_checked, services, spec, idempotency_key)
-        if isinstance(job, Checked):
-            new = replace(job.new, summary={**job.new.summary, "openai": said})
-            job = await writes.run(tenant, submit, services, replace(job, new=new), idempotency_key)
+        found = await work.run(tenant, known_or_checked, services, spec, idempotency_key)
+        if isinstance(found, Job):
+            return FineTuningJobAnswer.of(found)
+        new = replace(found.new, summary={**found.new.summary, "openai": said})
+        job = await writes.run(tenant, submit, services, replace(found, new=new), idempotency_key)
     except SpecError as error:
         raise relocated(error, request) from error
     return FineTuningJobAnswer.of(job)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -14,6 +13,7 @@ from app.errors import Refused, invalid
 from app.finite_json import FiniteJSONResponse, ModelResponse
 from app.json_route import JsonRoute
 from app.problems import Problem, declared
+from app.query_route import keyed
 from app.submission import Checked, known_or_checked, submit
 from app.thread_pools import in_work, in_writes
 from worker.jobs.records import Job
@@ -24,7 +24,6 @@ from worker.specs.job import JobSpec
 
 router = APIRouter(prefix="/v1/training/jobs", tags=["jobs"], route_class=JsonRoute)
 
-_METADATA = re.compile(r"metadata\[(.+)\]")
 METADATA_PARAMETER = {
     "parameters": [
         {
@@ -85,11 +84,10 @@ async def create_job(  # FastAPI's way to name what a request carries
     """Check a job and put it into the queue."""
     key = None if dry_run else idempotency_key or x_idempotency_key
     pools, tenant = services.pools, services.tenant
-    job = await pools.work.run(tenant, known_or_checked, services, spec, key)
-    if isinstance(job, Checked):
-        if dry_run:
-            return FiniteJSONResponse(job.answer)
-        job = await pools.writes.run(tenant, submit, services, job, key)
+    found = await pools.work.run(tenant, known_or_checked, services, spec, key)
+    if isinstance(found, Checked) and dry_run:
+        return FiniteJSONResponse(found.answer)
+    job = found if isinstance(found, Job) else await pools.writes.run(tenant, submit, services, found, key)
     return ModelResponse(JobAnswer.of(job), 201, {"Location": f"{services.settings.root_path}{router.prefix}/{job.id}"})
 
 
@@ -120,8 +118,7 @@ def list_jobs(  # FastAPI's way to name what a request carries
 
 def labels(request: Request) -> dict[str, str]:
     """Return the labels that a list call asks for, as `metadata[key]=value`."""
-    matches = ((_METADATA.fullmatch(key), value) for key, value in request.query_params.items())
-    return {match[1]: value for match, value in matches if match}
+    return keyed(request, "metadata")
 
 
 @router.get("/{job_id}", response_model=JobAnswer, responses=declared(404, 422, 503))

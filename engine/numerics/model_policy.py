@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,6 +10,7 @@ from engine import layers
 from engine.dtype_policy import CLASSES, MIXED, QUANTIZATION_MODES, DTypePolicy, QuantizedDTypePolicy
 from engine.dtype_policy_map import DTypePolicyMap
 from engine.errors import located
+from engine.keras_config import copied
 from engine.network import Network
 from engine.policy import Policy
 from engine.serialization import keras3, tf24
@@ -92,7 +92,7 @@ def with_policies(config: Mapping[str, Any], policy: ModelPolicy, network: Netwo
     """
     if not isinstance(policy.given, DTypePolicyMap):
         return config
-    changed: dict[str, Any] = copy.deepcopy(dict(config))
+    changed: dict[str, Any] = copied(dict(config))
     written = changed["config"]["layers"]
     sequential = network.class_name == "Sequential"
     made_up = len(network.layers) - len(written) if sequential else 0

@@ -39,6 +39,11 @@ def test_what_is_declared_or_described_is_read(served):
     assert answer.status_code == 200
 
 
+def test_a_key_of_any_character_filters(served):
+    served.submit()
+    assert served.http.get(JOBS, params={"metadata[a\nb]": "1"}).json()["data"] == []
+
+
 @pytest.mark.parametrize("name", ["metadata[]", "metadata", "metadata[team", "metadata]"])
 def test_a_label_without_a_key_is_refused(served, name):
     answer = served.http.get(JOBS, params={name: "1"})

@@ -21,6 +21,16 @@ def test_the_migrated_schema_is_what_the_tables_say(engine: sa.Engine):
         assert compare_metadata(context, metadata) == []
 
 
+def test_whatever_json_was_written_is_read(engine: sa.Engine):
+    nested: list[object] = []
+    for _ in range(300):  # deeper than the fast parser goes
+        nested = [nested]
+    written = {"lone surrogate": "\ud800", "nested": nested, "number": 0.1, "integer": 10**30}
+    with database.writing(engine) as connection:
+        literal = sa.literal(written, sa.JSON)
+        assert connection.execute(sa.select(sa.type_coerce(literal, sa.JSON))).scalar_one() == written
+
+
 def test_migrating_again_changes_nothing(database_url: str, engine: sa.Engine):
     database.migrate(database_url)
     with engine.connect() as connection:
