@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypeVar, TypeVarTuple
 
 from fastapi import Depends, Path, Request
 from sqlalchemy import Engine
 
 from app.auth import NOBODY, Caller
+from app.check_services import CheckServices, CheckSettings
 from app.feed import Feed
 from app.predictor import Predictor
-from app.room import Room
+from app.process_pool import ProcessPool
 from app.settings import AppSettings
 from app.thread_pools import ThreadPools, thread_pools
 from app.waker import Waker
@@ -27,8 +30,9 @@ from worker.jobs.webhooks import WebhookStore
 from worker.queue import CeleryQueue, deliver
 from worker.settings import WorkerSettings
 
-CHECK_PATIENCE = 60.0
-"""Seconds that a check of a job waits for room for its file."""
+Arguments = TypeVarTuple("Arguments")
+T = TypeVar("T")
+
 _JOB_ID = re.compile(r"job-[A-Za-z0-9_-]{1,80}")
 
 
@@ -50,7 +54,8 @@ class Services:
         predictor: asks finished models.
         feed: follows the event logs of jobs.
         pools: the threads in which routes wait.
-        room: for the files that jobs are checked on.
+        checkers: the processes in which bodies are read and jobs checked.
+        check_settings: what these know, pickled.
         caller: whose request it is.
     """
 
@@ -67,13 +72,24 @@ class Services:
     feed: Feed
     predictor: Predictor
     pools: ThreadPools
-    room: Room
+    checkers: ProcessPool
+    check_settings: bytes
     caller: Caller = NOBODY
 
     @property
     def tenant(self) -> str:
         """The caller's."""
         return self.caller.tenant
+
+    async def checked(self, call: Callable[[CheckServices, *Arguments], T], *args: *Arguments) -> T:
+        """Return what a call returns, made in one of the processes for checks with the caller's `CheckServices`.
+
+        Raises:
+            NoThread: none became free in time.
+            TooCostly: the call took too much memory or time.
+        """
+        run, tenant = self.checkers.run, self.tenant
+        return await self.pools.checks.run(tenant, run, self.check_settings, tenant, call, *args)
 
     def of(self, caller: Caller) -> Services:
         """Return the services as the caller may use them: whatever is not his tenant's is not there."""
@@ -88,8 +104,14 @@ class Services:
         )
 
 
-def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
-    """Return the real services; connections are made when first used."""
+def wire(settings: AppSettings, shared: WorkerSettings, checkers: ProcessPool | None = None) -> Services:
+    """Return the real services; connections are made when first used.
+
+    Args:
+        settings: of this process.
+        shared: settings that every process has the same.
+        checkers: processes that others use too; None: some of its own.
+    """
     engine = database.create(shared.database_url)
     store = JobStore(engine)
     artifacts = ArtifactStore(shared.artifacts_url)
@@ -107,8 +129,9 @@ def wire(settings: AppSettings, shared: WorkerSettings) -> Services:
         waker=Waker(partial(deliver, store, queue)),
         feed=Feed(store, settings.sse_poll_seconds),
         predictor=Predictor(settings, shared.artifacts_url, shared.limits),
-        pools=thread_pools(engine.dialect.name),
-        room=Room(settings.check_bytes, CHECK_PATIENCE),
+        pools=thread_pools(engine.dialect.name, settings.check_processes),
+        checkers=checkers or ProcessPool(settings.check_seconds, settings.check_memory_bytes),
+        check_settings=pickle.dumps(CheckSettings.of(settings, shared)),
     )
 
 

@@ -27,6 +27,7 @@ from starlette.responses import Response
 
 from app.openapi import methods_at
 from app.problems import NO_RETRY, Problem
+from app.process_pool import TooCostly
 from app.thread_pools import NoThread
 from engine.errors import EngineError
 from worker.jobs.artifacts import Unreachable
@@ -145,6 +146,14 @@ def _no_thread(_error: Exception) -> Problem:
     return Problem(503, "service_busy", text, headers={"Retry-After": "1"})
 
 
+def _too_costly(error: TooCostly) -> Problem:
+    text = (
+        f"To check this takes more than {error.seconds:g} s or {error.memory_bytes:,} bytes of memory "
+        "(HALFSTEP_CHECK_SECONDS, HALFSTEP_CHECK_MEMORY_BYTES); nothing was queued. Send a smaller job, or less data."
+    )
+    return Problem(413, "resource_limit", text)
+
+
 def _files_away(_error: Exception) -> Problem:
     return Problem(
         503, "artifacts_unavailable", "The store of files does not answer; try again.", headers={"Retry-After": "1"}
@@ -176,6 +185,7 @@ TRANSLATIONS: Mapping[type[Exception], Callable[[Any], Problem]] = MappingProxyT
         OperationalError: _store_busy,
         PoolTimeout: _store_busy,
         NoThread: _no_thread,
+        TooCostly: _too_costly,
         Unreachable: _files_away,
         ClientDisconnect: _gone,
         Exception: _unexpected,

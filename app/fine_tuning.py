@@ -255,6 +255,16 @@ def job_of(request: FineTuningRequest, source: Mapping[str, Any] | None) -> JobS
         raise relocated(error, request) from error
 
 
+def told_of(request: FineTuningRequest) -> dict[str, Any]:
+    """Return what of a request `FineTuningJobAnswer` shows and the job itself does not have."""
+    multiplier = request.settings.learning_rate_multiplier
+    return {
+        "model": request.model,
+        "training_file": request.training_file,
+        "learning_rate_multiplier": 1.0 if multiplier is None or isinstance(multiplier, str) else multiplier,
+    }
+
+
 def _plain_part(request: FineTuningRequest) -> dict[str, Any]:
     settings = request.settings
     fit = {"epochs": EPOCHS if settings.n_epochs in (None, "auto") else settings.n_epochs}
@@ -315,11 +325,12 @@ def _paced(request: FineTuningRequest, compiled: Mapping[str, Any]) -> dict[str,
 def relocated(error: SpecError, request: FineTuningRequest) -> SpecError:
     """Return the faults of the job with their places in the request that made it."""
     return SpecError(
-        FieldError(fault.code, fault.type, fault.message, _place(fault.pointer, request)) for fault in error.errors
+        FieldError(fault.code, fault.type, fault.message, place_of(fault.pointer, request)) for fault in error.errors
     )
 
 
-def _place(pointer: str, request: FineTuningRequest) -> str:
+def place_of(pointer: str, request: FineTuningRequest) -> str:
+    """Return where in a request that of a job's parts stands to which `pointer` leads."""
     if pointer.split("/")[1:2] and pointer.split("/")[1] in (request.halfstep or {}):
         return f"/halfstep{pointer}"
     return next((ours for theirs, ours in _PLACES.items() if pointer.startswith(theirs)), pointer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from inspect import getclosurevars, iscoroutinefunction
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_origin
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
@@ -18,6 +18,7 @@ from app.problems import Problem
 from app.query_route import query_check
 from app.settings import AppSettings
 from app.thread_pools import NoThread, ThreadPools
+from app.unread import Unread
 from worker.specs.errors import SpecError, read
 
 T = TypeVar("T")
@@ -58,13 +59,14 @@ class ModelRequest(BoundedRequest):
             raise Refused(problem_of(error)) from error
 
     async def json(self) -> Any:
-        """Return the body as the model; FastAPI takes it as it is.
+        """Return the body as the model, or unread if the route wants it so; FastAPI takes it as it is.
 
         Raises:
             BodyNotJson: see `parse`.
             Refused: the body is not what the route takes.
         """
-        return await self.worked(self._read, await self.body())
+        body = await self.body()
+        return Unread(body) if get_origin(self._root) is Unread else await self.worked(self._read, body)
 
     def _read(self, body: bytes) -> BaseModel:
         try:

@@ -23,6 +23,7 @@ from app.finite_json import FiniteJSONResponse
 from app.gate import Gate, Rules
 from app.hosts import exposure
 from app.monitoring import Measured, registry_of
+from app.process_pool import ProcessPool
 from app.protection import Protection
 from app.protocol import BoundedHttp
 from app.request_ids import RequestIds
@@ -71,14 +72,19 @@ ROUTERS = (  # asked in this order, so the quick and busy ones come first
 )
 
 
-def create_app(settings: AppSettings | None = None, worker_settings: WorkerSettings | None = None) -> FastAPI:
+def create_app(
+    settings: AppSettings | None = None,
+    worker_settings: WorkerSettings | None = None,
+    checkers: ProcessPool | None = None,
+) -> FastAPI:
     """Return the application; nothing is connected before it is served.
 
     Args:
         settings: of the HTTP process; None reads the environment.
         worker_settings: where the state lives, the same for every process; None reads the environment.
+        checkers: processes that check jobs, started and ended by whoever made them; None: processes of its own.
     """
-    services = wire(settings or AppSettings(), worker_settings or WorkerSettings())
+    services = wire(settings or AppSettings(), worker_settings or WorkerSettings(), checkers)
     rules = rules_of(services)
     app = FastAPI(
         title="Halfstep",
@@ -90,7 +96,7 @@ def create_app(settings: AppSettings | None = None, worker_settings: WorkerSetti
         redoc_url=None,
         openapi_url=None,
         servers=[{"url": services.settings.root_path}] if services.settings.root_path else None,
-        lifespan=_lifespan_of(services, rules),
+        lifespan=_lifespan_of(services, rules, own_checkers=checkers is None),
         default_response_class=FiniteJSONResponse,
         generate_unique_id_function=openapi.operation_id,
     )
@@ -116,16 +122,22 @@ def create_app(settings: AppSettings | None = None, worker_settings: WorkerSetti
     return app
 
 
-def _lifespan_of(services: Services, rules: Rules) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan_of(
+    services: Services, rules: Rules, *, own_checkers: bool
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         services.pools.limit_lookups()
         services.feed.open()
         services.waker.start()
+        if own_checkers:
+            services.checkers.start()
         yield
         services.feed.close()
         services.waker.stop()
         await rules.counter.close()
+        if own_checkers:
+            services.checkers.end()
         services.database.dispose()
 
     return lifespan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,11 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     for text in value:
         ip_network(text, strict=False)
     return value
+
+
+def _processes() -> int:
+    """Return how many processes check at the same time unless a setting tells otherwise."""
+    return min(max(2, (os.cpu_count() or 1) + 1), 5)
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -85,9 +91,17 @@ class AppSettings(BaseSettings):
     max_file_bytes: int = Field(
         default=512 * 1024 * 1024, ge=1024, description="A larger uploaded file is refused with 413."
     )
-    check_bytes: int = Field(
-        default=512 * 1024**2, ge=1, description="Bytes of files that jobs are checked on at the same time."
+    check_processes: int = Field(
+        default_factory=_processes,
+        ge=1,
+        le=64,
+        description="Processes that read and check jobs, sweeps and models at the same time; by default one more than "
+        "processors, from 2 to 5. A tenant has all but one of them.",
     )
+    check_memory_bytes: int = Field(
+        default=3 * 1024**3, ge=512 * 1024**2, description="Most memory (address space) of one of these processes."
+    )
+    check_seconds: float = Field(default=60.0, gt=0, description="Longest time that one check may take.")
     max_simulated_steps: int = Field(
         default=100_000, ge=1, description="A longer simulation of a loss scale is refused with 422."
     )

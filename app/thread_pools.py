@@ -82,13 +82,15 @@ class ThreadPools:
     Attributes:
         lookups: threads for what reads a few rows.
         writes: what writes to the database. SQLite has one lock for writing, for which one thread waits best.
-        work: what computes or reads much: checks of jobs, files, reports, predictions.
+        work: what computes or reads much: files, reports, predictions.
+        checks: what waits for a process of `app.process_pool`, of which there are as many.
         probes: what asks whether a part answers, which a part that does not answer holds up.
     """
 
     lookups: int
     writes: ThreadPool
     work: ThreadPool
+    checks: ThreadPool
     probes: CapacityLimiter
 
     def limit_lookups(self) -> None:
@@ -96,16 +98,18 @@ class ThreadPools:
         anyio.to_thread.current_default_thread_limiter().total_tokens = self.lookups
 
 
-def thread_pools(backend: str) -> ThreadPools:
+def thread_pools(backend: str, checkers: int) -> ThreadPools:
     """Return the pools for a database.
 
     More threads than these make a service on SQLite slower: they wait for each other's interpreter and for one lock.
 
     Args:
         backend: "sqlite" or "postgresql".
+        checkers: processes that check at the same time; one tenant has all but one of them.
     """
     lookups, writes = {"sqlite": (2, 1)}.get(backend, (4, 4))
-    return ThreadPools(lookups, ThreadPool(writes, writes), ThreadPool(4, 2), CapacityLimiter(6))
+    checks = ThreadPool(checkers, max(1, checkers - 1))
+    return ThreadPools(lookups, ThreadPool(writes, writes), ThreadPool(4, 2), checks, CapacityLimiter(6))
 
 
 def in_pool(name: str) -> Callable[[Callable[..., T]], Callable[..., Any]]:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from app.answers import ListAnswer
-from app.deps import JobId, Services, ServicesDep
+from app.checks import check_fine_tuning
+from app.deps import JobId, ServicesDep
 from app.errors import Refused, problem_of
 from app.fine_tuning import (
     FineTuningCheckpointAnswer,
@@ -18,18 +19,16 @@ from app.fine_tuning import (
     FineTuningJobAnswer,
     FineTuningRequest,
     event_number,
-    job_of,
-    relocated,
 )
 from app.json_route import JsonRoute
 from app.problems import declared
 from app.routes.jobs import METADATA_PARAMETER, IdempotencyKey, labels
-from app.submission import known_or_checked, submit
+from app.submission import submit
 from app.thread_pools import in_writes
+from app.unread import Unread
 from worker.jobs.errors import IdempotencyMismatch, JobNotFound
 from worker.jobs.records import Job
 from worker.specs.errors import SpecError
-from worker.specs.job import JobSpec
 
 
 class OpenAIRoute(JsonRoute):
@@ -55,39 +54,16 @@ _ACTED = declared(400, 404, 409, 503)
 
 @router.post("", responses=declared(400, 404, 409, 413, 415, 503))
 async def create_fine_tuning_job(
-    request: FineTuningRequest,
+    request: Annotated[Unread[FineTuningRequest], Body()],
     services: ServicesDep,
     idempotency_key: IdempotencyKey = None,
 ) -> FineTuningJobAnswer:
     """Make a job of OpenAI's request and put it into the queue."""
-    said = {
-        "model": request.model,
-        "training_file": request.training_file,
-        "learning_rate_multiplier": _number(request.settings.learning_rate_multiplier),
-    }
-    work, writes, tenant = services.pools.work, services.pools.writes, services.tenant
-    try:
-        spec = await work.run(tenant, _job_of, services, request)
-        found = await work.run(tenant, known_or_checked, services, spec, idempotency_key)
-        if isinstance(found, Job):
-            return FineTuningJobAnswer.of(found)
-        new = replace(found.new, summary={**found.new.summary, "openai": said})
-        job = await writes.run(tenant, submit, services, replace(found, new=new), idempotency_key)
-    except SpecError as error:
-        raise relocated(error, request) from error
+    found = await services.checked(check_fine_tuning, request.body, idempotency_key)
+    if isinstance(found, Job):
+        return FineTuningJobAnswer.of(found)
+    job = await services.pools.writes.run(services.tenant, submit, services, found, idempotency_key)
     return FineTuningJobAnswer.of(job)
-
-
-def _job_of(services: Services, request: FineTuningRequest) -> JobSpec:
-    return job_of(request, None if request.source is None else _spec_of(services, request.source))
-
-
-def _spec_of(services: Services, name: str) -> dict[str, Any]:
-    return services.store.spec(services.store.checkpoint(name).job_id)
-
-
-def _number(multiplier: float | str | None) -> float:
-    return 1.0 if multiplier is None or isinstance(multiplier, str) else multiplier
 
 
 @router.get("", responses=declared(400, 404, 503), openapi_extra=METADATA_PARAMETER)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 
 from app.answers import CheckpointAnswer, DryRunAnswer, JobAnswer, ListAnswer, MetricsAnswer, ThinningAnswer
+from app.checks import Checked, check_job
 from app.deps import JobId, ServicesDep
 from app.errors import Refused, invalid
 from app.finite_json import FiniteJSONResponse, ModelResponse
 from app.json_route import JsonRoute
 from app.problems import Problem, declared
 from app.query_route import keyed
-from app.submission import Checked, known_or_checked, submit
+from app.submission import submit
 from app.thread_pools import in_work, in_writes
+from app.unread import Unread
 from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
 from worker.jobs.store import JobStore
@@ -75,7 +77,7 @@ IdempotencyKey = Annotated[
     },
 )
 async def create_job(  # FastAPI's way to name what a request carries
-    spec: JobSpec,
+    spec: Annotated[Unread[JobSpec], Body()],
     services: ServicesDep,
     dry_run: Annotated[bool, Query(description="Only say whether the job would be accepted.")] = False,
     idempotency_key: IdempotencyKey = None,
@@ -83,11 +85,11 @@ async def create_job(  # FastAPI's way to name what a request carries
 ) -> Response:
     """Check a job and put it into the queue."""
     key = None if dry_run else idempotency_key or x_idempotency_key
-    pools, tenant = services.pools, services.tenant
-    found = await pools.work.run(tenant, known_or_checked, services, spec, key)
+    found = await services.checked(check_job, spec.body, key)
     if isinstance(found, Checked) and dry_run:
         return FiniteJSONResponse(found.answer)
-    job = found if isinstance(found, Job) else await pools.writes.run(tenant, submit, services, found, key)
+    writes, tenant = services.pools.writes, services.tenant
+    job = found if isinstance(found, Job) else await writes.run(tenant, submit, services, found, key)
     return ModelResponse(JobAnswer.of(job), 201, {"Location": f"{services.settings.root_path}{router.prefix}/{job.id}"})
 
 

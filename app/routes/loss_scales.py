@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
 
+from fastapi import APIRouter, Body, Response
+
+from app.checks import simulated
 from app.deps import ServicesDep
 from app.json_route import StatelessRoute
 from app.problems import declared
-from app.thread_pools import in_work
+from app.unread import Unread
 from worker.specs import loss_scales
 from worker.specs.loss_scales import (
     LossScaleDeserialized,
@@ -17,7 +20,7 @@ from worker.specs.loss_scales import (
     LossScaleSerializeRequest,
     LossScaleValidateRequest,
 )
-from worker.specs.simulation import Simulated, SimulateRequest, SimulationLimits, simulate
+from worker.specs.simulation import Simulated, SimulateRequest
 
 router = APIRouter(prefix="/v1/loss-scales", tags=["loss scales"], route_class=StatelessRoute)
 
@@ -42,9 +45,7 @@ def deserialize_loss_scale(request: LossScaleDeserializeRequest) -> LossScaleDes
     return loss_scales.deserialize_loss_scale(request)
 
 
-@router.post("/simulate", responses=_PROBLEMS)
-@in_work
-def simulate_loss_scale(request: SimulateRequest, services: ServicesDep) -> Simulated:
+@router.post("/simulate", response_model=Simulated, responses=_PROBLEMS)
+async def simulate_loss_scale(request: Annotated[Unread[SimulateRequest], Body()], services: ServicesDep) -> Response:
     """Move a loss scale through steps, under the rule of any system; exact to the bit."""
-    settings = services.settings
-    return simulate(request, SimulationLimits(settings.max_simulated_steps, settings.max_simulated_gradients))
+    return Response(await services.checked(simulated, request.body), media_type="application/json")

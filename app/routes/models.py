@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
 
+from fastapi import APIRouter, Body, Response
+
+from app.checks import inspected
 from app.deps import ServicesDep
 from app.json_route import StatelessRoute
 from app.problems import declared
-from app.thread_pools import in_work
-from worker.specs.inspect_model import inspect_model as look_at
+from app.unread import Unread
 from worker.specs.inspection import Inspection, InspectRequest
-from worker.specs.uploads import Uploads
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StatelessRoute)
 
 
-@router.post("/inspect", responses=declared(400, 413, 415, 422))
-@in_work
-def inspect_model(request: InspectRequest, services: ServicesDep) -> Inspection:
+@router.post("/inspect", response_model=Inspection, responses=declared(400, 413, 415, 422))
+async def inspect_model(request: Annotated[Unread[InspectRequest], Body()], services: ServicesDep) -> Response:
     """Tell dtypes, loss scaling, memory and what is doubtful about a model's numerics, before anything is allocated."""
-    return look_at(request, services.shared.limits, Uploads(services.files))
+    return Response(await services.checked(inspected, request.body), media_type="application/json")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import ConfigDict, Field, StringConstraints
+from fastapi import APIRouter, Body, Depends, Path, Query, Response
+from pydantic import Field
 
 from app.answers import Answer, JobErrorAnswer, ListAnswer, notices_of, reach_of
 from app.deps import Services, ServicesDep
@@ -15,29 +15,21 @@ from app.json_route import JsonRoute
 from app.problems import declared
 from app.quotas import require_room
 from app.routes.jobs import IdempotencyKey
-from app.submission import Checked, checked_with, digest, discard, largest, started
+from app.submission import discard, started
+from app.sweep_checks import CheckedSweep, SweepRequest, check_sweep
 from app.thread_pools import in_work, in_writes
+from app.unread import Unread
 from worker.jobs.errors import JobNotFound
 from worker.jobs.records import Job
 from worker.jobs.states import JobStatus
 from worker.jobs.submitting import NewJob
 from worker.jobs.sweeps import NewSweep, Point, Sweep, Trial
-from worker.specs.bounds import MOST_ITEMS, MOST_KEYS, AtMost
-from worker.specs.errors import FieldError, SpecError, read
-from worker.specs.grid import GridPoint, placed, points_of
-from worker.specs.job import EXAMPLE, JobSpec, Metadata
 from worker.specs.notices import Notice
 from worker.specs.reach import ReachShape
-from worker.specs.shape import Anything, Spec, Text
-from worker.specs.sources import Remembered
-from worker.specs.uploads import Uploads
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], route_class=JsonRoute)
 
 _SWEEP_ID = re.compile(r"sweep-[A-Za-z0-9_-]{1,80}")
-_OF_THE_JOB = "/job"
-_FIRST_FAULTS = 20
-"""A wrong job is wrong at every point of its grid; so many faults are enough to go by."""
 
 
 async def _sweep_id(sweep_id: Annotated[str, Path(description="Id of a sweep.")]) -> str:
@@ -47,24 +39,6 @@ async def _sweep_id(sweep_id: Annotated[str, Path(description="Id of a sweep.")]
 
 
 SweepId = Annotated[str, Depends(_sweep_id)]
-
-
-class SweepRequest(Spec):
-    """A job, and what of it to vary."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"job": EXAMPLE, "grid": {"/policy": ["float32", "mixed_float16"]}}]}
-    )
-
-    job: Annotated[dict[str, Anything], AtMost(MOST_KEYS)] = Field(
-        description="A training job; every point of the grid starts from it."
-    )
-    grid: Annotated[dict[Text, Annotated[list[Anything], AtMost(MOST_ITEMS)]], Field(min_length=1), AtMost(8)] = Field(
-        description="Values to try, by JSON pointer into the job; every combination is a job.",
-        examples=[{"/policy": ["float32", "mixed_float16", "mixed_bfloat16"], "/fit/batch_size": [32, 128]}],
-    )
-    suffix: Annotated[Text, StringConstraints(max_length=64)] | None = None
-    metadata: Metadata = Field(default_factory=dict)
 
 
 class TrialAnswer(Answer):
@@ -162,92 +136,55 @@ class SweepDryRunAnswer(Answer):
     },
 )
 async def create_sweep(
-    request: SweepRequest,
+    request: Annotated[Unread[SweepRequest], Body()],
     services: ServicesDep,
     dry_run: Annotated[bool, Query(description="Only say whether the sweep would be accepted.")] = False,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Check every job of a grid, then queue them all in one transaction, or none."""
-    work, writes, tenant = services.pools.work, services.pools.writes, services.tenant
-    if dry_run:
-        return ModelResponse(_foreseen(await work.run(tenant, _checked, services, request)))
-    answer = await work.run(tenant, _replayed, services, request, idempotency_key)
-    if answer is None:
-        points = await work.run(tenant, _checked, services, request)
-        answer = await writes.run(tenant, _queued, services, request, points, idempotency_key)
+    key = None if dry_run else idempotency_key
+    found = await services.checked(check_sweep, request.body, key)
+    if isinstance(found, CheckedSweep) and dry_run:
+        return ModelResponse(_foreseen(found))
+    answer = await services.pools.writes.run(services.tenant, _compared_or_queued, services, found, key)
     return ModelResponse(answer, 201, {"Location": f"{services.settings.root_path}{router.prefix}/{answer.id}"})
 
 
-def _foreseen(points: list[tuple[GridPoint, Checked]]) -> SweepDryRunAnswer:
+def _foreseen(sweep: CheckedSweep) -> SweepDryRunAnswer:
     rows = [
         PointAnswer(
             values=dict(point.values),
-            policy_reach=checked.answer["policy_reach"],
-            warnings=checked.answer["warnings"],
+            policy_reach=point.checked.answer["policy_reach"],
+            warnings=point.checked.answer["warnings"],
         )
-        for point, checked in points
+        for point in sweep.points
     ]
-    steps = sum(checked.new.total_steps for _, checked in points)
-    return SweepDryRunAnswer(jobs=len(points), total_steps=steps, points=rows)
+    steps = sum(point.checked.new.total_steps for point in sweep.points)
+    return SweepDryRunAnswer(jobs=len(rows), total_steps=steps, points=rows)
 
 
-def _replayed(services: Services, request: SweepRequest, key: str | None) -> ComparedAnswer | None:
-    """Return the sweep that this key made before, before its jobs are checked again."""
-    made = None if key is None else services.sweeps.replayed(key, digest(request.given()))
-    return None if made is None else _compared(services, made)
-
-
-def _queued(
-    services: Services, request: SweepRequest, points: list[tuple[GridPoint, Checked]], key: str | None
-) -> ComparedAnswer:
-    sweep, jobs = _created(services, request, points, key)
+def _compared_or_queued(services: Services, found: Sweep | CheckedSweep, key: str | None) -> ComparedAnswer:
+    if isinstance(found, Sweep):
+        return _compared(services, found)
+    sweep, jobs = _created(services, found, key)
     for job in jobs:
         services.waker.wake(job)
     return _compared(services, sweep)
 
 
-def _checked(services: Services, request: SweepRequest) -> list[tuple[GridPoint, Checked]]:
-    data = request.job.get("data")
-    files = [data.get("file")] if isinstance(data, dict) else []
-    with services.room.taken(largest(services, [*files, *request.grid.get("/data/file", ())])):
-        return _points(services, request)
-
-
-def _points(services: Services, request: SweepRequest) -> list[tuple[GridPoint, Checked]]:
-    good: list[tuple[GridPoint, Checked]] = []
-    faults: dict[FieldError, None] = {}
-    files = Remembered(Uploads(services.files))
-    for point in points_of(request.job, request.grid, services.shared.limits):
-        try:
-            good.append((point, checked_with(services, read(JobSpec, point.job), files)))
-        except SpecError as error:
-            found = dict.fromkeys(placed(error.errors, point))
-            faults |= found
-            if all(fault.pointer.startswith(_OF_THE_JOB) for fault in found):
-                break  # the job that every point starts from is wrong
-        if len(faults) >= _FIRST_FAULTS:
-            break
-    if faults:
-        raise SpecError(faults)
-    return good
-
-
-def _created(
-    services: Services, request: SweepRequest, points: list[tuple[GridPoint, Checked]], key: str | None
-) -> tuple[Sweep, list[Job]]:
+def _created(services: Services, checked: CheckedSweep, key: str | None) -> tuple[Sweep, list[Job]]:
     """Queue the jobs; files laid ready for jobs that are not made after all are deleted again."""
-    require_room(services, len(points))
+    require_room(services, len(checked.points))
     made: list[NewJob] = []
     try:
-        for _, checked in points:
-            made.append(started(services, checked))
+        made.extend(started(services, point.checked) for point in checked.points)
         new = NewSweep(
-            request.grid,
-            tuple(Point(point.values, job) for (point, _), job in zip(points, made, strict=True)),
-            request.suffix,
-            request.metadata,
+            checked.grid,
+            tuple(Point(point.values, job) for point, job in zip(checked.points, made, strict=True)),
+            checked.suffix,
+            checked.metadata,
         )
-        sweep = services.sweeps.create(new, idempotency_key=key, request_hash=digest(request.given()))
+        sweep = services.sweeps.create(new, idempotency_key=key, request_hash=checked.digest)
     except BaseException:
         for job in made:
             discard(services, job)

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Path, Response
 from pydantic import Field
 
 from app.answers import Answer, ListAnswer
+from app.checks import new_webhook
 from app.deps import JobId, ServicesDep
 from app.json_route import JsonRoute
 from app.problems import declared
-from app.submission import new_webhook
 from app.thread_pools import in_writes
 from worker.jobs.errors import JobNotFound
 from worker.jobs.webhooks import Delivery, Webhook

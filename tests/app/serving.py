@@ -1,9 +1,11 @@
 """The HTTP process in a thread: real sockets, a real store, no worker. Tests play the worker on the store."""
 
+import atexit
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Thread
 
@@ -12,6 +14,7 @@ from fastapi import FastAPI
 
 from app.deps import Services
 from app.main import Server, create_app, uvicorn_config
+from app.process_pool import ProcessPool
 from app.protocol import BoundedHttp
 from app.settings import AppSettings
 from tests.waiting import PATIENCE, until
@@ -62,6 +65,15 @@ class Served:
         return claim
 
 
+@cache
+def checkers() -> ProcessPool:
+    """Return processes that all tests of this run share: to start some for each would take longer than most tests."""
+    settings = AppSettings()
+    pool = ProcessPool(settings.check_seconds, settings.check_memory_bytes)
+    atexit.register(pool.end)
+    return pool
+
+
 @contextmanager
 def serving(
     folder: Path,
@@ -74,7 +86,7 @@ def serving(
     """Serve from `folder` for as long as the block lasts; the broker is away unless `shared` names one."""
     worker_settings = WorkerSettings(**{"data_dir": folder, "broker_url": f"unix://{folder}/away?db=0", **shared})
     database.migrate(worker_settings.database_url)
-    app = create_app(settings or AppSettings(sse_poll_seconds=0.02), worker_settings)
+    app = create_app(settings or AppSettings(sse_poll_seconds=0.02), worker_settings, checkers())
     if change:
         change(app)
     with socket.create_server(("127.0.0.1", 0)) as listener:

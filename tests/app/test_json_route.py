@@ -36,7 +36,8 @@ def _refuse() -> None:
 async def asked(*, depends: Sequence[params.Depends] = (), **content: Any) -> list[httpx.Response]:
     """Ask a route that is called directly, and one that FastAPI calls, the same."""
     app, router = FastAPI(), APIRouter(route_class=JsonRoute)
-    app.state.services = SimpleNamespace(settings=SimpleNamespace(max_body_bytes=100_000), pools=thread_pools("sqlite"))
+    settings = SimpleNamespace(max_body_bytes=100_000)
+    app.state.services = SimpleNamespace(settings=settings, pools=thread_pools("sqlite", 2))
 
     @router.post("/direct")
     def direct(body: Body) -> Answer:

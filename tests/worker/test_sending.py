@@ -43,7 +43,7 @@ def sender(hooks: WebhookStore, settings: WorkerSettings, clock: ManualClock) ->
 
 def told(store: JobStore, url: str, *events: str, **condition: object) -> Job:
     hook = NewWebhook(url, SECRET, events, condition or None)
-    return store.submit(NewJob(SPEC, 12, 3, webhooks=(hook,)))
+    return store.submit(NewJob.of(SPEC, 12, 3, webhooks=(hook,)))
 
 
 def deliveries(hooks: WebhookStore, job: Job) -> list[tuple[str, str, list[int | None]]]:

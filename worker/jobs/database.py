@@ -4,9 +4,10 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from alembic import command
@@ -77,7 +78,27 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-_to_json = partial(json.dumps, allow_nan=False, separators=(",", ":"))
+@dataclass(frozen=True)
+class Encoded:
+    """A value for a JSON column that is JSON text already.
+
+    Attributes:
+        text: as `Encoded.of` writes it.
+    """
+
+    text: str
+
+    @classmethod
+    def of(cls, value: Any) -> Self:
+        """Return any value as the text that a column would hold."""
+        return cls(_dumps(value))
+
+
+_dumps = partial(json.dumps, allow_nan=False, separators=(",", ":"))
+
+
+def _to_json(value: Any) -> str:
+    return value.text if isinstance(value, Encoded) else _dumps(value)
 
 
 def _from_json(text: str | bytes) -> Any:

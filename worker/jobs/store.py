@@ -98,7 +98,7 @@ class JobStore:
         Raises:
             IdempotencyMismatch: the key came before with another `request_hash`.
         """
-        new = NewJob(spec, total_steps, epochs, summary)
+        new = NewJob.of(spec, total_steps, epochs, summary)
         return self.submit(new, idempotency_key=idempotency_key, request_hash=request_hash)
 
     def submit(self, new: NewJob, *, idempotency_key: str | None = None, request_hash: str | None = None) -> Job:

@@ -4,11 +4,12 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 
 from worker.jobs import moves, turns
+from worker.jobs.database import Encoded
 from worker.jobs.errors import IdempotencyMismatch, JobNotFound, TransitionRefused
 from worker.jobs.moves import Change
 from worker.jobs.notices import NewWebhook
@@ -31,13 +32,15 @@ _INLINE = frozenset({"x", "y"})
 
 @dataclass(frozen=True)
 class NewJob:
-    """A checked job.
+    """A checked job; `NewJob.of` makes it of a JobSpec.
 
     Attributes:
-        spec: the JobSpec as JSON.
+        spec: the JobSpec as it is shown: of inline data only the number of samples.
         total_steps: training steps of the whole job.
         epochs: of the whole job.
         summary: what the check learnt and the API shows.
+        stored: bytes that the job takes in the database.
+        inline: its inline data as JSON text, so that nobody encodes it a second time; None if it has none.
         id: of the job to be; known early, so that files can lie ready for it.
         start: the copied checkpoint it begins with, or None.
         webhooks: who is to be told of it; the spec does not hold them, for it is shown.
@@ -46,10 +49,27 @@ class NewJob:
     spec: Mapping[str, Any]
     total_steps: int
     epochs: int
-    summary: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any]
+    stored: int
+    inline: Encoded | None = None
     id: str = field(default_factory=lambda: new_id("job"))
     start: Start | None = None
     webhooks: tuple[NewWebhook, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        spec: Mapping[str, Any],
+        total_steps: int,
+        epochs: int,
+        summary: Mapping[str, Any] = NOTHING,
+        webhooks: tuple[NewWebhook, ...] = (),
+    ) -> Self:
+        """Return the job of a whole JobSpec; inline data is encoded here, which may take seconds."""
+        shown = abbreviated(spec)
+        inline = Encoded.of(spec["data"]) if _is_inline(spec.get("data")) else None
+        stored = len(json.dumps(shown)) + (0 if inline is None else len(inline.text))
+        return cls(shown, total_steps, epochs, dict(summary), stored, inline, webhooks=webhooks)
 
 
 def new_id(prefix: str) -> str:
@@ -81,9 +101,8 @@ def insert(connection: sa.Connection, tenant: str, new: NewJob, now: float) -> N
     connection.execute(sa.insert(jobs), {"tenant": tenant, **_columns(new, now)})
     if file_id is not None:
         connection.execute(sa.insert(file_uses).values(job_id=job_id, file_id=file_id))
-    data = new.spec.get("data")
-    if _is_inline(data):
-        connection.execute(sa.insert(inline_data).values(job_id=job_id, body=data))
+    if new.inline is not None:
+        connection.execute(sa.insert(inline_data).values(job_id=job_id, body=new.inline))
     pairs = [{"job_id": job_id, "key": key, "value": value} for key, value in _labels(new.spec).items()]
     if pairs:
         connection.execute(sa.insert(labels), pairs)
@@ -140,7 +159,7 @@ def _columns(new: NewJob, now: float) -> dict[str, Any]:
         "priority": priority,
         "turn_at": moves.turn(priority, now),
         "start": asdict(new.start) if new.start else None,
-        "spec": abbreviated(new.spec),
+        "spec": dict(new.spec),
         "summary": dict(new.summary),
         "step": 0,
         "total_steps": new.total_steps,
@@ -154,7 +173,7 @@ def _columns(new: NewJob, now: float) -> dict[str, Any]:
         "lost_leases": 0,
         "last_event_id": 2,
         "told_place": 0,
-        "stored": len(json.dumps(new.spec)),
+        "stored": new.stored,
     }
 
 

@@ -167,7 +167,7 @@ EXAMPLE: dict[str, Any] = {
 class JobSpec(Spec):
     """A training job."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = ConfigDict(defer_build=True, json_schema_extra={"examples": [EXAMPLE]})
 
     model: ModelValue = Field(description="What `model.to_json()` prints.")
     policy: PolicyValue = Field(

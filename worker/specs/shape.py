@@ -268,6 +268,8 @@ class Node(Spec):
     `module` and `registered_name` are printed by Keras 3 and tf_keras; they say where the class comes from.
     """
 
+    model_config = ConfigDict(defer_build=True)
+
     class_name: Text = Field(description="Name of the Keras class.")
     config: Spec
     module: Module | None = Field(default=None, description="Printed by Keras 3; must be a module of Keras.")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.fine_tuning import FineTuningRequest
-from app.routes.sweeps import SweepRequest
+from app.sweep_checks import SweepRequest
 from tests.work import calls_of
 from tests.worker.specs.jobs import JOB
 from worker.specs.bounds import LONGEST_KEY, MOST_FAULTS

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from worker.specs.bounds import MOST_LAYERS, AtMost
 from worker.specs.constraints import ConstraintValue
@@ -47,6 +47,8 @@ LowRank: TypeAlias = Annotated[Unset, WHEN_SET]
 
 class LayerConfig(Spec):
     """What every layer's `get_config()` returns."""
+
+    model_config = ConfigDict(defer_build=True)
 
     name: Text | None = Field(default=None, description="Name of the layer; made from its class when absent.")
     trainable: Bool = Field(default=True, description="Whether training changes its variables.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from worker.specs.bounds import MOST_ITEMS, MOST_LAYERS, AtMost
 from worker.specs.layers.base import KERAS3, NEWER, WHEN_SET, LayerNode
@@ -34,6 +34,8 @@ _INSIDE = WithJsonSchema(
 class SequentialConfig(Spec):
     """What `Sequential.get_config()` returns."""
 
+    model_config = ConfigDict(defer_build=True)
+
     name: Text | None = Field(default=None, examples=["sequential"])
     trainable: Annotated[Bool, KERAS3] = True
     dtype: Annotated[PolicyValue, KERAS3] = Field(
@@ -47,6 +49,8 @@ class SequentialConfig(Spec):
 
 class FunctionalConfig(Spec):
     """What `Functional.get_config()` returns."""
+
+    model_config = ConfigDict(defer_build=True)
 
     name: Text | None = Field(default=None, examples=["model"])
     trainable: Annotated[Bool, NEWER] = True
