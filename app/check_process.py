@@ -7,18 +7,19 @@ one may have.
 from __future__ import annotations
 
 import gc
-import pickle
 import resource
 import signal
 import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from typing import cast
 
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.check_services import CheckServices
+from app.check_services import CheckServices, CheckSettings
 from app.finite_json import BodyNotJson
+from app.process_pool import Request
 from engine.errors import EngineError
 from worker.jobs.artifacts import Unreachable
 from worker.jobs.errors import JobsError
@@ -30,29 +31,38 @@ _ANSWERS = (SpecError, JobsError, EngineError, BodyNotJson, Unreachable, MemoryE
 
 
 class Calls:
-    """Answers calls; services are kept for as long as those that ask have the same settings."""
+    """Answers calls; services are kept for as long as those that ask have the same settings.
 
-    def __init__(self) -> None:
-        self._settings = b""
+    Args:
+        connection: to the process that asks.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._services: CheckServices | None = None
 
-    def answer(self, request: bytes) -> bytes:
-        """Return whether a call returned, and what it returned or raised, pickled."""
-        settings, tenant, call, arguments = pickle.loads(request)  # noqa: S301  # from the process that started this one
-        try:
-            answer = pickle.dumps((True, call(self._of(settings, tenant), *arguments)), pickle.HIGHEST_PROTOCOL)
-        except _ANSWERS as error:
-            answer = pickle.dumps((False, (type(error), error.args, vars(error))))
-        except (OperationalError, PoolTimeout) as error:  # the driver's own error need not be picklable
-            answer = pickle.dumps((False, (PoolTimeout, (str(error),), {})))
-        return answer
+    def answer(self) -> None:
+        """Take a call, and send whether it returned, and what it returned or raised.
 
-    def _of(self, settings: bytes, tenant: str) -> CheckServices:
-        if self._services is None or settings != self._settings:
+        Raises:
+            EOFError: there are no more calls.
+        """
+        settings, tenant, call, arguments, seconds = cast(Request, self._connection.recv())
+        signal.setitimer(signal.ITIMER_REAL, seconds)  # ends this process, should the one who asked be gone
+        try:
+            self._connection.send((True, call(self._of(settings, tenant), *arguments)))
+        except _ANSWERS as error:
+            self._connection.send((False, (type(error), error.args, vars(error))))
+        except (OperationalError, PoolTimeout) as error:  # the driver's own error need not be one that can be sent
+            self._connection.send((False, (PoolTimeout, (str(error),), {})))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _of(self, settings: CheckSettings, tenant: str) -> CheckServices:
+        if self._services is None or settings != self._services.settings:
             if self._services is not None:
                 self._services.database.dispose()
-            self._services = CheckServices.wire(pickle.loads(settings))  # noqa: S301  # likewise
-            self._settings = settings
+            self._services = CheckServices.wire(settings)
         return self._services.of(tenant)
 
 
@@ -63,10 +73,10 @@ def main(descriptor: str, memory_bytes: str) -> None:
     JobSpec.model_rebuild()  # it is built when it is first used, unless it is asked to be
     gc.collect()
     gc.freeze()
-    calls, connection = Calls(), Connection(int(descriptor))
+    calls = Calls(Connection(int(descriptor)))
     with suppress(EOFError, ConnectionError):
         while True:
-            connection.send_bytes(calls.answer(connection.recv_bytes()))
+            calls.answer()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -55,7 +54,7 @@ class Services:
         feed: follows the event logs of jobs.
         pools: the threads in which routes wait.
         checkers: the processes in which bodies are read and jobs checked.
-        check_settings: what these know, pickled.
+        check_settings: what these know.
         caller: whose request it is.
     """
 
@@ -73,7 +72,7 @@ class Services:
     predictor: Predictor
     pools: ThreadPools
     checkers: ProcessPool
-    check_settings: bytes
+    check_settings: CheckSettings
     caller: Caller = NOBODY
 
     @property
@@ -88,8 +87,8 @@ class Services:
             NoThread: none became free in time.
             TooCostly: the call took too much memory or time.
         """
-        run, tenant = self.checkers.run, self.tenant
-        return await self.pools.checks.run(tenant, run, self.check_settings, tenant, call, *args)
+        asked = partial(self.checkers.run, self.check_settings, self.tenant, call, *args)
+        return await self.pools.checks.run(self.tenant, asked)
 
     def of(self, caller: Caller) -> Services:
         """Return the services as the caller may use them: whatever is not his tenant's is not there."""
@@ -131,7 +130,7 @@ def wire(settings: AppSettings, shared: WorkerSettings, checkers: ProcessPool | 
         predictor=Predictor(settings, shared.artifacts_url, shared.limits),
         pools=thread_pools(engine.dialect.name, settings.check_processes),
         checkers=checkers or ProcessPool(settings.check_seconds, settings.check_memory_bytes),
-        check_settings=pickle.dumps(CheckSettings.of(settings, shared)),
+        check_settings=CheckSettings.of(settings, shared),
     )
 
 

@@ -7,20 +7,25 @@ what runs there. (`concurrent.futures.ProcessPoolExecutor` breaks as a whole whe
 
 from __future__ import annotations
 
+import math
 import os
-import pickle
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from multiprocessing.connection import Pipe
+from multiprocessing.connection import Connection
 from queue import Empty, LifoQueue
 from typing import Any, TypeVar, TypeVarTuple, cast
 
-from app.check_services import CheckServices
+from app.check_services import CheckServices, CheckSettings
 
 Arguments = TypeVarTuple("Arguments")
 T = TypeVar("T")
+
+Request = tuple[CheckSettings, str, Callable[..., Any], tuple[Any, ...], float]
+"""Settings and tenant of the services that a call gets, the call, its arguments, and the seconds it may take."""
 
 END_SECONDS = 5.0
 """How long a process may take to end once nobody asks it any more."""
@@ -49,20 +54,22 @@ class _Gone(Exception):
 
 
 class _Process:
-    """One process, asked by one thread at a time."""
+    """One process, asked by one thread at a time.
+
+    Args:
+        memory_bytes: of addresses that it may have.
+    """
 
     def __init__(self, memory_bytes: int) -> None:
-        self._connection, theirs = Pipe()
-        command = [sys.executable, "-m", _PROGRAM, str(theirs.fileno()), str(memory_bytes)]
-        descriptors = (theirs.fileno(),)
-        try:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", _PROGRAM, str(theirs.fileno()), str(memory_bytes)]
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, env=_environment(os.environ), pass_fds=descriptors
+                command, stdin=subprocess.DEVNULL, env=_environment(os.environ), pass_fds=(theirs.fileno(),)
             )
-        finally:
-            theirs.close()
+        self._socket, self._connection = ours, Connection(os.dup(ours.fileno()))
 
-    def ask(self, request: bytes, seconds: float) -> tuple[bool, Any]:
+    def ask(self, request: Request, seconds: float) -> tuple[bool, Any]:
         """Return whether the call returned, and what it returned or raised.
 
         Raises:
@@ -70,26 +77,34 @@ class _Process:
             _Gone: the process was ended.
             CallFailed: the process failed.
         """
+        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):  # it may be frozen in the middle of a message
+            self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", math.ceil(seconds), 0))
         try:
-            self._connection.send_bytes(request)
+            self._connection.send(request)
             if not self._connection.poll(seconds):
                 raise TimeoutError
-            return cast(tuple[bool, Any], pickle.loads(self._connection.recv_bytes()))  # noqa: S301  # our own process
+            return cast(tuple[bool, Any], self._connection.recv())
+        except BlockingIOError as error:
+            raise TimeoutError from error
         except (EOFError, ConnectionError) as error:
             raise (CallFailed if self._process.wait(END_SECONDS) > 0 else _Gone) from error
 
     def end(self) -> None:
         """Let it end by itself, as it does when its connection is closed."""
-        self._connection.close()
+        self._close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_SECONDS)
         self.kill()
 
     def kill(self) -> None:
         """End it at once."""
-        self._connection.close()
+        self._close()
         self._process.kill()
         self._process.wait()
+
+    def _close(self) -> None:
+        self._connection.close()
+        self._socket.close()
 
 
 class ProcessPool:
@@ -101,7 +116,7 @@ class ProcessPool:
     """
 
     def __init__(self, seconds: float, memory_bytes: int) -> None:
-        self._seconds, self._memory_bytes = seconds, memory_bytes
+        self.seconds, self._memory_bytes = seconds, memory_bytes
         self._idle: LifoQueue[_Process] = LifoQueue()
 
     def start(self) -> None:
@@ -114,30 +129,31 @@ class ProcessPool:
             while True:
                 self._idle.get_nowait().end()
 
-    def run(self, services: bytes, tenant: str, call: Callable[[CheckServices, *Arguments], T], *args: *Arguments) -> T:
+    def run(
+        self, settings: CheckSettings, tenant: str, call: Callable[[CheckServices, *Arguments], T], *args: *Arguments
+    ) -> T:
         """Return what a call returns, made in a process; waits.
 
         Args:
-            services: the pickled `CheckSettings` of the services that the call gets.
+            settings: of the services that the call gets.
             tenant: whose services they are.
             call: a function of a module.
-            args: for it; they are pickled.
+            args: for it; a copy of them is sent to the process.
 
         Raises:
             TooCostly: the call took too much.
             CallFailed: it has a fault.
             Exception: what the call raised.
         """
-        request = pickle.dumps((services, tenant, call, args), pickle.HIGHEST_PROTOCOL)
-        returned, answer = self._answer(request)
+        returned, answer = self._answer((settings, tenant, call, args, self.seconds + END_SECONDS))
         if returned:
             return cast(T, answer)
         kind, arguments, members = answer
         error: Exception = kind.__new__(kind, *arguments)  # its __init__ takes other arguments than it keeps
         vars(error).update(members)
-        raise TooCostly(self._seconds, self._memory_bytes) if isinstance(error, MemoryError) else error
+        raise TooCostly(self.seconds, self._memory_bytes) if isinstance(error, MemoryError) else error
 
-    def _answer(self, request: bytes) -> tuple[bool, Any]:
+    def _answer(self, request: Request) -> tuple[bool, Any]:
         """Ask an idle process, and a new one if that was ended by somebody while it was idle."""
         try:
             try:
@@ -149,17 +165,18 @@ class ProcessPool:
             except _Gone:
                 return self._asked(_Process(self._memory_bytes), request)
         except (TimeoutError, _Gone) as error:
-            raise TooCostly(self._seconds, self._memory_bytes) from error
+            raise TooCostly(self.seconds, self._memory_bytes) from error
 
-    def _asked(self, process: _Process, request: bytes) -> tuple[bool, Any]:
+    def _asked(self, process: _Process, request: Request) -> tuple[bool, Any]:
         kept = False
         try:
-            answer = process.ask(request, self._seconds)
+            answer = process.ask(request, self.seconds)
             kept = answer[0] or answer[1][0] is not MemoryError
         finally:
-            if not kept:
+            if kept:
+                self._idle.put(process)
+            else:
                 process.kill()
-        self._idle.put(process)
         return answer
 
 

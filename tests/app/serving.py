@@ -81,12 +81,13 @@ def serving(
     change: Callable[[FastAPI], None] | None = None,
     http: type[BoundedHttp] = BoundedHttp,
     listen: Callable[[socket.socket], list[socket.socket]] = lambda listener: [listener],
+    pool: Callable[[], ProcessPool] = checkers,
     **shared: object,
 ) -> Iterator[Served]:
     """Serve from `folder` for as long as the block lasts; the broker is away unless `shared` names one."""
     worker_settings = WorkerSettings(**{"data_dir": folder, "broker_url": f"unix://{folder}/away?db=0", **shared})
     database.migrate(worker_settings.database_url)
-    app = create_app(settings or AppSettings(sse_poll_seconds=0.02), worker_settings, checkers())
+    app = create_app(settings or AppSettings(sse_poll_seconds=0.02), worker_settings, pool())
     if change:
         change(app)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from app.main import create_app
 from app.settings import AppSettings
-from tests.app.serving import JOBS, SPEC
+from tests.app.serving import JOBS, SPEC, checkers
 from tests.work import calls_of
 from worker.jobs import database
 from worker.settings import WorkerSettings
@@ -81,7 +81,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     folder = tmp_path_factory.mktemp("data")
     shared = WorkerSettings(data_dir=folder, broker_url=f"unix://{folder}/away?db=0")
     database.migrate(shared.database_url)
-    return create_app(AppSettings(), shared)
+    return create_app(AppSettings(), shared, checkers())
 
 
 def test_every_route_with_a_body_is_here(app: FastAPI) -> None:
